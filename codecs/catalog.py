@@ -1,0 +1,17 @@
+"""Every codec by name. A new one is its own file and one line here (or an entry point elsewhere)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slashbench.registry import Registry
+
+CODECS: Registry[Any] = Registry("codec", group="slashbench.codecs")
+
+CODECS.lazy("entropy", "slashbench.codecs.entropy:Entropy")
+CODECS.lazy("pack", "slashbench.codecs.pack:Pack")
+CODECS.lazy("exp-golomb", "slashbench.codecs.exp_golomb:ExpGolomb")
+CODECS.lazy("huffman", "slashbench.codecs.huffman:Huffman")
+CODECS.lazy("range", "slashbench.codecs.range_coder:RangeCoder", needs="constriction")
+CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
+CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")

@@ -1,0 +1,150 @@
+"""Name -> class, loaded when first used.
+
+Entries come from three places: a decorator (`@CODECS.register("mine")`), a lazy line
+(`CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")`) and the entry points of
+installed packages (group `slashbench.codecs` and so on). A name has one owner: a second claim is an
+error, or, when an installed plug-in makes it, a reported problem that does not stop anybody's run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from slashbench.errors import BrokenPlugin, DuplicateName, MissingDependency, UnknownName
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a name leads. `needs` are importable modules, `install` the pip line that brings them."""
+
+    name: str
+    target: str  # "package.module:attribute"
+    needs: tuple[str, ...] = ()
+    install: str = ""
+    origin: str = "slashbench"  # distribution that registered it
+
+    def missing(self) -> list[str]:
+        """Modules this entry needs that can't be found here."""
+        return [module for module in self.needs if importlib.util.find_spec(module) is None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `bench list` says of one entry."""
+
+    name: str
+    available: bool
+    reason: str  # empty when available, else why not and what to do
+    summary: str  # first line of the docstring
+    origin: str
+
+
+class Registry(Generic[T]):
+    """Classes of one kind by name.
+
+    kind: the word used in messages ("codec"). group: entry-point group that plug-ins use.
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self.problems: list[str] = []  # plug-ins that were skipped, and why
+        self._entries: dict[str, Entry] = {}
+        self._loaded: dict[str, type[T]] = {}
+        self._plugins_read = False
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator. Raises DuplicateName when `name` is taken."""
+
+        def decorate(cls: type[T]) -> type[T]:
+            self._add(Entry(name, f"{cls.__module__}:{cls.__qualname__}", origin=cls.__module__))
+            self._loaded[name] = cls
+            return cls
+
+        return decorate
+
+    def lazy(self, name: str, target: str, *, needs: str = "", install: str = "") -> None:
+        """Register `target` ("module:attribute") without importing it.
+
+        needs: importable modules, separated by blanks. install: the pip line that brings them.
+        """
+        modules = tuple(needs.split())
+        self._add(Entry(name, target, modules, install or "pip install " + " ".join(modules)))
+
+    def names(self) -> list[str]:
+        """All registered names, available or not, in order of registration."""
+        self._read_plugins()
+        return list(self._entries)
+
+    def get(self, name: str) -> type[T]:
+        """The class behind `name`.
+
+        Raises UnknownName (with a suggestion), MissingDependency (with the pip line) or BrokenPlugin.
+        """
+        self._read_plugins()
+        if name in self._loaded:
+            return self._loaded[name]
+        entry = self._entries.get(name)
+        if entry is None:
+            raise UnknownName(self._unknown(name))
+        if missing := entry.missing():
+            raise MissingDependency(
+                f"{self.kind} {name!r} needs {', '.join(missing)}: {entry.install}"
+            )
+        module, _, attribute = entry.target.partition(":")
+        try:
+            loaded: type[T] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plug-in may raise anything while it is imported
+            raise BrokenPlugin(
+                f"{self.kind} {name!r} of {entry.origin} can't be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        self._loaded[name] = loaded
+        return loaded
+
+    def available(self) -> list[str]:
+        """Names whose class can be used here: what `all` means."""
+        return [status.name for status in self.statuses() if status.available]
+
+    def statuses(self) -> Iterator[Status]:
+        """Every entry, with the reason and the cure where one can't be used here."""
+        for name in self.names():
+            entry = self._entries[name]
+            try:
+                doc = (self.get(name).__doc__ or "").strip()
+            except (MissingDependency, BrokenPlugin) as error:
+                yield Status(name, False, str(error), "", entry.origin)
+            else:
+                yield Status(name, True, "", doc.partition("\n")[0], entry.origin)
+
+    def _add(self, entry: Entry) -> None:
+        if taken := self._entries.get(entry.name):
+            raise DuplicateName(
+                f"{self.kind} {entry.name!r} is already registered by {taken.target}; "
+                f"choose another name for {entry.target}"
+            )
+        self._entries[entry.name] = entry
+
+    def _read_plugins(self) -> None:
+        if self._plugins_read:
+            return
+        self._plugins_read = True
+        for point in importlib.metadata.entry_points(group=self.group):
+            origin = point.dist.name if point.dist else "an unknown package"
+            try:
+                self._add(Entry(point.name, point.value, origin=origin))
+            except DuplicateName as error:
+                self.problems.append(f"plug-in of {origin} skipped: {error}")
+
+    def _unknown(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"no {self.kind} {name!r}; {hint}known: {', '.join(sorted(self._entries))}"

@@ -1,0 +1,197 @@
+"""How a user writes an entry and its settings: `name:key=value:key=value`.
+
+Grammar
+    list      a,b,c                    several selectors
+    chain     a+b+c                    a recipe: train + transform ... + quantise
+    selector  name:key=value:...
+    sweep     key=2..5                 every integer from 2 to 5
+              lam=10..1000             decades, where the setting is a float: 10, 100, 1000
+              step=2^-8..2^-4          octaves, where both ends are powers of two
+              k=0/2/4                  the values named
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from slashbench.errors import BadSetting, UsageError
+
+T = TypeVar("T")
+
+MAX_SWEEP = 1000  # values one sweep may have: a slip such as k=0..1e9 is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A name and its settings as written, not yet checked against the entry."""
+
+    name: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One keyword of an entry's constructor."""
+
+    name: str
+    type: Any
+    default: Any
+
+
+def split_list(text: str) -> list[str]:
+    """`a,b` -> [a, b]. Raises UsageError on an empty item."""
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise UsageError(f"empty item in the list {text!r}")
+    return items
+
+
+def parse_chain(text: str) -> tuple[Selector, ...]:
+    """`a:x=1+b` -> two selectors. Raises UsageError on an empty link."""
+    return tuple(parse(link) for link in text.split("+"))
+
+
+def parse(text: str) -> Selector:
+    """`name:key=value` -> Selector. Raises UsageError when it is not of that form."""
+    name, *pairs = text.strip().split(":")
+    if not name:
+        raise UsageError(f"a name is missing in {text!r}; write name:key=value")
+    settings = []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{pair!r} in {text!r} is not of the form key=value")
+        settings.append((key, value))
+    if len({key for key, _ in settings}) < len(settings):
+        raise UsageError(f"a setting is given twice in {text!r}")
+    return Selector(name, tuple(settings))
+
+
+def settings_of(cls: type) -> list[Setting]:
+    """The settings of an entry: the keywords of its constructor, which all have defaults."""
+    if cls.__init__ is object.__init__:
+        return []
+    hints = typing.get_type_hints(cls.__init__)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return [
+        Setting(parameter.name, hints.get(parameter.name, str), parameter.default)
+        for parameter in parameters
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+
+def expand(cls: type, selector: Selector) -> Iterator[dict[str, Any]]:
+    """Every combination of settings that `selector` sweeps over, as typed values.
+
+    Raises BadSetting for a setting `cls` does not have or a value it can't take.
+    """
+    known = {setting.name: setting for setting in settings_of(cls)}
+    axes = []
+    for key, text in selector.settings:
+        if key not in known:
+            raise BadSetting(_unknown_setting(selector.name, key, list(known)))
+        axes.append([(key, value) for value in _values(selector.name, known[key], text)])
+    for combination in itertools.product(*axes):
+        yield dict(combination)
+
+
+def build(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
+    """Construct an entry; a value its constructor refuses becomes BadSetting."""
+    try:
+        return cls(**settings)
+    except (ValueError, TypeError) as error:
+        raise BadSetting(f"{name}: {error}") from error
+
+
+def spell(cls: type, name: str, settings: Mapping[str, Any]) -> str:
+    """The one canonical spelling: settings in the constructor's order, defaults left out."""
+    parts = [name]
+    for setting in settings_of(cls):
+        if setting.name in settings and settings[setting.name] != setting.default:
+            parts.append(f"{setting.name}={spell_value(settings[setting.name])}")
+    return ":".join(parts)
+
+
+def spell_value(value: object) -> str:
+    """A value as a user writes it; exact powers of two below 1 as 2^-n."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        mantissa, exponent = math.frexp(value)
+        if mantissa == 0.5 and exponent <= 0:
+            return f"2^{exponent - 1}"
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
+
+
+def _unknown_setting(name: str, key: str, known: list[str]) -> str:
+    if not known:
+        return f"{name} has no settings, so not {key!r}"
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{name} has no setting {key!r}; {hint}it has {', '.join(known)}"
+
+
+def _values(name: str, setting: Setting, text: str) -> list[Any]:
+    if ".." not in text:
+        return [_convert(name, setting, part) for part in text.split("/")]
+    first, _, last = text.partition("..")
+    low, high = _convert(name, setting, first), _convert(name, setting, last)
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise BadSetting(f"{name}: {setting.name} is no number, so it has no range {text!r}")
+    if isinstance(low, int):
+        values: list[Any] = list(range(low, min(high, low + MAX_SWEEP) + 1))
+    else:
+        values = _geometric(low, high, 2.0 if "^" in first and "^" in last else 10.0)
+    if not values or len(values) > MAX_SWEEP:
+        raise BadSetting(f"{name}: the range {setting.name}={text} is empty or too long")
+    return values
+
+
+def _geometric(low: float, high: float, factor: float) -> list[float]:
+    values = []
+    value = low
+    while 0 < value <= high * (1 + 1e-9) and len(values) <= MAX_SWEEP:
+        values.append(value)
+        value *= factor
+    return values
+
+
+def _convert(name: str, setting: Setting, text: str) -> Any:
+    for kind in typing.get_args(setting.type) or (setting.type,):
+        if typing.get_origin(setting.type) is Literal:
+            if text == str(kind):
+                return kind
+            continue
+        try:
+            return _CONVERTERS[kind](text)
+        except (KeyError, ValueError):
+            continue
+    wanted = (
+        " or ".join(map(str, typing.get_args(setting.type)))
+        if typing.get_origin(setting.type) is Literal
+        else getattr(setting.type, "__name__", str(setting.type))
+    )
+    raise BadSetting(f"{name}: {setting.name}={text!r} is not {wanted}")
+
+
+def _to_float(text: str) -> float:
+    base, power, exponent = text.partition("^")
+    value = float(base) ** float(exponent) if power else float(text)
+    if value != value:
+        raise ValueError("not a number")
+    return value
+
+
+def _to_bool(text: str) -> bool:
+    return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+
+
+_CONVERTERS: dict[Any, Any] = {int: int, float: _to_float, bool: _to_bool, str: str}
