@@ -1,0 +1,1 @@
+"""What runs, what is measured, what is shown."""

@@ -43,7 +43,9 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
                 f"{self.codec_id} takes {' or '.join(sorted(self.domains))}, not {array.dtype}; "
                 f"integers are int8 to int32 and uint8 to uint32, floats float16 to float64"
             )
-        tables, payload = self._encode(np.ascontiguousarray(array).reshape(-1))
+        native = array.dtype.newbyteorder("=")
+        flat = np.ascontiguousarray(array, native).reshape(-1)
+        tables, payload = self._encode(flat) if flat.size else (b"", b"")
         return frame.pack(array.dtype, array.shape, tables, payload)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
@@ -51,7 +53,29 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
 
         Raises CorruptStream for bytes that `encode` did not write.
         """
-        parts = frame.unpack(ensure_bytes(buf))
+        tensor = self._decode_frame(frame.unpack(ensure_bytes(buf)))
+        if (
+            isinstance(out, np.ndarray)
+            and out.shape == tensor.shape
+            and np.can_cast(tensor.dtype, out.dtype, "equiv")
+        ):
+            np.copyto(out, tensor)  # by index: numcodecs' copy goes by memory order
+            return out
+        return ndarray_copy(tensor, out)
+
+    def ledger(self, buf: bytes) -> dict[str, int]:
+        """Where the bytes of one stream go: header, tables, payload. They sum to `len(buf)`."""
+        parts = frame.unpack(buf)
+        tables, payload = len(parts.tables), len(parts.payload)
+        return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
+
+    def _decode_frame(self, parts: frame.Frame) -> npt.NDArray[Any]:
+        if frame.domain_of(parts.dtype) not in self.domains:
+            raise CorruptStream(f"{self.codec_id} never writes {parts.dtype}")
+        if parts.count == 0:
+            if parts.tables or parts.payload:
+                raise CorruptStream(f"{self.codec_id}: an empty tensor with tables or payload")
+            return np.zeros(parts.shape, parts.dtype)
         try:
             flat = self._decode(parts.tables, parts.payload, parts.count, parts.dtype)
         except CorruptStream:
@@ -60,23 +84,17 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             raise CorruptStream(f"{self.codec_id}: damaged stream ({error})") from error
         if flat.size != parts.count or flat.dtype != parts.dtype:
             raise CorruptStream(f"{self.codec_id}: {flat.size} values for {parts.count} declared")
-        return ndarray_copy(flat.reshape(parts.shape), out)
-
-    def ledger(self, buf: bytes) -> dict[str, int]:
-        """Where the bytes of one stream go: header, tables, payload. They sum to `len(buf)`."""
-        parts = frame.unpack(buf)
-        tables, payload = len(parts.tables), len(parts.payload)
-        return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
+        return flat.reshape(parts.shape)
 
     @abstractmethod
     def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
-        """(tables, payload) of a flat, contiguous array."""
+        """(tables, payload) of a flat, contiguous array in native byte order, never empty."""
 
     @abstractmethod
     def _decode(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:
-        """The flat array of `count` values of `dtype`."""
+        """The flat array of `count` values of `dtype`; `count` is at least 1."""
 
 
 class SymbolCodec(TensorCodec):
@@ -86,27 +104,20 @@ class SymbolCodec(TensorCodec):
     """
 
     def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
-        return self.encode_symbols(_as_int32(flat))
+        return self.encode_symbols(as_int32(flat))
 
     def _decode(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:
-        symbols = self.decode_symbols(tables, payload, count)
-        if dtype == np.uint32:
-            return symbols.view(np.uint32)
-        if dtype != np.int32 and symbols.size:
-            limits = np.iinfo(dtype)
-            if symbols.min() < limits.min or symbols.max() > limits.max:
-                raise CorruptStream(f"{self.codec_id}: a value does not fit the declared {dtype}")
-        return symbols.astype(dtype, copy=False)
+        return from_int32(self.decode_symbols(tables, payload, count), dtype)
 
     @abstractmethod
     def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
-        """(tables, payload) of symbols, shape (n,)."""
+        """(tables, payload) of symbols, shape (n,), n at least 1."""
 
     @abstractmethod
     def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The `count` symbols."""
+        """The `count` symbols, at least 1."""
 
 
 class Bound:
@@ -120,7 +131,19 @@ class Bound:
         """The bound for one tensor, in bits."""
 
 
-def _as_int32(flat: npt.NDArray[Any]) -> Symbols:
+def as_int32(flat: npt.NDArray[Any]) -> Symbols:
+    """The symbols of an integer array: uint32 reinterpreted, anything narrower widened."""
     if flat.dtype == np.uint32:
         return flat.view(np.int32)
     return flat.astype(np.int32, copy=False)
+
+
+def from_int32(symbols: Symbols, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The inverse of `as_int32`. Raises CorruptStream for a symbol that `dtype` can't hold."""
+    if dtype == np.uint32:
+        return symbols.view(np.uint32)
+    if dtype != np.int32 and symbols.size:
+        limits = np.iinfo(dtype)
+        if symbols.min() < limits.min or symbols.max() > limits.max:
+            raise CorruptStream(f"a value does not fit the declared {dtype}")
+    return symbols.astype(dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Every codec by name. A new one is its own file and one line here (or an entry point elsewhere)."""
+"""Every codec by name. A new one is its own file and one line here, or an entry point elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The frame around one coded tensor. All integers little-endian; varint is LEB128.
+"""The frame around one coded tensor.
+
+All integers are little-endian; varint is LEB128.
 
     u8      version (1)
     u8      dtype code
@@ -87,6 +89,8 @@ def unpack(data: bytes) -> Frame:
     if zlib.crc32(view[start:], zlib.crc32(view[:position])) != checksum:
         raise CorruptStream("the stream's checksum does not match: it is damaged")
     dtype = np.dtype(_DTYPES[code])
+    if math.prod(filter(None, shape)) * dtype.itemsize >= 1 << 63:
+        raise CorruptStream("the stream's shape is larger than any array")
     declared = math.prod(shape) * dtype.itemsize
     if declared > decode_limit.get():
         raise CorruptStream(

@@ -1,0 +1,1 @@
+"""How weights come to be: training regimes, post-training steps, quantisers."""

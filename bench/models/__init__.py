@@ -1,0 +1,1 @@
+"""The model matrix: weights, data and a metric."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SlashbenchError(Exception):
-    """Base of every error of ours. `exit_code` is what `bench` returns when one reaches the shell."""
+    """Base of every error of ours; `exit_code` is what `bench` returns when one gets that far."""
 
     exit_code = 1
 

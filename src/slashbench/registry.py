@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a name leads. `needs` are importable modules, `install` the pip line that brings them."""
+    """Where a name leads. `needs`: importable modules; `install`: the pip line for them."""
 
     name: str
     target: str  # "package.module:attribute"
@@ -87,7 +87,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> type[T]:
         """The class behind `name`.
 
-        Raises UnknownName (with a suggestion), MissingDependency (with the pip line) or BrokenPlugin.
+        Raises UnknownName with a suggestion, MissingDependency with the pip line, or BrokenPlugin.
         """
         self._read_plugins()
         if name in self._loaded:

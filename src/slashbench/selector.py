@@ -76,10 +76,11 @@ def parse(text: str) -> Selector:
 
 def settings_of(cls: type) -> list[Setting]:
     """The settings of an entry: the keywords of its constructor, which all have defaults."""
-    if cls.__init__ is object.__init__:
+    constructor: Any = getattr(cls, "__init__")  # noqa: B009  # the class's own, unbound
+    if constructor is object.__init__:
         return []
-    hints = typing.get_type_hints(cls.__init__)
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    hints = typing.get_type_hints(constructor)
+    parameters = list(inspect.signature(constructor).parameters.values())[1:]
     return [
         Setting(parameter.name, hints.get(parameter.name, str), parameter.default)
         for parameter in parameters
@@ -111,21 +112,25 @@ def build(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
 
 
 def spell(cls: type, name: str, settings: Mapping[str, Any]) -> str:
-    """The one canonical spelling: settings in the constructor's order, defaults left out."""
+    """The one canonical spelling: settings in the constructor's order, defaults left out.
+
+    An entry's `always_spelled` names settings that are shown even at their default.
+    """
     parts = [name]
     for setting in settings_of(cls):
-        if setting.name in settings and settings[setting.name] != setting.default:
-            parts.append(f"{setting.name}={spell_value(settings[setting.name])}")
+        value = settings.get(setting.name, setting.default)
+        if value != setting.default or setting.name in getattr(cls, "always_spelled", ()):
+            parts.append(f"{setting.name}={spell_value(value)}")
     return ":".join(parts)
 
 
 def spell_value(value: object) -> str:
-    """A value as a user writes it; exact powers of two below 1 as 2^-n."""
+    """A value as a user writes it; exact powers of two up to 1/8 as 2^-n."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         mantissa, exponent = math.frexp(value)
-        if mantissa == 0.5 and exponent <= 0:
+        if mantissa == 0.5 and exponent <= -2:
             return f"2^{exponent - 1}"
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)
@@ -156,7 +161,7 @@ def _values(name: str, setting: Setting, text: str) -> list[Any]:
 
 
 def _geometric(low: float, high: float, factor: float) -> list[float]:
-    values = []
+    values: list[float] = []
     value = low
     while 0 < value <= high * (1 + 1e-9) and len(values) <= MAX_SWEEP:
         values.append(value)

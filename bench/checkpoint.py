@@ -1,0 +1,173 @@
+"""The compressed checkpoint file: a safetensors file whose coded tensors are byte streams.
+
+Each coded tensor is stored under its own name as a U8 tensor holding one codec stream. Tensors left
+in their native dtype and integer buffers are stored as they are. The `__metadata__` entry
+"slashbench" is one JSON object (`Contents`), "crc32" its checksum; streams and stored tensors have
+their own, so that no damage goes unnoticed. Reading imports no torch and runs no pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from slashbench import selector
+from slashbench.codecs.base import TensorCodec
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import Quantised
+from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError
+
+FORMAT = 1
+METADATA_KEY = "slashbench"
+CHECKSUM_KEY = "crc32"
+
+Array = npt.NDArray[Any]
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the file says about itself."""
+
+    format: int
+    codec: str  # registry name
+    settings: dict[str, Any]  # of the codec; its streams hold all else
+    steps: dict[str, float | None]  # quantiser step of each coded tensor; None: coded as floats
+    checksums: dict[str, int]  # CRC-32 of each tensor stored as it is
+    aliases: dict[str, str] = {}  # tied names -> the name that is stored
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A compressed checkpoint in memory and where its bytes go."""
+
+    data: bytes
+    ledger: dict[str, int]  # payload, tables, header, floats, buffers, container: sums to the file
+    stream_bytes: dict[str, int]  # per stored tensor
+
+
+def encode(
+    coded: Mapping[str, Quantised],
+    stored: Mapping[str, Array],
+    aliases: Mapping[str, str],
+    codec: TensorCodec,
+    codec_name: str,
+) -> Encoded:
+    """Encode `coded` with `codec`, keep `stored` as they are, and lay out the file.
+
+    Raises Unencodable for a tensor the codec refuses.
+    """
+    streams = {name: codec.encode(tensor.values) for name, tensor in coded.items()}
+    config = {key: value for key, value in codec.get_config().items() if key != "id"}
+    contents = Contents(
+        format=FORMAT,
+        codec=codec_name,
+        settings=config,
+        steps={name: tensor.step for name, tensor in coded.items()},
+        checksums={name: _crc32(a) for name, a in stored.items()},
+        aliases=dict(aliases),
+    )
+    tensors: dict[str, Array] = {name: np.asarray(a, order="C") for name, a in stored.items()}
+    tensors |= {name: np.frombuffer(stream, np.uint8) for name, stream in streams.items()}
+    data = safetensors.numpy.save(tensors, metadata=_metadata(contents))
+    ledger = {"payload": 0, "tables": 0, "header": 0, "floats": 0, "buffers": 0}
+    for stream in streams.values():
+        for part, size in codec.ledger(stream).items():
+            ledger[part] += size
+    for array in stored.values():
+        ledger["floats" if array.dtype.kind == "f" else "buffers"] += array.nbytes
+    ledger["container"] = len(data) - sum(ledger.values())
+    return Encoded(data, ledger, {name: array.nbytes for name, array in tensors.items()})
+
+
+def read(path: Path) -> dict[str, Array]:
+    """Decode every tensor of a file, tied names included.
+
+    Raises CorruptFile for anything that `encode` did not write.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            contents = _contents(file.metadata())
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise CorruptFile(f"{path} is no safetensors file: {error}") from error
+    except OSError as error:
+        raise CorruptFile(f"{path} can't be read: {error}") from error
+    if stored.keys() != contents.steps.keys() | contents.checksums.keys():
+        raise CorruptFile(f"{path}: its tensors are not those that its contents list")
+    try:
+        return _decode(stored, contents)
+    except CorruptStream as error:
+        raise CorruptFile(f"{path}: {error}") from error
+
+
+def weights_sha256(weights: Mapping[str, Array]) -> str:
+    """Identity of a set of weights: names, dtypes, shapes and bit patterns."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.asarray(weights[name], order="C")
+        head = json.dumps([name, array.dtype.str, list(array.shape)])
+        digest.update(head.encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def _metadata(contents: Contents) -> dict[str, str]:
+    """The safetensors metadata that describes a file."""
+    text = msgspec.json.encode(contents)
+    return {METADATA_KEY: text.decode(), CHECKSUM_KEY: str(zlib.crc32(text))}
+
+
+def _crc32(array: Array) -> int:
+    """Checksum of dtype, shape and bytes: what the file's header says is protected too."""
+    head = json.dumps([array.dtype.str, list(array.shape)]).encode()
+    return zlib.crc32(array.tobytes(), zlib.crc32(head))
+
+
+def _contents(found: Mapping[str, str] | None) -> Contents:
+    text = (found or {}).get(METADATA_KEY)
+    if found is None or text is None:
+        raise CorruptFile("this safetensors file was not written by slashbench")
+    if found.get(CHECKSUM_KEY) != str(zlib.crc32(text.encode())):
+        raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
+    try:
+        version = msgspec.json.decode(text).get("format")
+        if version != FORMAT:
+            raise CorruptFile(
+                f"file format {version}; this slashbench reads {FORMAT}: upgrade slashbench"
+            )
+        return msgspec.json.decode(text, type=Contents)
+    except (msgspec.DecodeError, AttributeError) as error:
+        raise CorruptFile(f"the file's contents are damaged: {error}") from error
+
+
+def _decode(stored: Mapping[str, Array], contents: Contents) -> dict[str, Array]:
+    try:
+        codec = selector.build(CODECS.get(contents.codec), contents.codec, contents.settings)
+    except SlashbenchError as error:
+        raise CorruptFile(f"the file's codec can't be used: {error}") from error
+    weights: dict[str, Array] = {}
+    for name, array in stored.items():
+        if name in contents.steps:
+            if array.dtype != np.uint8 or array.ndim != 1:
+                raise CorruptFile(f"{name} should be a byte stream")
+            values = codec.decode(array.tobytes())
+            weights[name] = Quantised(values, contents.steps[name]).dequantise()
+        elif _crc32(array) != contents.checksums[name]:
+            raise CorruptFile(f"{name}: checksum mismatch, the file is damaged")
+        else:
+            weights[name] = array
+    for alias, name in contents.aliases.items():
+        if name not in weights or alias in stored:
+            raise CorruptFile(f"the tied name {alias} leads nowhere")
+        weights[alias] = weights[name]
+    return weights

@@ -1,0 +1,194 @@
+"""The command `bench`: parses and prints, decides nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slashbench import __version__
+from slashbench.errors import SlashbenchError
+
+INTERRUPTED = 130
+
+EXAMPLES = """\
+examples
+  bench run --models all --codecs all            the main job: everything that can run here
+  bench run --suite smoke                        the same in a minute
+  bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
+            --codecs exp-golomb:k=0..4,huffman --seeds 0..2
+  bench list codecs                              what there is, and what pip brings the rest
+  bench report --md BOARD.md                     boards from the records there are
+
+selectors
+  name:key=value:key=value     an entry with settings        zstd:level=19
+  a,b,c  or  all               a list
+  key=0..4                     a range of integers           exp-golomb:k=0..4
+  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
+  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
+  key=1/3/9                    the values named              zstd:level=1/3/9
+  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
+
+exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb and exit with its code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = int(options.verb(options))
+    except SlashbenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        code = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: nothing more to say
+        code = 0
+    sys.exit(code)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from slashbench.bench import matrix, progress
+    from slashbench.bench.engines import inline
+    from slashbench.bench.report import export, terminal
+    from slashbench.bench.stages import Stages
+    from slashbench.bench.store import Store
+
+    console = Console()
+    plan = matrix.plan(
+        matrix.Request(
+            options.suite, options.models, options.recipes, options.codecs, options.seeds
+        )
+    )
+    store = Store(options.out)
+    display = progress.Display(console)
+    stages = Stages(store, options.on_existing, display)
+    for what, why in plan.left_out.items():
+        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
+    with store.locked():
+        missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
+        console.print(
+            f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
+            f"{len(missing)} to run, about {progress.spell_seconds(progress.estimate_s(missing))}",
+            highlight=False,
+        )
+        if options.dry_run:
+            for cell in missing:
+                console.print(str(cell), highlight=False, markup=False)
+            return 0
+        try:
+            with display.over(missing):
+                mismatches = inline.run(missing, stages, display.finished)
+        except KeyboardInterrupt:
+            console.print(
+                f"\nStopped. {display.done} of {len(missing)} cells are done and kept; "
+                "the same command goes on from here."
+            )
+            return INTERRUPTED
+        written = export.write_boards(store, options.out)
+    records = [stages.cached_cell(cell) for cell in plan.cells]
+    for warning in store.warnings:
+        console.print(warning, style="yellow", highlight=False, markup=False)
+    terminal.show(store, console)
+    console.print(f"written: {', '.join(map(str, written))}", highlight=False)
+    if mismatches:
+        console.print(f"{len(mismatches)} cells decode to other weights", style="red bold")
+        return 3
+    failed = [record for record in records if record is None or record.status == "failed"]
+    if failed:
+        console.print(
+            f"{len(failed)} cells failed; after a remedy: the same command with "
+            "--on-existing failed",
+            style="red",
+        )
+    return 1 if failed else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from slashbench.bench import listing
+
+    if options.json:
+        print(listing.as_json(options.kind))
+    else:
+        listing.show(options.kind, Console())
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from slashbench.bench.report import export, terminal
+    from slashbench.bench.store import Store
+
+    store = Store(options.out)
+    asked = {"md": options.md, "csv": options.csv, "json": options.json}
+    for kind, path in asked.items():
+        if path is not None:
+            export.write(store, kind, path)
+    if not any(asked.values()):
+        terminal.show(store, Console())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="How many bits does a trained weight really need, at what accuracy, "
+        "and how fast can they be written and read?",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    out = argparse.ArgumentParser(add_help=False)
+    out.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/local"),
+        metavar="DIR",
+        help="results folder: records, artifacts and boards (default: %(default)s)",
+    )
+
+    run = verbs.add_parser(
+        "run",
+        parents=[out],
+        help="train, compress, decode, evaluate and time what is missing, then show the boards",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
+    run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
+    run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
+    run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
+    run.add_argument("--seeds", metavar="LIST", help="seeds, such as 0..4 (default: the suite's)")
+    run.add_argument(
+        "--on-existing",
+        choices=["missing", "failed", "always"],
+        default="missing",
+        help="run only what has no record (default), what failed as well, or everything again",
+    )
+    run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
+    run.set_defaults(verb=_run)
+
+    listing = verbs.add_parser("list", help="what there is, what is missing and what brings it")
+    listing.add_argument("kind", choices=["codecs", "trainers", "models", "datasets", "suites"])
+    listing.add_argument("--json", action="store_true", help="for programs")
+    listing.set_defaults(verb=_list)
+
+    report = verbs.add_parser(
+        "report", parents=[out], help="boards from the records there are, complete or not"
+    )
+    report.add_argument("--md", type=Path, metavar="FILE", help="write Markdown")
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
+    report.set_defaults(verb=_report)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Human antibody germline V regions of IMGT/GENE-DB, as the ANARCI package carries them."""
+
+from __future__ import annotations
+
+import ast
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from slashbench.bench.data.base import Dataset, file_sha256, package_folder
+from slashbench.errors import CorruptFile
+
+CHAINS = ("H", "K", "L")  # heavy, kappa, lambda
+
+
+class Germlines(Dataset):
+    """Amino-acid sequences of human immunoglobulin V genes, the first allele of each gene.
+
+    Source: IMGT/GENE-DB (Giudicelli, Chaume & Lefranc, Nucleic Acids Research 33, 2005), in the
+    form in which ANARCI (Dunbar & Deane, Bioinformatics 32, 2016) distributes it.
+    """
+
+    source: ClassVar[str] = "IMGT/GENE-DB human V genes, in anarci's germlines.py"
+    licence: ClassVar[str] = "BSD-3-Clause package; IMGT data, cited"
+
+    @cached_property
+    def sequences(self) -> list[str]:
+        """Sequences without gaps, by chain and gene name. Read as a literal, never executed."""
+        tree = ast.parse(_file().read_text())
+        tables: dict[str, Any] = {}
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                tables[node.targets[0].id] = ast.literal_eval(node.value)
+        if "all_germlines" not in tables:
+            raise CorruptFile("anarci's germlines.py has no all_germlines; install anarci 2026.2")
+        genes = tables["all_germlines"]["V"]
+        return [
+            gapped.replace("-", "")
+            for chain in CHAINS
+            for name, gapped in sorted(genes[chain]["human"].items())
+            if name.endswith("*01")
+        ]
+
+    def sha256(self) -> str:
+        """Hash of the file in the package."""
+        return file_sha256(_file())
+
+
+def _file() -> Path:
+    return package_folder("anarci") / "germlines.py"

@@ -1,0 +1,67 @@
+"""Decode a compressed checkpoint in a fresh process.
+
+Nothing of the encoder is in reach: the process is forked from a server that never encoded anything
+(multiprocessing's forkserver; spawned where there is none), gets a path, and reports a hash.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from slashbench.bench import checkpoint
+from slashbench.bench.measure import peak_rss_bytes
+from slashbench.errors import CorruptFile, SlashbenchError
+
+TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the fresh process reported."""
+
+    weights_sha256: str
+    peak_rss_bytes: int | None
+
+
+def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Decoded:
+    """Decode `path`; write the weights to `weights_out` as plain safetensors if it is given.
+
+    Raises CorruptFile with the decoder's own words when it fails, crashes or hangs.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        multiprocessing.set_forkserver_preload([__name__])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_decode, args=(sender, path, weights_out), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        report = receiver.recv() if receiver.poll(TIMEOUT_S) else f"no answer in {TIMEOUT_S} s"
+    except EOFError:
+        process.join()
+        report = f"the process died with exit code {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+    if not isinstance(report, Decoded):
+        raise CorruptFile(f"decoding {path.name} in a fresh process failed: {report}")
+    return report
+
+
+def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
+    """Runs in the fresh process: sends a Decoded, or the reason why there is none."""
+    try:
+        weights = checkpoint.read(path)
+        if weights_out is not None:
+            safetensors.numpy.save_file(weights, weights_out)
+    except (SlashbenchError, OSError, MemoryError) as error:
+        sender.send(f"{type(error).__name__}: {error}")
+    else:
+        sender.send(Decoded(checkpoint.weights_sha256(weights), peak_rss_bytes()))

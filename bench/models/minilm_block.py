@@ -1,0 +1,77 @@
+"""One piece of a pretrained model, small enough for the smoke suite."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from slashbench.bench.data.kjv import KingJames
+from slashbench.bench.models import minilm
+from slashbench.bench.models.scoring import standard_error
+from slashbench.contracts import Metrics, Model, Split
+
+VERSES = 64
+
+
+class MiniLMBlock(Model):
+    """First transformer block of all-MiniLM-L6-v2 (1.77M weights), post-training recipes only."""
+
+    source: ClassVar[str] = f"{minilm.SOURCE}, encoder layer 0"
+    licence: ClassVar[str] = minilm.LICENCE
+    metric: ClassVar[str] = "output fidelity, %"
+    tolerance: ClassVar[float] = 1.0
+
+    def __init__(self) -> None:
+        self.data = KingJames()
+
+    @property
+    def plan(self) -> None:
+        """Not trained here."""
+        return
+
+    def inputs(self) -> dict[str, str]:
+        """The text and the pretrained checkpoint."""
+        return {"kjv": self.data.sha256(), "all-MiniLM-L6-v2": minilm.SHA256}
+
+    def build(self, seed: int) -> nn.Module:
+        """The pretrained block."""
+        block: nn.Module = self._encoder.encoder.layer[0]
+        return block
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """100 (1 - |y - y0|^2 / |y0|^2), with y0 the float block's output; one item a verse."""
+        reference = minilm.encoder()
+        reference.train(False)
+        module.eval()
+        verses = self.data.by_chapter(split)
+        chosen = [verses[i].text for i in np.linspace(0, len(verses) - 1, VERSES).astype(int)]
+        fidelity = []
+        for encoding in minilm.tokenizer().encode_batch(chosen):
+            states = reference.embeddings(input_ids=torch.tensor([encoding.ids]))
+            wanted = _first(reference.encoder.layer[0](states))
+            error = (_first(module(states)) - wanted).square().sum() / wanted.square().sum()
+            fidelity.append(100.0 * (1.0 - float(error)))
+        values = np.array(fidelity)
+        return Metrics(
+            name="output fidelity",
+            value=float(values.mean()),
+            stderr=standard_error(values),
+            n=len(fidelity),
+            higher_is_better=True,
+            per_item=fidelity,
+        )
+
+    @cached_property
+    def _encoder(self) -> Any:
+        return minilm.encoder()
+
+
+def _first(output: Any) -> torch.Tensor:
+    """A block's hidden states, whether this transformers returns them alone or in a tuple."""
+    states: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return states

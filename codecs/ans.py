@@ -1,0 +1,39 @@
+"""Asymmetric numeral systems."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import constriction
+
+from slashbench.codecs.base import Symbols
+from slashbench.codecs.constriction_words import categorical, refusals, to_bytes, to_words
+from slashbench.codecs.model import Frequencies, ModelledCodec
+from slashbench.errors import CorruptStream
+
+
+class Ans(ModelledCodec):
+    """Asymmetric numeral systems over an order-0 frequency table (Duda 2009; constriction).
+
+    J. Duda, "Asymmetric numeral systems", arXiv:0902.0271; the streaming form is rANS,
+    arXiv:1311.2540. The coder is constriction's `stream.stack`: last symbol in, first out, so it
+    encodes from the back.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.ans"
+
+    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+        """The payload of places under a model with an entry for each."""
+        coder = constriction.stream.stack.AnsCoder()
+        coder.encode_reverse(places, categorical(frequencies))
+        return to_bytes(coder.get_compressed())
+
+    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+        """The `count` places."""
+        words = to_words(payload)
+        with refusals():
+            coder = constriction.stream.stack.AnsCoder(words)
+            places: Symbols = coder.decode(categorical(frequencies), count)
+        if not coder.is_empty():
+            raise CorruptStream("there are words after the last symbol")
+        return places

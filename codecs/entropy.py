@@ -1,0 +1,41 @@
+"""Order-0 entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.alphabet import histogram
+from slashbench.codecs.base import Bound, as_int32
+from slashbench.codecs.frame import domain_of
+from slashbench.errors import Unencodable
+
+
+def order0_bits(array: npt.NDArray[Any]) -> float:
+    """n * H of the array's own value frequencies, in bits; 0 for an empty or constant one.
+
+    >>> order0_bits(np.array([0, 0, 0, 1, 1, 1, 5, 5, 5, -5, -5, -5], np.int8))
+    24.0
+    """
+    if domain_of(array.dtype) != "integers":
+        raise Unencodable(
+            f"order-0 entropy is taken of integers, int8 to int32 and uint8 to uint32, not of "
+            f"{array.dtype}"
+        )
+    counts = histogram(as_int32(np.ascontiguousarray(array).reshape(-1))).counts
+    return float((counts * np.log2(counts.sum() / counts)).sum())
+
+
+class Entropy(Bound):
+    """Order-0 entropy of each tensor, in bits: a bound, not a code (Shannon 1948).
+
+    C. E. Shannon, "A mathematical theory of communication", 1948. No code that treats the symbols
+    of a tensor alike and apart can take fewer bits, but nothing can be decoded from it: no table is
+    counted. A code that models neighbours, rows or columns may go below.
+    """
+
+    def bits(self, array: npt.NDArray[Any]) -> float:
+        """n * H of one tensor of any shape, in bits."""
+        return order0_bits(array)

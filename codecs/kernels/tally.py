@@ -1,0 +1,44 @@
+"""Counting symbols and looking them up."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.kernels import kernel
+
+Symbols = npt.NDArray[np.int32]
+Integers = npt.NDArray[np.int64]
+
+
+@kernel
+def count(symbols: Symbols, low: int, counts: Integers) -> None:
+    """Add 1 to counts[s - low] for each symbol s; symbols outside are left out."""
+    for i in range(symbols.size):
+        place = np.int64(symbols[i]) - low
+        if 0 <= place < counts.size:
+            counts[place] += 1
+
+
+@kernel
+def look_up(symbols: Symbols, low: int, table: Symbols, missing: int, out: Symbols) -> None:
+    """out[i] = table[symbols[i] - low], or `missing` outside the table."""
+    for i in range(min(symbols.size, out.size)):
+        place = np.int64(symbols[i]) - low
+        out[i] = table[place] if 0 <= place < table.size else missing
+
+
+@kernel
+def search(symbols: Symbols, values: Symbols, codes: Symbols, missing: int, out: Symbols) -> None:
+    """out[i] = codes[j] where values[j] == symbols[i] (values ascending), or `missing`."""
+    n_values = min(values.size, codes.size)
+    for i in range(min(symbols.size, out.size)):
+        symbol = symbols[i]
+        start, stop = 0, n_values
+        while start < stop:
+            middle = (start + stop) // 2
+            if values[middle] < symbol:
+                start = middle + 1
+            else:
+                stop = middle
+        out[i] = codes[start] if start < n_values and values[start] == symbol else missing

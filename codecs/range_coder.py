@@ -1,0 +1,38 @@
+"""Range coding."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import constriction
+
+from slashbench.codecs.base import Symbols
+from slashbench.codecs.constriction_words import categorical, refusals, to_bytes, to_words
+from slashbench.codecs.model import Frequencies, ModelledCodec
+from slashbench.errors import CorruptStream
+
+
+class RangeCoder(ModelledCodec):
+    """Range coder over an order-0 frequency table, first symbol first (Martin 1979; constriction).
+
+    G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised
+    message", 1979. The coder is constriction's `stream.queue`, which adds whole 32-bit words.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.range"
+
+    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+        """The payload of places under a model with an entry for each."""
+        coder = constriction.stream.queue.RangeEncoder()
+        coder.encode(places, categorical(frequencies))
+        return to_bytes(coder.get_compressed())
+
+    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+        """The `count` places."""
+        words = to_words(payload)
+        with refusals():
+            coder = constriction.stream.queue.RangeDecoder(words)
+            places: Symbols = coder.decode(categorical(frequencies), count)
+        if not coder.maybe_exhausted():
+            raise CorruptStream("there are words after the last symbol")
+        return places

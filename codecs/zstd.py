@@ -1,0 +1,113 @@
+"""Zstandard over a choice of byte layouts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from slashbench.codecs.base import TensorCodec, as_int32, from_int32
+from slashbench.codecs.pack import Pack
+from slashbench.errors import CorruptStream
+
+# Low nibble of the tables' first byte; the type of the numbers that the bytes are.
+_NUMBERS = tuple(np.dtype(name) for name in ("i1", "u1", "<i2", "<u2", "<i4", "<f2", "<f4", "<f8"))
+# High nibble.
+_PLAIN, _PLANES, _PACKED = 0x00, 0x10, 0x20
+
+
+class Zstd(TensorCodec):
+    """Zstandard of the smallest of a few byte layouts (RFC 8878): the general-purpose yardstick.
+
+    Integers are laid out in the narrowest type that holds them, as the byte planes of that type
+    (shuffle) and as fixed-length bits; floats as they are and as byte planes, and come back bit for
+    bit. The tables' first byte says which layout and type; fixed-length bits add the tables of
+    `Pack`. level: 1 (fast) to 22 (small).
+    """
+
+    codec_id: ClassVar[str] = "slashbench.zstd"
+    domains: ClassVar[frozenset[str]] = frozenset({"integers", "floats"})
+
+    def __init__(self, level: int = 9) -> None:
+        if isinstance(level, bool) or not isinstance(level, int):
+            raise ValueError(f"level must be a whole number, not {level!r}")
+        if not 1 <= level <= zstandard.MAX_COMPRESSION_LEVEL:
+            raise ValueError(f"level must be 1 to {zstandard.MAX_COMPRESSION_LEVEL}, not {level}")
+        self.level = level
+
+    def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+        compressor = zstandard.ZstdCompressor(level=self.level, write_content_size=True)
+        tried = ((tables, compressor.compress(raw)) for tables, raw in _layouts(flat))
+        return min(tried, key=lambda parts: len(parts[0]) + len(parts[1]))
+
+    def _decode(
+        self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
+        if not tables or tables[0] & 0xF >= len(_NUMBERS):
+            raise CorruptStream("the byte layout is unknown")
+        layout, numbers = tables[0] & 0xF0, _NUMBERS[tables[0] & 0xF]
+        if (numbers.kind == "f") != (dtype.kind == "f") or (
+            dtype.kind == "f" and numbers.itemsize != dtype.itemsize
+        ):
+            raise CorruptStream(f"{numbers} can't stand for {dtype}")
+        if layout == _PACKED and dtype.kind != "f":
+            packed = tables[1:]
+            width = packed[-1] if packed else 0
+            if width > 32:
+                raise CorruptStream(f"symbols of {width} bits")
+            raw = _decompress(payload, (count * width + 7) // 8)
+            return from_int32(Pack().decode_symbols(packed, raw, count), dtype)
+        if layout not in (_PLAIN, _PLANES) or len(tables) != 1:
+            raise CorruptStream("the byte layout is unknown")
+        raw = _decompress(payload, count * numbers.itemsize)
+        data = np.frombuffer(raw, np.uint8)
+        if layout == _PLANES:
+            data = np.ascontiguousarray(data.reshape(numbers.itemsize, count).T).reshape(-1)
+        values = data.view(numbers)
+        if dtype.kind == "f":
+            return values.astype(dtype)
+        return from_int32(values.astype(np.int32), dtype)
+
+
+def _layouts(flat: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
+    """(tables, bytes) of each layout."""
+    layouts = []
+    if flat.dtype.kind == "f":
+        numbers = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    else:
+        symbols = as_int32(flat)
+        tables, payload = Pack().encode_symbols(symbols)
+        kind = _NUMBERS.index(np.dtype("<i4"))
+        layouts.append((bytes([_PACKED | kind]) + tables, payload))
+        numbers = symbols.astype(_narrowest(int(symbols.min()), int(symbols.max())))
+    kind = _NUMBERS.index(numbers.dtype)
+    layouts.append((bytes([_PLAIN | kind]), numbers.tobytes()))
+    if numbers.itemsize > 1:
+        planes = numbers.view(np.uint8).reshape(-1, numbers.itemsize).T
+        layouts.append((bytes([_PLANES | kind]), planes.tobytes()))
+    return layouts
+
+
+def _narrowest(low: int, high: int) -> np.dtype[Any]:
+    """The first integer type that holds both."""
+    for dtype in _NUMBERS:
+        limits = np.iinfo(dtype)
+        if limits.min <= low and high <= limits.max:
+            return dtype
+    raise ValueError(f"no type holds {low} and {high}")
+
+
+def _decompress(payload: bytes, size: int) -> bytes:
+    """The `size` bytes. A frame that says it holds another number is refused unopened."""
+    try:
+        declared = zstandard.get_frame_parameters(payload).content_size
+        if declared != size:
+            raise CorruptStream(f"the zstd frame declares {declared} bytes, the tensor has {size}")
+        raw: bytes = zstandard.ZstdDecompressor().decompress(
+            payload, max_output_size=size, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise CorruptStream(f"the zstd frame is damaged ({error})") from error
+    return raw

@@ -1,0 +1,171 @@
+"""The contracts between the rooms: a task to train on, a metric, a regime, a post-training step.
+
+The codec contract is `numcodecs.abc.Codec` (see slashbench.codecs.base). Nothing here knows a
+particular codec, regime or model, and torch is imported for types only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+#: A checkpoint in memory: every tensor of the state dict by name, tied names sharing one tensor.
+Weights = dict[str, "torch.Tensor"]
+
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What an evaluation found.
+
+    per_item: one number per test item, whose mean is `value` before `transform` (accuracy: 0 or 1;
+    bits per byte: bits of a chunk over its mean bytes). It lets reports pair two evaluations.
+    """
+
+    name: str
+    value: float
+    stderr: float
+    n: int
+    higher_is_better: bool
+    per_item: list[float]
+    also: dict[str, float] = field(default_factory=dict)  # secondary metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """How a model is trained by default. One step is one batch."""
+
+    steps: int
+    learning_rate: float  # peak, AdamW
+    warmup: int  # steps of linear warm-up, then cosine decay to zero
+    weight_decay: float = 0.0  # off by default: it is a rate term of its own (shape 2)
+    clip_norm: float = 1.0
+
+
+class Model(ABC):
+    """One row of the model matrix: weights, data and a metric.
+
+    A subclass's constructor takes the settings a user may vary (`kjv-gpt:steps=1500`).
+    """
+
+    revision: ClassVar[int] = 1  # raise it when data, architecture or metric change
+    source: ClassVar[str]  # where weights and data come from, with versions
+    licence: ClassVar[str]
+    metric: ClassVar[str]
+    #: Largest loss of the metric that still counts as equal accuracy, in its own units.
+    tolerance: ClassVar[float]
+    #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
+    train_hint_s: ClassVar[float] = 60.0
+    cell_hint_s: ClassVar[float] = 5.0
+    #: Default settings of regimes for this model, found in a sweep on validation data.
+    tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @property
+    @abstractmethod
+    def plan(self) -> TrainingPlan | None:
+        """The default training, or None when only post-training recipes apply."""
+
+    @abstractmethod
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of every file or text that weights and data come from."""
+
+    @abstractmethod
+    def build(self, seed: int) -> nn.Module:
+        """The module as training finds it: freshly initialised, or with its pretrained weights."""
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        """An endless stream of training batches in an order fixed by `seed`."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained here")
+
+    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
+        """Training loss of one batch, a scalar, in nats."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained here")
+
+    @abstractmethod
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """The metric on held-out data. Hyper-parameters are chosen on `validation` only."""
+
+    def is_embedding(self, name: str) -> bool:
+        """Whether a tensor is an embedding table: its rows are reported apart."""
+        return "embed" in name
+
+
+class Penalty:
+    """What a training regime does to the weights around the optimiser's step. Plain does nothing.
+
+    Where a term acts is part of the method: in the gradient, where the optimiser rescales it
+    together with the loss, or after the step, decoupled from the optimiser as in AdamW.
+    """
+
+    def add_gradient(self) -> None:
+        """Called after backward(), before the optimiser's step."""
+
+    def after_step(self) -> None:
+        """Called after the optimiser's step."""
+
+    def log(self) -> dict[str, float]:
+        """What the last step saw: shape, rate, sparsity, ..."""
+        return {}
+
+
+class Regime(ABC):
+    """A training regime: the first link of a recipe. Its constructor takes its settings."""
+
+    revision: ClassVar[int] = 1
+
+    @abstractmethod
+    def penalty(self, parameters: Mapping[str, nn.Parameter]) -> Penalty:
+        """A penalty bound to the trainable parameters, each tied tensor once."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether the regime changes anything where there is no training: False for plain."""
+        return True
+
+
+class Transform(ABC):
+    """A post-training step: a middle link of a recipe, from weights to weights."""
+
+    revision: ClassVar[int] = 1
+
+    @abstractmethod
+    def apply(self, weights: Weights) -> Weights:
+        """New weights; the ones given are left as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """One tensor ready for a codec: integers and their step, or floats to be coded as they are."""
+
+    values: npt.NDArray[Any]
+    step: float | None  # None: `values` are the weights themselves
+
+    def dequantise(self) -> npt.NDArray[Any]:
+        """The weights a decoder rebuilds, float32 when there is a step."""
+        if self.step is None:
+            return self.values
+        return self.values.astype(np.float32) * np.float32(self.step)
+
+
+class Quantiser(ABC):
+    """The last link of a recipe: what each tensor is coded as."""
+
+    revision: ClassVar[int] = 1
+    domain: ClassVar[str] = "integers"  # what it hands to the codec; or "floats"
+
+    @abstractmethod
+    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+        """The tensor to code, or None for one that is stored in its native dtype.
+
+        Raises Unencodable for weights that are not finite or too large for the step.
+        """

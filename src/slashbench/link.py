@@ -1,0 +1,43 @@
+"""A registered entry with its settings: what a selector stands for once it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from slashbench import selector
+from slashbench.registry import Registry
+from slashbench.selector import Selector
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Link(Generic[T]):
+    """One configured entry."""
+
+    name: str
+    item: T
+    text: str  # canonical spelling
+    config: dict[str, Any]  # name, revision and every setting: what determines its effect
+
+
+def links(registry: Registry[T], wanted: Selector) -> Iterator[Link[T]]:
+    """Every configuration that a selector with sweeps stands for.
+
+    Raises UnknownName, BadSetting, MissingDependency or BrokenPlugin.
+    """
+    cls = registry.get(wanted.name)
+    for settings in selector.expand(cls, wanted):
+        defaults = {setting.name: setting.default for setting in selector.settings_of(cls)}
+        yield Link(
+            wanted.name,
+            selector.build(cls, wanted.name, settings),
+            selector.spell(cls, wanted.name, settings),
+            {
+                "name": wanted.name,
+                "revision": getattr(cls, "revision", 1),
+                "settings": {**defaults, **settings},
+            },
+        )

@@ -1,0 +1,176 @@
+"""Records: what one stage of one cell found, as one JSON file. Boards are made of nothing else.
+
+Units are in the names: `_s` seconds, `_ns` nanoseconds, `_bytes`, `bits`. What was not measured is
+None, never 0. Ratios are not stored: they follow from the numbers that are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where, when and with what a record was made."""
+
+    measured_at: str  # UTC, ISO 8601: when the work was done, not when it was saved or read
+    command_line: str
+    slashbench: str
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    platform: str
+    cpu_model: str
+    cpu_count: int
+    ram_bytes: int | None
+    load_average: float | None
+    torch_threads: int | None
+    libraries: dict[str, str]
+    environment: dict[str, str]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"):
+    """What every record carries. A failed one has its reason and nothing to go on with."""
+
+    key: str
+    status: Literal["ok", "failed"]
+    reason: str = ""
+    traceback_tail: str = ""
+    wall_s: float
+    provenance: Provenance
+    schema_version: int = SCHEMA_VERSION
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """What training cost; absent where the weights came as they are."""
+
+    steps: int
+    wall_s: float
+    cpu_s: float
+    log: list[dict[str, float]]  # step, loss and what the regime saw: shape, zeros
+
+
+class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
+    """A float checkpoint: model x regime x seed, or that after one more post-training step."""
+
+    model: str
+    recipe: str  # the links up to here
+    seed: int
+    inputs: dict[str, str] = {}  # SHA-256 of data and pretrained weights
+    artifact_sha256: str = ""  # of the safetensors file
+    weights_sha256: str = ""  # of the tensors themselves
+    n_parameters: int = 0  # each tied tensor once, integer buffers left out
+    native_bytes: int = 0  # the same parameters in their native dtype
+    training: Training | None = None
+
+
+class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor of a compressed checkpoint."""
+
+    name: str
+    kind: Literal["embedding", "matrix", "vector", "buffer"]
+    n: int
+    n_bytes: int
+    coded: bool
+    entropy_bits: float | None = None  # order-0, of the whole tensor; integers only
+
+
+class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
+    """A checkpoint quantised and written by one codec, counted on the file and decoded again."""
+
+    model: str
+    recipe: str
+    codec: str
+    seed: int
+    bound: bool = False  # no code: `file_bytes` is a length that nothing is written at
+    artifact_sha256: str = ""
+    file_bytes: float = 0
+    ledger: dict[str, int] = {}  # sums to file_bytes
+    tensors: list[TensorSize] = []
+    zeros: float | None = None  # share of coded values that are 0
+    weights_sha256: str = ""  # of the decoded weights
+    decode_peak_rss_bytes: int | None = None  # of the fresh process that decoded the file
+
+
+class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
+    """The metric of one set of weights, whichever codecs carried them."""
+
+    model: str
+    weights_sha256: str
+    split: str
+    metric: str = ""
+    value: float = 0.0
+    stderr: float = 0.0
+    n: int = 0
+    higher_is_better: bool = True
+    per_item: list[float] = []
+    also: dict[str, float] = {}
+
+
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
+    """Raw timings of one operation, in the order taken, after warm-up."""
+
+    wall_ns: list[int]
+    cpu_ns: list[int]
+    warmup: int
+
+
+class TimeRecord(Record, frozen=True, kw_only=True, tag="time"):
+    """Encoding and decoding of all coded tensors of one checkpoint, in memory, one thread."""
+
+    model: str
+    recipe: str
+    codec: str
+    seed: int
+    machine: str  # fingerprint: boards never mix machines
+    native_bytes: int = 0  # of the coded tensors
+    n_coded: int = 0
+    encode: Samples | None = None  # histogram, tables and parameter search included
+    decode: Samples | None = None
+    contended: bool = False  # wall time over 1.1 x CPU time: something else ran
+
+
+class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
+    """One cell of the matrix and the keys of the records it is made of."""
+
+    model: str
+    regime: str
+    recipe: str
+    codec: str
+    seed: int
+    metric: str
+    tolerance: float
+    checkpoint: str = ""
+    compress: str = ""
+    evaluate: str = ""  # decoded weights
+    evaluate_float: str = ""  # the same recipe's checkpoint before quantisation
+    time: str = ""
+
+
+AnyRecord = CheckpointRecord | CompressRecord | EvaluateRecord | TimeRecord | CellRecord
+
+
+def key_of(stage: str, **parts: Any) -> str:
+    """SHA-256 of the canonical JSON of everything that determines a stage's outcome."""
+    text = json.dumps({"stage": stage, **parts}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def encode(record: AnyRecord) -> bytes:
+    """One record as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def decode(data: bytes) -> AnyRecord:
+    """The record in `data`. Raises msgspec.DecodeError when it is not one of this schema."""
+    record: AnyRecord = msgspec.json.decode(data, type=AnyRecord)
+    if record.schema_version != SCHEMA_VERSION:
+        raise msgspec.ValidationError(
+            f"schema version {record.schema_version}, this slashbench reads {SCHEMA_VERSION}"
+        )
+    return record

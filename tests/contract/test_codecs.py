@@ -1,0 +1,400 @@
+"""What every codec must do, checked for each one that the catalog can load here."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numcodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import slashbench.codecs.base
+from slashbench.codecs import frame
+from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.entropy import Entropy, order0_bits
+from slashbench.errors import Unencodable
+
+STREAMS = Path(__file__).parents[1] / "golden" / "streams"
+NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
+CONFIGURED = [CODECS.get(name)() for name in NAMES] + [
+    CODECS.get("exp-golomb")(k=0, map="rank"),
+    CODECS.get("exp-golomb")(k=5),
+    CODECS.get("exp-golomb")(k=30, map="rank"),
+    CODECS.get("huffman")(max_length=1),
+    CODECS.get("huffman")(max_length=4),
+    CODECS.get("huffman")(max_length=32),
+    CODECS.get("zstd")(level=1),
+]
+INTEGERS = ["i1", "i2", "i4", "u1", "u2", "u4"]
+FLOATS = ["f2", "f4", "f8"]
+
+every_codec = pytest.mark.parametrize("codec", CONFIGURED, ids=repr)
+by_default = pytest.mark.parametrize("codec", CONFIGURED[: len(NAMES)], ids=NAMES)
+floats_too = pytest.mark.parametrize(
+    "codec", [codec for codec in CONFIGURED if "floats" in codec.domains], ids=repr
+)
+
+
+def assert_same(decoded, array):
+    assert decoded.dtype == array.dtype.newbyteorder("=")
+    assert decoded.shape == array.shape
+    assert decoded.tobytes() == array.astype(decoded.dtype).tobytes()  # NaN payloads, -0.0
+
+
+def assert_round_trip(codec, array):
+    stream = codec.encode(array)
+    assert isinstance(stream, bytes)
+    assert_same(codec.decode(stream), array)
+    assert sum(codec.ledger(stream).values()) == len(stream)
+
+
+def geometric(n, ratio=0.7, seed=0):
+    """Two-sided geometric symbols, int32, from the uniform bits of PCG64."""
+    uniform = np.random.default_rng(seed).random((2, n))
+    return np.subtract(*np.floor(np.log1p(-uniform) / np.log(ratio))).astype(np.int32)
+
+
+@st.composite
+def tensors(draw, dtypes):
+    dtype = np.dtype(draw(st.sampled_from(dtypes))).newbyteorder(draw(st.sampled_from("<>")))
+    shape = draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9))
+    if dtype.kind == "f":
+        bits = hnp.from_dtype(np.dtype(f"u{dtype.itemsize}"))
+        raw = draw(hnp.arrays(f"u{dtype.itemsize}", shape, elements=bits))
+        return raw.view(dtype)
+    limits = np.iinfo(dtype)
+    peak = draw(st.integers(limits.min, limits.max))
+    near = st.integers(max(limits.min, peak - 3), min(limits.max, peak + 3))
+    elements = draw(
+        st.sampled_from([st.integers(limits.min, limits.max), near, st.just(peak)]),
+    )
+    array = draw(hnp.arrays(dtype, shape, elements=elements))
+    return draw(st.sampled_from([array, np.asfortranarray(array), np.flip(array), array.T]))
+
+
+@every_codec
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_integers_come_back_bit_for_bit(codec, data):
+    assert_round_trip(codec, data.draw(tensors(INTEGERS)))
+
+
+@floats_too
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_floats_come_back_bit_for_bit(codec, data):
+    assert_round_trip(codec, data.draw(tensors(FLOATS)))
+
+
+@every_codec
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_hard_integers(codec, dtype):
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(1)
+    anything = rng.integers(limits.min, limits.max, 20_000, dtype=dtype, endpoint=True)
+    for array in [
+        np.zeros(0, dtype),
+        np.zeros((3, 0, 2), dtype),
+        np.array(limits.min, dtype),
+        np.array([limits.max], dtype),
+        np.array([limits.min, limits.max], dtype),
+        np.full(1000, limits.min, dtype),
+        np.arange(256).astype(dtype),
+        np.repeat(np.array([limits.max, limits.min, 1], dtype), [5000, 1, 70]),
+        anything,
+        anything.reshape(100, 200)[::3, ::-7],
+        np.asfortranarray(anything.reshape(100, 200)),
+        anything.astype(np.dtype(dtype).newbyteorder(">")),
+    ]:
+        assert_round_trip(codec, array)
+
+
+@every_codec
+def test_realistic_weights_of_many_sizes(codec):
+    for n in (1, 2, 3, 31, 32, 33, 640, 4097, 65_537):
+        assert_round_trip(codec, geometric(n))
+        assert_round_trip(codec, geometric(n, ratio=0.999).astype(np.int16))
+
+
+@every_codec
+def test_more_values_than_an_alphabet_holds(codec):
+    array = np.concatenate([np.arange(-5000, 5000), np.arange(-10, 10)]).astype(np.int32)
+    assert_round_trip(codec, array)
+    array[17] = np.iinfo(np.int32).max
+    assert_round_trip(codec, array)
+
+
+@every_codec
+def test_rare_values_escape_from_a_large_tensor(codec):
+    array = geometric(600_000, ratio=0.5)
+    array[:40] = np.arange(40) * 1_000_003
+    assert_round_trip(codec, array)
+
+
+@floats_too
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_special_floats(codec, dtype):
+    unsigned = np.dtype(dtype.replace("f", "u"))
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-7, 1.0], dtype)
+    bits = special.view(unsigned)
+    patterns = np.concatenate([bits, bits + unsigned.type(1), ~bits])  # signalling NaNs among them
+    for order in "<>":
+        array = patterns.view(dtype).astype(np.dtype(dtype).newbyteorder(order))
+        assert_round_trip(codec, array)
+    assert_round_trip(codec, np.zeros((0, 4), dtype))
+    assert_round_trip(codec, np.asfortranarray(np.ones((3, 5), dtype)))
+
+
+@every_codec
+def test_config_survives_json(codec):
+    config = json.loads(json.dumps(codec.get_config()))
+    assert config["id"] == codec.codec_id
+    again = numcodecs.get_codec(dict(config))
+    assert again == codec
+    assert type(again) is type(codec)
+    assert repr(again) == repr(codec)
+    assert type(codec).from_config({k: v for k, v in config.items() if k != "id"}) == codec
+
+
+@by_default
+def test_default_config_needs_the_id_only(codec):
+    assert numcodecs.get_codec({"id": codec.codec_id}) == codec
+
+
+@every_codec
+def test_public_attributes_are_the_constructor_arguments(codec):
+    arguments = inspect.signature(type(codec)).parameters.values()
+    assert all(a.default is not a.empty and a.annotation is not a.empty for a in arguments)
+    assert {a.name for a in arguments} == set(codec.get_config()) - {"id"}
+
+
+@every_codec
+def test_encoding_is_deterministic_and_blind_to_memory_layout(codec):
+    array = geometric(6000).reshape(60, 100)
+    stream = codec.encode(array)
+    again = type(codec)(**{k: v for k, v in codec.get_config().items() if k != "id"})
+    assert again.encode(array.copy()) == stream
+    assert codec.encode(np.asfortranarray(array)) == stream
+    assert codec.encode(array.astype(">i4")) == stream
+
+
+@every_codec
+def test_decoding_needs_no_configuration(codec):
+    array = geometric(5000)
+    assert_same(type(codec)().decode(codec.encode(array)), array)
+
+
+@every_codec
+def test_input_is_left_alone_and_output_is_writable(codec):
+    array = geometric(500)
+    array.flags.writeable = False
+    decoded = codec.decode(codec.encode(array))
+    decoded += 1
+    assert_same(codec.decode(codec.encode(array)), array)
+
+
+@every_codec
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((3, 4), np.int16),
+        np.empty((3, 4), np.int16, order="F"),
+        np.empty((6, 8), np.int16)[::2, ::2],
+        np.empty((3, 4), ">i2"),
+    ],
+    ids=["C", "Fortran", "strided", "big-endian"],
+)
+def test_decode_into_out(codec, out):
+    array = np.arange(-6, 6, dtype=np.int16).reshape(3, 4)
+    assert codec.decode(codec.encode(array), out=out) is out
+    np.testing.assert_array_equal(out, array)
+
+
+@every_codec
+def test_decode_into_a_flat_buffer_as_zarr_does(codec):
+    array = np.arange(-6, 6, dtype=np.int16).reshape(3, 4)
+    out = np.empty(array.nbytes, np.uint8)
+    codec.decode(codec.encode(array), out=out)
+    assert out.tobytes() == array.tobytes()
+
+
+@every_codec
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda b: np.frombuffer(b, "u1")])
+def test_streams_may_be_any_buffer(codec, kind):
+    array = geometric(50)
+    assert_same(codec.decode(kind(codec.encode(array))), array)
+
+
+@every_codec
+@pytest.mark.parametrize("dtype", ["i8", "u8", "?", "c8", "O", "S4", "M8[s]", "g"])
+def test_other_dtypes_are_refused(codec, dtype):
+    with pytest.raises(Unencodable, match="takes"):
+        codec.encode(np.zeros(3, dtype))
+
+
+@pytest.mark.parametrize(
+    "codec", [codec for codec in CONFIGURED if "floats" not in codec.domains], ids=repr
+)
+def test_floats_are_refused_by_integer_codecs(codec):
+    with pytest.raises(Unencodable, match=r"int8 to int32.*not float32|not float32.*int8 to int32"):
+        codec.encode(np.zeros(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("exp-golomb", {"k": -2}),
+        ("exp-golomb", {"k": 31}),
+        ("exp-golomb", {"k": 1.5}),
+        ("exp-golomb", {"k": True}),
+        ("exp-golomb", {"map": "sign"}),
+        ("huffman", {"max_length": 0}),
+        ("huffman", {"max_length": 33}),
+        ("huffman", {"max_length": "9"}),
+        ("zstd", {"level": 0}),
+        ("zstd", {"level": 23}),
+        ("zstd", {"level": 3.0}),
+    ],
+)
+def test_bad_settings_are_refused_at_once(name, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        CODECS.get(name)(**settings)
+
+
+@by_default
+def test_two_threads_share_one_codec(codec):
+    arrays = [geometric(20_000, seed=seed) for seed in range(6)]
+    streams = [codec.encode(array) for array in arrays]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(codec.encode, arrays * 3)) == streams * 3
+        for array, decoded in zip(arrays * 3, pool.map(codec.decode, streams * 3), strict=True):
+            assert_same(decoded, array)
+
+
+def test_a_fresh_process_decodes(tmp_path):
+    array = geometric(3000).reshape(30, 100)
+    for name in NAMES:
+        (tmp_path / name).write_bytes(CODECS.get(name)().encode(array))
+    script = (
+        "import sys, pathlib, zlib, numcodecs\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
+        "    codec = numcodecs.get_codec({'id': 'slashbench.' + path.name})\n"
+        "    array = codec.decode(path.read_bytes())\n"
+        "    print(path.name, array.dtype, array.shape, zlib.crc32(array.tobytes()))\n"
+    )
+    command = [sys.executable, "-c", script, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    checksum = zlib.crc32(array.tobytes())
+    assert done.stdout.splitlines() == [
+        f"{name} int32 (30, 100) {checksum}" for name in sorted(NAMES)
+    ]
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.7, 0.95])
+def test_sizes_against_the_entropy(ratio):
+    array = geometric(100_000, ratio)
+    least = Entropy().bits(array)
+    sizes = {name: 8 * len(CODECS.get(name)().encode(array)) for name in NAMES}
+    for name in ("range", "ans"):
+        assert least < sizes[name] < 1.01 * least + 1000
+    assert least < sizes["huffman"] < least + array.size + 1000
+    assert sizes["huffman"] < sizes["exp-golomb"] < 1.5 * least + array.size
+
+
+@pytest.mark.parametrize("name", ["huffman", "range", "ans"])
+def test_small_tensors_pay_little_for_tables(name):
+    array = geometric(640)
+    codec = CODECS.get(name)()
+    stream = codec.encode(array)
+    assert codec.ledger(stream)["tables"] <= 24
+    assert len(stream) < order0_bits(array) / 8 + 55
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "tables", "payload"),
+    [  # 12 bytes of header: 3, shape 2, lengths 1 + 2, checksum 4
+        ("pack", 12, 2, 250),
+        ("exp-golomb", 12, 1, 250),
+        ("huffman", 12, 5, 250),
+    ],
+)
+def test_exact_lengths_of_four_equally_likely_symbols(name, header, tables, payload):
+    array = np.tile(np.array([0, -1, 1, -2], np.int8), 250)
+    if name == "exp-golomb":  # order 1 takes 2, 2, 4 and 4 bits
+        payload = 375
+    codec = CODECS.get(name)()
+    stream = codec.encode(array)
+    assert codec.ledger(stream) == {"header": header, "tables": tables, "payload": payload}
+
+
+@pytest.mark.parametrize("name", ["pack", "huffman", "range", "ans"])
+def test_a_constant_tensor_has_no_payload(name):
+    codec = CODECS.get(name)()
+    stream = codec.encode(np.full((100, 100), -17, np.int16))
+    assert codec.ledger(stream)["payload"] == 0
+    assert len(stream) <= 16
+
+
+def test_entropy_by_hand():
+    assert Entropy().bits(np.array([[0, 1], [2, 3]], np.uint8)) == 8.0
+    assert Entropy().bits(np.zeros((0, 3), np.int32)) == 0.0
+    assert Entropy().bits(np.full(9, 5, np.int8)) == 0.0
+    assert Entropy().bits(np.array([2**32 - 1, 0], np.uint32)) == 2.0
+    with pytest.raises(Unencodable, match="float32"):
+        Entropy().bits(np.zeros(3, np.float32))
+
+
+# The catalog
+
+
+def modules():
+    root = Path(slashbench.codecs.base.__file__).parent
+    return [importlib.import_module(f"slashbench.codecs.{path.stem}") for path in root.glob("*.py")]
+
+
+def test_every_codec_class_is_in_the_catalog():
+    found = {
+        cls
+        for module in modules()
+        for cls in vars(module).values()
+        if inspect.isclass(cls)
+        and cls.__module__ == module.__name__
+        and issubclass(cls, (TensorCodec, Bound))
+        and not inspect.isabstract(cls)
+        and cls is not Bound
+    }
+    assert found <= {CODECS.get(name) for name in CODECS.available()}
+
+
+@pytest.mark.parametrize("name", CODECS.available())
+def test_every_codec_says_what_it_is(name):
+    cls = CODECS.get(name)
+    summary = (cls.__doc__ or "").strip().partition("\n")[0]
+    assert summary.endswith((".", ")")), f"{name}: the first line is not one sentence"
+    assert cls.domains <= {"integers", "floats"}
+    if not issubclass(cls, Bound):
+        assert cls.codec_id == f"slashbench.{name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_codec_has_golden_streams(name):
+    assert list(STREAMS.glob(f"{name}.*.bin")), (
+        f"add a case to golden/make.py for {name} and run it"
+    )
+
+
+def test_domains_of_dtypes():
+    assert {frame.domain_of(np.dtype(name)) for name in INTEGERS} == {"integers"}
+    assert {frame.domain_of(np.dtype(name)) for name in FLOATS} == {"floats"}

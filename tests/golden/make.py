@@ -1,0 +1,75 @@
+"""Write the golden streams that are missing. Run it by hand; it never touches one that exists.
+
+A golden stream is a promise: every later version decodes it. When the bytes a codec writes change,
+raise its `revision`, add a case under a new name here, and keep the old stream.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from slashbench.codecs.catalog import CODECS
+
+STREAMS = Path(__file__).parent / "streams"
+
+
+def bell(n: int) -> np.ndarray:
+    """Bell-shaped symbols from integer arithmetic alone: the same everywhere and for ever."""
+    state, out = 1, []
+    for _ in range(n):
+        total = 0
+        for _ in range(4):  # a linear congruential generator (Knuth), its top bits
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            total += state >> 60
+        out.append(total - 30)
+    return np.array(out, np.int32)
+
+
+def outliers() -> np.ndarray:
+    """Mostly small, a few extreme."""
+    symbols = bell(600)
+    symbols[[3, 77, 599]] = 2**31 - 1, -(2**31), 123_456
+    return symbols
+
+
+TENSORS = {
+    "bell": bell(640).astype(np.int8).reshape(20, 32),
+    "outliers": outliers(),
+    "wide": (bell(5000) * 997 + np.arange(5000)).astype(np.int32),  # over 4096 values: escapes
+    "unsigned": (bell(300) + 40_000).astype(np.uint16),
+    "unsigned32": np.array([0, 1, 2**31, 2**32 - 1], np.uint32),
+    "constant": np.full((3, 5, 7), -9, np.int16),
+    "scalar": np.array(-128, np.int8),
+    "empty": np.zeros((4, 0), np.int32),
+    "float32": bell(200).astype(np.float32) / np.float32(64),
+    "float16": np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0], np.float16),
+    "float64": bell(50).astype(np.float64) / 3,
+}
+
+INTEGERS = [name for name in TENSORS if not name.startswith("float")]
+#: name of a stream -> (codec, its settings, tensor)
+CASES = {
+    f"{codec}.{tensor}": (codec, {}, tensor)
+    for codec in ("pack", "exp-golomb", "huffman", "range", "ans", "zstd")
+    for tensor in (TENSORS if codec == "zstd" else INTEGERS)
+} | {
+    "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),
+    "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
+    "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
+    "huffman.long-outliers": ("huffman", {"max_length": 32}, "outliers"),
+}
+
+
+def main() -> None:
+    """Write what is missing."""
+    for name, (codec, settings, tensor) in CASES.items():
+        path = STREAMS / f"{name}.bin"
+        if not path.exists():
+            path.write_bytes(CODECS.get(codec)(**settings).encode(TENSORS[tensor]))
+            print("wrote", path)
+
+
+if __name__ == "__main__":
+    main()

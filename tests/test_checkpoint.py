@@ -1,0 +1,161 @@
+"""The compressed checkpoint file: round trips, the ledger, and files that lie."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from slashbench.bench import checkpoint
+from slashbench.bench.decoding import decode_in_fresh_process
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import Quantised
+from slashbench.errors import CorruptFile
+
+INTEGER_CODECS = [
+    name
+    for name in CODECS.available()
+    if not issubclass(CODECS.get(name), Bound) and "integers" in CODECS.get(name).domains
+]
+
+
+def sample() -> tuple[dict[str, Quantised], dict[str, np.ndarray], dict[str, str]]:  # type: ignore[type-arg]
+    generator = np.random.default_rng(7)
+    coded = {
+        "embedding": Quantised(generator.integers(-9, 9, (50, 8)).astype(np.int32), 2**-8),
+        "out": Quantised(np.rint(generator.laplace(0, 2, (8, 30))).astype(np.int32), 0.037),
+    }
+    stored = {
+        "bias": generator.normal(size=30).astype(np.float32),
+        "positions": np.arange(8, dtype=np.int64),
+    }
+    return coded, stored, {"head": "embedding"}
+
+
+def encoded(name: str) -> checkpoint.Encoded:
+    return checkpoint.encode(*sample(), CODECS.get(name)(), name)
+
+
+@pytest.mark.parametrize("name", INTEGER_CODECS)
+def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None:
+    coded, stored, aliases = sample()
+    path = tmp_path / "file"
+    path.write_bytes(encoded(name).data)
+    weights = checkpoint.read(path)
+    assert weights.keys() == {"embedding", "out", "bias", "positions", "head"}
+    for key, tensor in coded.items():
+        assert weights[key].tobytes() == tensor.dequantise().tobytes()
+        assert weights[key].dtype == np.float32
+    for key, array in stored.items():
+        assert weights[key].tobytes() == array.tobytes()
+    assert weights["head"] is weights["embedding"]
+    fresh = decode_in_fresh_process(path, tmp_path / "out")
+    assert fresh.weights_sha256 == checkpoint.weights_sha256(weights)
+    out = safetensors.numpy.load_file(tmp_path / "out")
+    assert checkpoint.weights_sha256(out) == fresh.weights_sha256
+
+
+@pytest.mark.parametrize("name", INTEGER_CODECS)
+def test_ledger_sums_to_the_file(name: str) -> None:
+    file = encoded(name)
+    assert sum(file.ledger.values()) == len(file.data)
+    assert file.ledger["buffers"] == 64
+    assert file.ledger["floats"] == 120
+    assert file.stream_bytes.keys() == {"embedding", "out", "bias", "positions"}
+
+
+def test_lossless_floats(tmp_path: Path) -> None:
+    weight = np.array([[np.nan, -0.0], [np.inf, 1e-45]], np.float32)
+    weight.view(np.uint32)[0, 0] |= 0x1234  # a NaN with a payload
+    path = tmp_path / "file"
+    path.write_bytes(
+        checkpoint.encode({"w": Quantised(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
+    )
+    assert checkpoint.read(path)["w"].tobytes() == weight.tobytes()
+
+
+def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
+    base = {"a": np.zeros((2, 3), np.float32)}
+    others = [
+        {"b": np.zeros((2, 3), np.float32)},
+        {"a": np.zeros((3, 2), np.float32)},
+        {"a": np.zeros((2, 3), np.int32)},
+        {"a": -np.zeros((2, 3), np.float32)},
+    ]
+    seen = {checkpoint.weights_sha256(w) for w in [base, *others]}
+    assert len(seen) == 5
+
+
+class TestHostile:
+    def read(self, tmp_path: Path, data: bytes) -> Any:
+        path = tmp_path / "hostile"
+        path.write_bytes(data)
+        return checkpoint.read(path)
+
+    def forged(self, **changes: Any) -> bytes:
+        """A well-formed file whose contents say something else."""
+        file = encoded("huffman").data
+        size = int.from_bytes(file[:8], "little")
+        metadata = json.loads(file[8 : 8 + size])["__metadata__"]
+        contents = json.loads(metadata[checkpoint.METADATA_KEY]) | changes
+        tensors = safetensors.numpy.load(file)
+        text = msgspec.json.encode(contents)
+        return safetensors.numpy.save(
+            tensors,
+            {
+                checkpoint.METADATA_KEY: text.decode(),
+                checkpoint.CHECKSUM_KEY: str(zlib.crc32(text)),
+            },
+        )
+
+    def test_every_cut(self, tmp_path: Path) -> None:
+        data = encoded("huffman").data
+        for end in [*range(0, len(data), 97), len(data) - 1]:
+            with pytest.raises(CorruptFile):
+                self.read(tmp_path, data[:end])
+
+    def test_every_flipped_bit_is_noticed(self, tmp_path: Path) -> None:
+        data = encoded("huffman").data
+        generator = np.random.default_rng(0)
+        for bit in generator.integers(0, 8 * len(data), 400):
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << (bit % 8)
+            with pytest.raises(CorruptFile):
+                self.read(tmp_path, bytes(damaged))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"format": 2}, "upgrade slashbench"),
+            ({"codec": "pickle"}, "codec can't be used"),
+            ({"codec": "entropy"}, "codec can't be used"),
+            ({"settings": {"max_length": 15, "evil": 1}}, "codec can't be used"),
+            ({"steps": {}}, "not those that its contents list"),
+            ({"extra": 1}, "contents are damaged"),
+            ({"aliases": {"head": "nowhere"}}, "leads nowhere"),
+            ({"aliases": {"bias": "embedding"}}, "leads nowhere"),
+            ({"checksums": {"bias": 1, "positions": 2}}, "checksum mismatch"),
+        ],
+    )
+    def test_lies(self, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+        with pytest.raises(CorruptFile, match=message):
+            self.read(tmp_path, self.forged(**changes))
+
+    def test_not_ours(self, tmp_path: Path) -> None:
+        with pytest.raises(CorruptFile, match="not written by slashbench"):
+            self.read(tmp_path, safetensors.numpy.save({"a": np.zeros(3, np.float32)}))
+        with pytest.raises(CorruptFile, match="can't be read|no safetensors"):
+            checkpoint.read(tmp_path / "missing")
+
+    def test_a_failing_decoder_says_why(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(encoded("pack").data[:-5])
+        with pytest.raises(CorruptFile, match="in a fresh process failed"):
+            decode_in_fresh_process(path)

@@ -1,0 +1,140 @@
+"""Records and artifacts on disk: atomic, checked, and never shared by two runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slashbench.bench import measure
+from slashbench.bench.files import write_atomically
+from slashbench.bench.store import Store
+from slashbench.errors import StoreBusy, StoreUnusable
+from slashbench.record import CellRecord, EvaluateRecord, decode, encode, key_of
+
+
+def evaluation(key: str) -> EvaluateRecord:
+    return EvaluateRecord(
+        key=key,
+        status="ok",
+        wall_s=1.5,
+        provenance=measure.provenance(None),
+        model="m",
+        weights_sha256="w",
+        split="test",
+        metric="accuracy",
+        value=97.5,
+        per_item=[100.0, 95.0],
+    )
+
+
+def test_a_record_reads_back() -> None:
+    record = evaluation(key_of("evaluate", a=1))
+    assert decode(encode(record)) == record
+
+
+def test_keys_are_canonical() -> None:
+    assert key_of("s", a=1, b=[2.0]) == key_of("s", b=[2.0], a=1)
+    assert key_of("s", a=1) != key_of("t", a=1)
+
+
+def test_put_and_get(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = evaluation("ab" * 32)
+    assert store.get(EvaluateRecord, record.key) is None
+    store.put(record)
+    assert store.get(EvaluateRecord, record.key) == record
+    assert store.get(CellRecord, record.key) is None
+    assert list(store.all(EvaluateRecord)) == [record]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"stage":"evaluate"}', b"[]", b"\xff\xfe"])
+def test_a_damaged_record_is_set_aside(tmp_path: Path, damage: bytes) -> None:
+    store = Store(tmp_path)
+    record = evaluation("cd" * 32)
+    store.put(record)
+    (path,) = tmp_path.rglob("*.json")
+    path.write_bytes(damage)
+    assert store.get(EvaluateRecord, record.key) is None
+    assert len(store.warnings) == 1
+    assert path.with_name(path.name + ".corrupt").read_bytes() == damage
+
+
+def test_a_newer_schema_is_not_misread(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = evaluation("ef" * 32)
+    store.put(record)
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    assert store.get(EvaluateRecord, record.key) is None
+    assert "schema version 2" in store.warnings[0]
+
+
+def test_artifacts_are_named_by_their_bytes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    sha256 = store.put_artifact(b"weights")
+    path = store.find_artifact(sha256)
+    assert path is not None
+    assert path.read_bytes() == b"weights"
+    path.write_bytes(b"weighty")
+    assert store.find_artifact(sha256) is None
+    assert "set aside" in store.warnings[0]
+    assert store.find_artifact("") is None
+
+
+def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+    with Store(tmp_path).locked(), pytest.raises(StoreBusy, match="another `bench run`"):  # noqa: SIM117
+        with Store(tmp_path).locked():
+            pass
+    with Store(tmp_path).locked():
+        pass
+
+
+def test_leftovers_of_a_killed_run_are_swept(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    leftover = tmp_path / "records" / ".partial-x"
+    leftover.write_bytes(b"half")
+    with Store(tmp_path).locked():
+        assert not leftover.exists()
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("not a folder")
+    with (
+        pytest.raises(StoreUnusable, match="choose another folder"),
+        Store(tmp_path / "results").locked(),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreUnusable, match="no permission"):
+        write_atomically(tmp_path / "x" / "y", b"data")
+
+
+def test_a_write_that_dies_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    """A real limit on file size stands in for a full disk: the write fails half-way."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from slashbench.bench.files import write_atomically\n"
+        "from slashbench.errors import StoreUnusable\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    write_atomically(Path(sys.argv[1]), bytes(100_000))\n"
+        "except StoreUnusable as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "can't write" in done.stdout
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,94 @@
+"""Pruning and quantisation by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from slashbench.errors import Unencodable
+from slashbench.trainers.native import Native
+from slashbench.trainers.prune import MagnitudePrune
+from slashbench.trainers.quantize import Uniform, UniformInStd
+
+
+class TestPrune:
+    def test_smallest_of_all_matrices_together(self) -> None:
+        weights = {
+            "a": torch.tensor([[0.1, -5.0], [2.0, -0.3]]),
+            "b": torch.tensor([[0.2, 4.0]]),
+            "bias": torch.tensor([0.01, 0.02]),
+            "steps": torch.tensor([[1, 2]]),
+        }
+        pruned = MagnitudePrune(sparsity=0.5).apply(weights)
+        assert pruned["a"].tolist() == [[0.0, -5.0], [2.0, 0.0]]
+        assert pruned["b"].tolist() == [[0.0, 4.0]]
+        assert pruned["bias"] is weights["bias"]
+        assert pruned["steps"] is weights["steps"]
+        assert weights["a"][0, 0] != 0.0  # what was given is left as it was
+
+    def test_tied_tensors_stay_tied(self) -> None:
+        shared = torch.randn(4, 4)
+        pruned = MagnitudePrune(sparsity=0.25).apply({"embedding": shared, "head": shared})
+        assert pruned["embedding"] is pruned["head"]
+        assert int((pruned["head"] == 0).sum()) == 4
+
+    def test_nothing_to_prune(self) -> None:
+        weights = {"bias": torch.ones(3)}
+        assert MagnitudePrune().apply(weights)["bias"].tolist() == [1, 1, 1]
+
+
+class TestQuantize:
+    def test_rounds_half_to_even(self) -> None:
+        tensor = Uniform(step=0.5).quantise("w", np.array([[0.25, 0.75, -0.3]], np.float32))
+        assert tensor is not None
+        assert tensor.values.tolist() == [[0, 2, -1]]
+        assert tensor.values.dtype == np.int32
+        assert tensor.dequantise().tolist() == [[0.0, 1.0, -0.5]]
+
+    def test_vectors_stay_unless_asked_for(self) -> None:
+        vector = np.ones(3, np.float32)
+        assert Uniform().quantise("b", vector) is None
+        assert Uniform(scope="all").quantise("b", vector) is not None
+
+    def test_step_in_standard_deviations(self) -> None:
+        weight = np.random.default_rng(0).normal(scale=0.03, size=(64, 64)).astype(np.float32)
+        tensor = UniformInStd(step=0.5).quantise("w", weight)
+        assert tensor is not None
+        assert tensor.step == pytest.approx(0.5 * weight.std(), rel=1e-6)
+
+    @pytest.mark.parametrize("value", [0.0, 3.0, -1e-30])
+    def test_a_constant_tensor_has_no_spread_to_measure_in(self, value: float) -> None:
+        weight = np.full((3, 3), value, np.float32)
+        tensor = UniformInStd(step=0.5).quantise("w", weight)
+        assert tensor is not None
+        assert tensor.dequantise() == pytest.approx(weight)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_weights_that_are_not_finite_are_refused(self, value: float) -> None:
+        with pytest.raises(Unencodable, match="not finite"):
+            Uniform().quantise("w", np.array([[value]], np.float32))
+
+    @pytest.mark.parametrize("step", [1e-30, 1e-300])
+    def test_a_step_too_fine_for_int32_is_refused(self, step: float) -> None:
+        with pytest.raises(Unencodable, match="too fine"):
+            Uniform(step=step).quantise("w", np.ones((1, 1), np.float32))
+
+    @given(
+        hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
+        st.integers(-10, 3),
+    )
+    def test_error_is_at_most_half_a_step(self, weight: np.ndarray, octave: int) -> None:  # type: ignore[type-arg]
+        tensor = Uniform(step=2.0**octave).quantise("w", weight)
+        assert tensor is not None
+        assert np.abs(tensor.dequantise() - weight).max() <= 2.0 ** (octave - 1)
+
+
+def test_native_keeps_every_bit() -> None:
+    weight = np.array([[np.nan, -0.0, 1e-45]], np.float32)
+    tensor = Native().quantise("w", weight)
+    assert tensor is not None
+    assert tensor.dequantise().tobytes() == weight.tobytes()

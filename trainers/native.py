@@ -1,0 +1,19 @@
+"""No quantisation: the lossless baseline."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from slashbench.contracts import Quantised, Quantiser
+
+
+class Native(Quantiser):
+    """Keep every weight as the float it is, for codecs that take floats: the lossless baseline."""
+
+    domain: ClassVar[str] = "floats"
+
+    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+        """The weights themselves."""
+        return Quantised(weight, None)

@@ -1,0 +1,69 @@
+"""Uniform scalar quantisation by rounding."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.contracts import Quantised, Quantiser
+from slashbench.errors import Unencodable
+
+Scope = Literal["matrices", "all"]
+
+
+class Rounding(Quantiser):
+    """Round weights to a uniform grid whose step a subclass chooses for each tensor.
+
+    scope: matrices only, vectors (biases, norms) staying in their native dtype; or all.
+    """
+
+    always_spelled: ClassVar[tuple[str, ...]] = ("step",)
+
+    def __init__(self, step: float, scope: Scope) -> None:
+        if not (step > 0 and math.isfinite(step)):
+            raise ValueError(f"step={step} must be a finite number > 0")
+        self.step, self.scope = step, scope
+
+    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+        """round(weight / step) as int32; ties go to the even neighbour."""
+        if self.scope == "matrices" and weight.ndim < 2:
+            return None
+        if not np.isfinite(weight).all():
+            raise Unencodable(f"{name} holds weights that are not finite; it can't be quantised")
+        step = np.float32(self.step_of(weight))
+        grid = np.rint(weight / step) if step > 0 else np.full(weight.shape, np.inf)
+        if grid.size and np.abs(grid).max() >= 2**31:
+            raise Unencodable(f"{name}: step {step:g} is too fine, |weight| / step is over 2^31")
+        return Quantised(grid.astype(np.int32), float(step))
+
+    @abstractmethod
+    def step_of(self, weight: npt.NDArray[Any]) -> float:
+        """The grid's step for one tensor."""
+
+
+class Uniform(Rounding):
+    """Round weights to one grid of step `step` for all tensors (BackSlash codes at 2^-8)."""
+
+    def __init__(self, step: float = 2.0**-8, scope: Scope = "matrices") -> None:
+        super().__init__(step, scope)
+
+    def step_of(self, weight: npt.NDArray[Any]) -> float:
+        """The same for every tensor."""
+        return self.step
+
+
+class UniformInStd(Rounding):
+    """Round weights to a grid per tensor, its step `step` times the tensor's standard deviation."""
+
+    def __init__(self, step: float = 0.25, scope: Scope = "matrices") -> None:
+        super().__init__(step, scope)
+
+    def step_of(self, weight: npt.NDArray[Any]) -> float:
+        """In units of the standard deviation; of the largest magnitude for a constant tensor."""
+        spread = float(weight.std(dtype=np.float64)) if weight.size else 0.0
+        largest = float(np.abs(weight).max(initial=0.0))
+        return self.step * (spread or largest or 1.0)
