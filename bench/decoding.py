@@ -6,6 +6,7 @@ Nothing of the encoder is in reach: the process is forked from a server that nev
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -34,10 +35,7 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
 
     Raises CorruptFile with the decoder's own words when it fails, crashes or hangs.
     """
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        multiprocessing.set_forkserver_preload([__name__])
+    context = _context()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_decode, args=(sender, path, weights_out), daemon=True)
     process.start()
@@ -53,6 +51,16 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
     if not isinstance(report, Decoded):
         raise CorruptFile(f"decoding {path.name} in a fresh process failed: {report}")
     return report
+
+
+@functools.cache
+def _context() -> Any:
+    """Where fresh processes come from: a server that has loaded the codecs and seen no file."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "slashbench.bench.warm"])
+    return context
 
 
 def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
