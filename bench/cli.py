@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slashbench import __version__
 from slashbench.errors import SlashbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130
 
@@ -49,15 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from slashbench.bench import matrix, progress
     from slashbench.bench.engines import inline
-    from slashbench.bench.report import export, terminal
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
 
-    console = Console()
+    console = _console()
     plan = matrix.plan(
         matrix.Request(
             options.suite, options.models, options.recipes, options.codecs, options.seeds
@@ -88,6 +90,8 @@ def _run(options: argparse.Namespace) -> int:
                 "the same command goes on from here."
             )
             return INTERRUPTED
+        from slashbench.bench.report import export, terminal
+
         written = export.write_boards(store, options.out)
     records = [stages.cached_cell(cell) for cell in plan.cells]
     for warning in store.warnings:
@@ -107,21 +111,27 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _list(options: argparse.Namespace) -> int:
+def _console() -> Console:
+    """A console as wide as the terminal, or as a board wants where there is none."""
     from rich.console import Console
 
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 140
+    return console
+
+
+def _list(options: argparse.Namespace) -> int:
     from slashbench.bench import listing
 
     if options.json:
         print(listing.as_json(options.kind))
     else:
-        listing.show(options.kind, Console())
+        listing.show(options.kind, _console())
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from slashbench.bench.report import export, terminal
     from slashbench.bench.store import Store
 
@@ -131,7 +141,7 @@ def _report(options: argparse.Namespace) -> int:
         if path is not None:
             export.write(store, kind, path)
     if not any(asked.values()):
-        terminal.show(store, Console())
+        terminal.show(store, _console())
     return 0
 
 

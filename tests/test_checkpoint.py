@@ -45,7 +45,7 @@ def encoded(name: str) -> checkpoint.Encoded:
 
 @pytest.mark.parametrize("name", INTEGER_CODECS)
 def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None:
-    coded, stored, aliases = sample()
+    coded, stored, _ = sample()
     path = tmp_path / "file"
     path.write_bytes(encoded(name).data)
     weights = checkpoint.read(path)
@@ -151,7 +151,7 @@ class TestHostile:
     def test_not_ours(self, tmp_path: Path) -> None:
         with pytest.raises(CorruptFile, match="not written by slashbench"):
             self.read(tmp_path, safetensors.numpy.save({"a": np.zeros(3, np.float32)}))
-        with pytest.raises(CorruptFile, match="can't be read|no safetensors"):
+        with pytest.raises(CorruptFile, match=r"can't be read|no safetensors"):
             checkpoint.read(tmp_path / "missing")
 
     def test_a_failing_decoder_says_why(self, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +23,11 @@ class DigitsMLP(Model):
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "accuracy, %"
     tolerance: ClassVar[float] = 1.0
+    train_hint_s: ClassVar[float] = 4.0
+    cell_hint_s: ClassVar[float] = 0.3
+    tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "backslash": {"lam": 100.0, "update": "gradient"}
+    }
 
     def __init__(self, steps: int = 1200) -> None:
         self.steps = steps

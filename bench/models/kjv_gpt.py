@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -29,6 +29,11 @@ class KjvGpt(Model):
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "bits per byte"
     tolerance: ClassVar[float] = 0.02  # relative: 2 %
+    train_hint_s: ClassVar[float] = 100.0
+    cell_hint_s: ClassVar[float] = 1.0
+    tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "backslash": {"lam": 20.0, "update": "gradient", "scope": "matrices"}
+    }
 
     def __init__(self, steps: int = 800) -> None:
         self.steps = steps

@@ -24,6 +24,7 @@ class MiniLMBlock(Model):
     licence: ClassVar[str] = minilm.LICENCE
     metric: ClassVar[str] = "output fidelity, %"
     tolerance: ClassVar[float] = 1.0
+    cell_hint_s: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
         self.data = KingJames()

@@ -46,6 +46,8 @@ class MiniLMKjv(Model):
     licence: ClassVar[str] = minilm.LICENCE
     metric: ClassVar[str] = "accuracy, %"
     tolerance: ClassVar[float] = 1.0
+    train_hint_s: ClassVar[float] = 180.0
+    cell_hint_s: ClassVar[float] = 6.0
 
     def __init__(self, steps: int = 250) -> None:
         self.steps = steps

@@ -1,0 +1,1 @@
+"""Boards: a pure function of the records."""

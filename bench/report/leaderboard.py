@@ -1,0 +1,114 @@
+"""The main board: per model and recipe, the codecs in order of size, with ties before ranks."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from slashbench.bench.report.rows import Row
+
+
+@dataclass(slots=True)
+class Line:
+    """One codec on one recipe: the mean over seeds."""
+
+    rows: Sequence[Row]  # one a seed, all good, same machine
+    rank: int | None = None  # among the codecs of the recipe; None for a bound
+
+    @property
+    def first(self) -> Row:
+        """Any of the rows, for what seeds don't change."""
+        return self.rows[0]
+
+    def mean(self, field_of: Callable[[Row], float | None]) -> float | None:
+        """Mean over seeds, None if any seed lacks the number."""
+        values = [field_of(row) for row in self.rows]
+        numbers = [value for value in values if value is not None]
+        return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
+
+    @property
+    def bits(self) -> float:
+        """Bits per parameter."""
+        return self.mean(lambda row: row.bits_per_parameter) or 0.0
+
+    @property
+    def bits_stderr(self) -> float | None:
+        """Standard error of the size over seeds; None for one seed, whose bytes are exact."""
+        values = [row.bits_per_parameter or 0.0 for row in self.rows]
+        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+    @property
+    def value_stderr(self) -> float | None:
+        """Standard error of the metric: over seeds, or over test items for a single seed."""
+        values = [row.value or 0.0 for row in self.rows]
+        if len(values) == 1:
+            return self.first.stderr
+        return statistics.stdev(values) / math.sqrt(len(values))
+
+    @property
+    def delta_stderr(self) -> float | None:
+        """Standard error of the difference: over seeds, or paired over items for one seed."""
+        deltas = [row.delta for row in self.rows if row.delta is not None]
+        if len(deltas) < 2:
+            return self.first.delta_stderr
+        return statistics.stdev(deltas) / math.sqrt(len(deltas))
+
+    @property
+    def keeps_accuracy(self) -> bool | None:
+        """Whether the mean loss is within the model's tolerance."""
+        loss = self.mean(lambda row: row.loss)
+        tolerance = self.first.tolerance
+        return None if loss is None or tolerance is None else loss <= tolerance
+
+
+@dataclass(slots=True)
+class Block:
+    """One recipe of one model and its codecs, smallest first."""
+
+    model: str
+    recipe: str
+    lines: list[Line] = field(default_factory=list)
+
+
+def blocks(rows: Iterable[Row]) -> list[Block]:
+    """Every model and recipe with a good cell; models by name, recipes by their smallest size."""
+    lines: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.status == "ok":
+            lines.setdefault((row.model, row.recipe, row.codec, row.machine), []).append(row)
+    found: dict[tuple[str, str], Block] = {}
+    for (model, recipe, _, _), members in lines.items():
+        one_a_seed = list({row.seed: row for row in members}.values())
+        found.setdefault((model, recipe), Block(model, recipe)).lines.append(Line(one_a_seed))
+    for block in found.values():
+        block.lines.sort(key=lambda line: (line.bits, line.first.codec))
+        _rank([line for line in block.lines if not line.first.bound])
+    return sorted(found.values(), key=lambda block: (block.model, _smallest(block), block.recipe))
+
+
+def separable(a: Line, b: Line) -> bool:
+    """Whether the sizes differ by more than noise: two standard errors, paired over seeds."""
+    ours = {row.seed: row.bits_per_parameter or 0.0 for row in a.rows}
+    theirs = {row.seed: row.bits_per_parameter or 0.0 for row in b.rows}
+    differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+    if len(differences) < 2:
+        return a.bits != b.bits  # the bytes of one file are exact
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return abs(statistics.fmean(differences)) > 2 * error
+
+
+def _rank(lines: Sequence[Line]) -> None:
+    """Number lines sorted by size; one that can't be told from its group's head shares its rank."""
+    head: Line | None = None
+    for place, line in enumerate(lines, start=1):
+        if head is None or separable(head, line):
+            head, line.rank = line, place
+        else:
+            line.rank = head.rank
+
+
+def _smallest(block: Block) -> float:
+    sizes = [line.bits for line in block.lines if not line.first.bound]
+    return min(sizes, default=math.inf)

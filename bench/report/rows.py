@@ -1,0 +1,214 @@
+"""One row per cell: the cell's records joined, and what follows from their numbers."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slashbench.bench.store import Store
+from slashbench.record import (
+    CellRecord,
+    CheckpointRecord,
+    CompressRecord,
+    EvaluateRecord,
+    Samples,
+    TensorSize,
+    TimeRecord,
+)
+
+BASELINE = "plain"  # recipe of the checkpoint that every metric is compared with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One cell. What was not measured is None. Sizes in bits or bytes, speeds per second."""
+
+    model: str
+    regime: str
+    recipe: str
+    codec: str
+    seed: int
+    status: str
+    reason: str = ""
+    bound: bool = False  # a length that nothing is written at
+    # size
+    n_parameters: int | None = None
+    file_bytes: float | None = None
+    bits_per_parameter: float | None = None  # whole file over all parameters: the headline
+    bits_per_coded: float | None = None  # streams of the coded tensors over their values
+    bits_per_coded_embedding: float | None = None
+    bits_per_coded_matrix: float | None = None  # and vectors, where they are coded
+    entropy_bits: float | None = None  # order-0 per tensor, per coded value
+    gap: float | None = None  # bits_per_coded / entropy_bits - 1
+    ratio_to_native: float | None = None
+    zeros: float | None = None  # share of coded values that are 0
+    # quality
+    metric: str = ""
+    higher_is_better: bool = True
+    value: float | None = None
+    stderr: float | None = None
+    float_value: float | None = None  # the recipe's checkpoint before quantisation
+    baseline: float | None = None  # plain float model, same seed
+    delta: float | None = None  # value - baseline
+    delta_stderr: float | None = None  # paired over test items
+    loss: float | None = None  # how much worse: points, or a fraction where lower is better
+    tolerance: float | None = None
+    keeps_accuracy: bool | None = None  # loss <= tolerance
+    # speed
+    encode_mb_s: float | None = None  # of native bytes, median
+    decode_mb_s: float | None = None
+    encode_mparams_s: float | None = None
+    decode_mparams_s: float | None = None
+    contended: bool | None = None
+    machine: str = ""
+    # cost
+    train_s: float | None = None
+    train_steps: int | None = None
+
+
+def rows(store: Store) -> list[Row]:
+    """Every cell of the store, in a fixed order. Cells whose records are gone count as failed."""
+    points = {record.key: record for record in store.all(CheckpointRecord)}
+    sizes = {record.key: record for record in store.all(CompressRecord)}
+    metrics = {record.key: record for record in store.all(EvaluateRecord)}
+    times = {record.key: record for record in store.all(TimeRecord)}
+    cells = store.cells()
+    baselines = _baselines(cells, points, metrics)
+    made = []
+    for cell in cells:
+        point, size = points.get(cell.checkpoint), sizes.get(cell.compress)
+        metric = metrics.get(cell.evaluate)
+        if cell.status == "failed" or point is None or size is None or metric is None:
+            made.append(_failed(cell))
+            continue
+        baseline = baselines.get((cell.model, cell.seed))
+        before = metrics.get(cell.evaluate_float)
+        timing = times.get(cell.time)
+        made.append(
+            Row(
+                model=cell.model,
+                regime=cell.regime,
+                recipe=cell.recipe,
+                codec=cell.codec,
+                seed=cell.seed,
+                status="ok",
+                bound=size.bound,
+                **_size(size, point),
+                **_quality(metric, baseline, cell.tolerance),
+                float_value=before.value if before else None,
+                **_speed(timing),
+                train_s=point.training.wall_s if point.training else None,
+                train_steps=point.training.steps if point.training else None,
+            )
+        )
+    return sorted(made, key=lambda r: (r.model, r.recipe, r.codec, r.seed, r.machine))
+
+
+def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
+    """Standard error of the mean difference over the same test items, None if they differ."""
+    n = len(ours.per_item)
+    if n != len(theirs.per_item) or n < 2:
+        return None
+    differences = [a - b for a, b in zip(ours.per_item, theirs.per_item, strict=True)]
+    return statistics.stdev(differences) / math.sqrt(n)
+
+
+def _failed(cell: CellRecord) -> Row:
+    return Row(
+        model=cell.model,
+        regime=cell.regime,
+        recipe=cell.recipe,
+        codec=cell.codec,
+        seed=cell.seed,
+        status="failed",
+        reason=cell.reason or "its records are missing: run it again",
+    )
+
+
+def _baselines(
+    cells: Iterable[CellRecord],
+    points: Mapping[str, CheckpointRecord],
+    metrics: Mapping[str, EvaluateRecord],
+) -> dict[tuple[str, int], EvaluateRecord]:
+    """(model, seed) -> evaluation of the plain float model."""
+    found = {}
+    for cell in cells:
+        point, metric = points.get(cell.checkpoint), metrics.get(cell.evaluate_float)
+        if point and metric and metric.status == "ok" and point.recipe == BASELINE:
+            found[cell.model, cell.seed] = metric
+    return found
+
+
+def _size(size: CompressRecord, point: CheckpointRecord) -> dict[str, Any]:
+    coded = [tensor for tensor in size.tensors if tensor.coded]
+    embeddings = [tensor for tensor in coded if tensor.kind == "embedding"]
+    others = [tensor for tensor in coded if tensor.kind != "embedding"]
+    entropies = [tensor.entropy_bits for tensor in coded if tensor.entropy_bits is not None]
+    n_coded = sum(tensor.n for tensor in coded)
+    entropy = sum(entropies) / n_coded if entropies and n_coded else None
+    file_bytes = size.file_bytes - size.ledger.get("buffers", 0)  # no parameters
+    bits = entropy if size.bound else _bits(coded)
+    return {
+        "n_parameters": point.n_parameters,
+        "file_bytes": size.file_bytes,
+        "bits_per_parameter": 8 * file_bytes / point.n_parameters,
+        "bits_per_coded": bits,
+        "bits_per_coded_embedding": _bits(embeddings, size.bound),
+        "bits_per_coded_matrix": _bits(others, size.bound),
+        "entropy_bits": entropy,
+        "gap": bits / entropy - 1 if bits is not None and entropy else None,
+        "ratio_to_native": point.native_bytes / file_bytes if file_bytes else None,
+        "zeros": size.zeros,
+    }
+
+
+def _bits(tensors: list[TensorSize], entropy: bool = False) -> float | None:
+    """Bits per value of some tensors: of their streams, or their entropy."""
+    n = sum(tensor.n for tensor in tensors)
+    if not n:
+        return None
+    if entropy:
+        return sum(tensor.entropy_bits or 0.0 for tensor in tensors) / n
+    return 8 * sum(tensor.n_bytes for tensor in tensors) / n
+
+
+def _quality(
+    metric: EvaluateRecord, baseline: EvaluateRecord | None, tolerance: float
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "metric": metric.metric,
+        "higher_is_better": metric.higher_is_better,
+        "value": metric.value,
+        "stderr": metric.stderr,
+        "tolerance": tolerance,
+    }
+    if baseline is not None:
+        delta = metric.value - baseline.value
+        loss = -delta if metric.higher_is_better else delta / baseline.value
+        found |= {
+            "baseline": baseline.value,
+            "delta": delta,
+            "delta_stderr": paired(metric, baseline),
+            "loss": loss,
+            "keeps_accuracy": loss <= tolerance,
+        }
+    return found
+
+
+def _speed(timing: TimeRecord | None) -> dict[str, Any]:
+    if timing is None or timing.status == "failed":
+        return {}
+    speeds: dict[str, Any] = {"contended": timing.contended, "machine": timing.machine}
+    for name, samples in (("encode", timing.encode), ("decode", timing.decode)):
+        if samples is not None:
+            seconds = _median_s(samples)
+            speeds[f"{name}_mb_s"] = timing.native_bytes / seconds / 1e6
+            speeds[f"{name}_mparams_s"] = timing.n_coded / seconds / 1e6
+    return speeds
+
+
+def _median_s(samples: Samples) -> float:
+    return max(statistics.median(samples.wall_ns), 1) / 1e9
