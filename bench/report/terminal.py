@@ -53,7 +53,7 @@ def _print(table: tables.Table, console: Console) -> None:
 
 
 def _grid(table: tables.Table, hidden: Sequence[str]) -> rich.table.Table:
-    grid = rich.table.Table(box=None, pad_edge=False, header_style="cyan")
+    grid = rich.table.Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     shown = [i for i, column in enumerate(table.columns) if column not in hidden]
     for i in shown:
         column = table.columns[i]
@@ -72,9 +72,9 @@ def _grid(table: tables.Table, hidden: Sequence[str]) -> rich.table.Table:
 
 
 def _width(table: tables.Table, hidden: Sequence[str]) -> int:
-    """Characters the shown columns take at least, a blank after each."""
+    """Characters the shown columns take at least, two blanks after each."""
     return sum(
-        1 + WORDS.get(column, max(len(row[i]) for row in [table.columns, *table.rows]))
+        2 + WORDS.get(column, max(len(row[i]) for row in [table.columns, *table.rows]))
         for i, column in enumerate(table.columns)
         if column not in hidden
     )

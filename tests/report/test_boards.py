@@ -1,0 +1,359 @@
+"""Boards from records with known numbers: what is computed, what is ranked, what is said."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from slashbench.bench import measure
+from slashbench.bench.report import equal_accuracy, export, terminal
+from slashbench.bench.report.leaderboard import blocks
+from slashbench.bench.report.rows import Row, rows
+from slashbench.bench.store import Store
+from slashbench.record import (
+    CellRecord,
+    CheckpointRecord,
+    CompressRecord,
+    EvaluateRecord,
+    Samples,
+    TensorSize,
+    TimeRecord,
+    Training,
+    key_of,
+)
+
+N = 1000  # parameters: a 30x30 matrix, a 10x8 embedding, 20 in vectors
+
+
+class Lab:
+    """Writes the records of one cell after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder)
+        self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": measure.provenance(None)}
+
+    def cell(
+        self,
+        codec: str,
+        file_bytes: float,
+        *,
+        recipe: str = "plain+quantize:step=2^-8",
+        model: str = "m",
+        seed: int = 0,
+        items: list[float] | None = None,
+        float_items: list[float] | None = None,
+        higher: bool = True,
+        tolerance: float = 1.0,
+        failed: str = "",
+        machine: str = "here",
+    ) -> None:
+        chain = recipe.rpartition("+")[0]
+        float_items = float_items or [100.0, 100.0, 100.0, 0.0]
+        items = items or float_items
+        bound = codec == "entropy"
+        keys = {
+            stage: key_of(stage, model=model, recipe=recipe, seed=seed, codec=codec)
+            for stage in ("compress", "time", "cell", "evaluate")
+        } | {
+            "checkpoint": key_of("checkpoint", model=model, chain=chain, seed=seed),
+            "evaluate_float": key_of("float", model=model, chain=chain, seed=seed),
+        }
+        who: dict[str, Any] = {"model": model, "recipe": recipe, "codec": codec, "seed": seed}
+        put = self.store.put
+        if not failed:
+            put(
+                CheckpointRecord(
+                    key=keys["checkpoint"],
+                    status="ok",
+                    model=model,
+                    recipe=chain,
+                    seed=seed,
+                    n_parameters=N,
+                    native_bytes=4 * N,
+                    training=Training(steps=7, wall_s=2.5, cpu_s=2.0, log=[]),
+                    **self.common,
+                )
+            )
+            tensors = [
+                TensorSize(
+                    name="embed", kind="embedding", n=80, n_bytes=20, coded=True, entropy_bits=100.0
+                ),
+                TensorSize(
+                    name="w", kind="matrix", n=900, n_bytes=450, coded=True, entropy_bits=3430.0
+                ),
+                TensorSize(name="b", kind="vector", n=20, n_bytes=80, coded=False),
+                TensorSize(name="ids", kind="buffer", n=5, n_bytes=40, coded=False),
+            ]
+            put(
+                CompressRecord(
+                    key=keys["compress"],
+                    status="ok",
+                    bound=bound,
+                    file_bytes=file_bytes,
+                    ledger={} if bound else {"payload": int(file_bytes) - 40, "buffers": 40},
+                    tensors=tensors,
+                    zeros=0.25,
+                    weights_sha256="w",
+                    **who,
+                    **self.common,
+                )
+            )
+            for key, values in (("evaluate", items), ("evaluate_float", float_items)):
+                put(
+                    EvaluateRecord(
+                        key=keys[key],
+                        status="ok",
+                        model=model,
+                        weights_sha256="w",
+                        split="test",
+                        metric="accuracy" if higher else "bits per byte",
+                        value=float(np.mean(values)),
+                        stderr=float(stats.sem(values)),
+                        n=len(values),
+                        higher_is_better=higher,
+                        per_item=values,
+                        **self.common,
+                    )
+                )
+            if not bound:
+                samples = Samples(
+                    wall_ns=[9_000_000, 1_000_000, 2_000_000], cpu_ns=[1, 1, 1], warmup=1
+                )
+                put(
+                    TimeRecord(
+                        key=keys["time"],
+                        status="ok",
+                        machine=machine,
+                        native_bytes=3920,
+                        n_coded=980,
+                        encode=samples,
+                        decode=samples,
+                        **who,
+                        **self.common,
+                    )
+                )
+        put(
+            CellRecord(
+                key=keys["cell"],
+                status="failed" if failed else "ok",
+                reason=failed,
+                regime=recipe.partition("+")[0],
+                metric="accuracy",
+                tolerance=tolerance,
+                checkpoint=keys["checkpoint"],
+                compress=keys["compress"],
+                evaluate=keys["evaluate"],
+                evaluate_float=keys["evaluate_float"],
+                time="" if bound else keys["time"],
+                **who,
+                **self.common,
+            )
+        )
+
+    def rows(self) -> list[Row]:
+        return rows(self.store)
+
+    def shown(self, width: int = 100) -> str:
+        console = Console(file=io.StringIO(), width=width)
+        terminal.show(self.store, console)
+        output = console.file
+        assert isinstance(output, io.StringIO)
+        return output.getvalue()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_sizes(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    (row,) = lab.rows()
+    assert row.bits_per_parameter == pytest.approx(8 * (600 - 40) / N)
+    assert row.bits_per_coded == pytest.approx(8 * 470 / 980)
+    assert row.bits_per_coded_embedding == pytest.approx(2.0)
+    assert row.bits_per_coded_matrix == pytest.approx(4.0)
+    assert row.entropy_bits == pytest.approx(3530 / 980)
+    assert row.gap == pytest.approx(8 * 470 / 3530 - 1)
+    assert row.ratio_to_native == pytest.approx(4000 / 560)
+    assert row.train_s == 2.5
+    assert row.train_steps == 7
+
+
+def test_speeds_are_medians_of_native_bytes(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    (row,) = lab.rows()
+    assert row.decode_mb_s == pytest.approx(3920 / 2e-3 / 1e6)
+    assert row.decode_mparams_s == pytest.approx(980 / 2e-3 / 1e6)
+
+
+def test_a_bound_has_no_speed_and_no_rank(lab: Lab) -> None:
+    lab.cell("entropy", 520.5)
+    lab.cell("huffman", 600)
+    bound = next(row for row in lab.rows() if row.bound)
+    assert bound.bits_per_parameter == pytest.approx(8 * 520.5 / N)
+    assert bound.gap == pytest.approx(0.0)
+    assert bound.decode_mb_s is None
+    (block,) = blocks(lab.rows())
+    assert [line.rank for line in block.lines] == [None, 1]
+
+
+def test_difference_to_plain_is_paired(lab: Lab) -> None:
+    before = [100.0, 100.0, 0.0, 100.0, 0.0, 100.0]
+    after = [100.0, 0.0, 0.0, 100.0, 100.0, 0.0]
+    lab.cell("huffman", 600, items=after, float_items=before)
+    (row,) = lab.rows()
+    test = stats.ttest_rel(after, before)
+    assert row.delta == pytest.approx(np.mean(after) - np.mean(before))
+    assert row.delta is not None
+    assert row.delta_stderr == pytest.approx(row.delta / test.statistic)
+    assert row.loss == pytest.approx(-row.delta)
+    assert row.keeps_accuracy is False
+
+
+def test_loss_is_relative_where_lower_is_better(lab: Lab) -> None:
+    lab.cell("ans", 600, items=[2.02, 2.06], float_items=[2.0, 2.0], higher=False, tolerance=0.02)
+    (row,) = lab.rows()
+    assert row.loss == pytest.approx(0.02)
+    assert row.delta == pytest.approx(0.04)
+
+
+def test_without_plain_there_is_no_baseline(lab: Lab) -> None:
+    lab.cell("huffman", 600, recipe="backslash:lam=1+quantize:step=2^-8")
+    (row,) = lab.rows()
+    assert row.baseline is None
+    assert row.loss is None
+    assert row.keeps_accuracy is None
+    assert "no plain float model was run" in lab.shown(140)
+
+
+def test_pruned_plain_is_not_the_baseline(lab: Lab) -> None:
+    lab.cell("huffman", 600, recipe="plain+prune:sparsity=0.5+quantize:step=2^-8")
+    assert lab.rows()[0].baseline is None
+
+
+def test_equal_sizes_share_a_rank(lab: Lab) -> None:
+    for codec, size in (("a", 600), ("b", 600), ("c", 601)):
+        lab.cell(codec, size)
+    (block,) = blocks(lab.rows())
+    assert [(line.first.codec, line.rank) for line in block.lines] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 3),
+    ]
+
+
+def test_seeds_decide_what_is_separable(lab: Lab) -> None:
+    """a and b swap places from seed to seed; c is larger for every seed."""
+    for seed, sizes in enumerate([(600, 602, 700), (602, 600, 703), (601, 602, 701)]):
+        for codec, size in zip("abc", sizes, strict=True):
+            lab.cell(codec, size, seed=seed)
+    (block,) = blocks(lab.rows())
+    assert {line.first.codec: line.rank for line in block.lines} == {"a": 1, "b": 1, "c": 3}
+    smallest = block.lines[0]
+    assert smallest.bits == pytest.approx(8 * (601 - 40) / N)
+    assert smallest.bits_stderr == pytest.approx(8 / N * 1 / math.sqrt(3))
+
+
+class TestEqualAccuracy:
+    good, bad = [100.0] * 200, [100.0] * 190 + [0.0] * 10
+
+    def test_each_side_chooses_among_what_keeps_the_metric(self, lab: Lab) -> None:
+        def cell(recipe: str, codec: str, size: float, items: list[float]) -> None:
+            lab.cell(codec, size, recipe=recipe, items=items, float_items=self.good)
+
+        cell("plain+quantize:step=2^-8", "huffman", 800, self.good)
+        cell("plain+quantize:step=2^-5", "huffman", 500, self.good)
+        cell("plain+quantize:step=2^-5", "entropy", 400, self.good)  # no code
+        cell("plain+quantize:step=2^-3", "huffman", 300, self.bad)  # loses 5 points
+        cell("backslash:lam=1+quantize:step=2^-8", "ans", 420, self.good)
+        cell("backslash:lam=9+quantize:step=2^-8", "ans", 100, self.bad)
+        (contest,) = equal_accuracy.best_at_equal_accuracy(blocks(lab.rows()))
+        assert not isinstance(contest.post_training, str)
+        assert not isinstance(contest.training_time, str)
+        assert contest.post_training.first.recipe == "plain+quantize:step=2^-5"
+        assert contest.post_training.first.codec == "huffman"
+        assert contest.training_time.first.recipe == "backslash:lam=1+quantize:step=2^-8"
+        assert contest.saving == pytest.approx(1 - (420 - 40) / (500 - 40))
+
+        (same,) = equal_accuracy.best_at_equal_step(blocks(lab.rows()))
+        assert not isinstance(same.post_training, str)
+        assert same.post_training.first.recipe == "plain+quantize:step=2^-8"
+
+    def test_in_words_where_nothing_keeps_it(self, lab: Lab) -> None:
+        lab.cell("huffman", 500, items=self.bad, float_items=self.good)
+        (contest,) = equal_accuracy.best_at_equal_accuracy(blocks(lab.rows()))
+        assert contest.post_training == "no recipe keeps the accuracy"
+        assert contest.training_time == "none was run"
+        assert contest.saving is None
+
+
+def test_a_failed_cell_stands_on_every_board_with_its_reason(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    lab.cell("zstd", 0, failed="compress: boom")
+    assert [row.status for row in lab.rows()] == ["ok", "failed"]
+    assert "compress: boom" in lab.shown()
+    for render in export.FORMATS.values():
+        assert "compress: boom" in render(lab.store)
+
+
+def test_lost_records_count_as_failed(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    for path in lab.store.root.rglob("records/compress/**/*.json"):
+        path.unlink()
+    (row,) = lab.rows()
+    assert row.status == "failed"
+    assert "run it again" in row.reason
+
+
+def test_two_machines_are_told_apart(lab: Lab, tmp_path: Path) -> None:
+    lab.cell("huffman", 600)
+    other = Lab(tmp_path / "other")
+    other.cell("huffman", 600, seed=1, machine="there")
+    for path in other.store.root.rglob("*.json"):
+        target = lab.store.root / path.relative_to(other.store.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (block,) = blocks(lab.rows())
+    assert [line.first.machine for line in block.lines] == ["here", "there"]
+    assert "there" in lab.shown(160)
+
+
+def test_files_are_the_same_for_the_same_records(lab: Lab, tmp_path: Path) -> None:
+    lab.cell("huffman", 600)
+    lab.cell("entropy", 520)
+    first = {p.name: p.read_bytes() for p in export.write_boards(lab.store, tmp_path / "a")}
+    second = {p.name: p.read_bytes() for p in export.write_boards(lab.store, tmp_path / "b")}
+    assert first == second
+    read = list(csv.DictReader(io.StringIO(first["leaderboard.csv"].decode())))
+    objects = json.loads(first["leaderboard.json"])
+    assert len(read) == len(objects) == 2
+    for line, entry in zip(read, objects, strict=True):
+        assert line["codec"] == entry["codec"]
+        assert float(line["bits_per_parameter"]) == entry["bits_per_parameter"]
+        assert (line["decode_mb_s"] == "") == (entry["decode_mb_s"] is None)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_terminal_shows_what_counts_at_any_width(lab: Lab, width: int) -> None:
+    lab.cell("huffman", 600)
+    lab.cell("entropy", 520)
+    shown = lab.shown(width)
+    assert max(map(len, shown.splitlines())) <= width
+    for text in ("huffman", "4.480", "bound", "m · plain+quantize:step=2^-8"):
+        assert text in shown
+
+
+def test_an_empty_store_says_how_to_begin(lab: Lab) -> None:
+    assert "bench run --suite smoke" in lab.shown()
+    assert "bench run --suite smoke" in export.to_markdown(lab.store)
+    assert json.loads(export.to_json(lab.store)) == []
