@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -65,6 +66,7 @@ def _context() -> Any:
 
 def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
     """Runs in the fresh process: sends a Decoded, or the reason why there is none."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     try:
         weights = checkpoint.read(path)
         if weights_out is not None:

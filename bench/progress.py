@@ -50,6 +50,8 @@ class Display:
 
     def stage(self, cell: Cell, name: str) -> None:
         """Show the stage at hand."""
+        if name == "train" and not self.console.is_terminal:
+            self.console.print(f"train {cell}", highlight=False, markup=False)
         self._bars.update(
             self._stage, description=f"  {name}", note=str(cell), completed=0, visible=True
         )

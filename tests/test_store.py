@@ -68,7 +68,7 @@ def test_a_newer_schema_is_not_misread(tmp_path: Path) -> None:
     record = evaluation("ef" * 32)
     store.put(record)
     (path,) = tmp_path.rglob("*.json")
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":2'))
     assert store.get(EvaluateRecord, record.key) is None
     assert "schema version 2" in store.warnings[0]
 

@@ -19,8 +19,9 @@ from slashbench.contracts import Metrics, Model, Split
 
 SHA256 = "f1ae33eac8cc8784a7d4be5a600141d2fa7bc7d8d5b3f5324d64a6a63bd0f137"
 BATCH = 16
-MASKED = 0.15  # share of residues hidden at once
-ROUNDS = 2  # disjoint masks per sequence
+#: Share of residues hidden. At the usual 15 % the model names 99.3 % of a germline's residues, too
+#: close to all of them to see what compression costs; at 60 % it names 96.9 %.
+MASKED = 0.6
 
 
 class AntiBERTy(Model):
@@ -83,14 +84,11 @@ class AntiBERTy(Model):
             rows = [self._encode(sequence) for sequence in sequences[start : start + BATCH]]
             width = max(map(len, rows))
             ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-            rounds = torch.zeros(ROUNDS, len(rows), width, dtype=torch.bool)
+            hidden = torch.zeros(len(rows), width, dtype=torch.bool)
             for i, row in enumerate(rows):
-                count = math.ceil(MASKED * (len(row) - 2))
-                positions = 1 + generator.permutation(len(row) - 2)[: ROUNDS * count]
-                for round_, chosen in enumerate(np.array_split(positions, ROUNDS)):
-                    rounds[round_, i, torch.from_numpy(chosen)] = True
-            for hidden in rounds:
-                yield ids, (ids != 0).long(), hidden
+                residues = 1 + generator.permutation(len(row) - 2)  # neither [CLS] nor [SEP]
+                hidden[i, torch.from_numpy(residues[: math.ceil(MASKED * residues.size)])] = True
+            yield ids, (ids != 0).long(), hidden
 
     def _encode(self, sequence: str) -> list[int]:
         table = self._vocabulary

@@ -162,8 +162,8 @@ def key_of(stage: str, **parts: Any) -> str:
 
 
 def encode(record: AnyRecord) -> bytes:
-    """One record as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    """One record as one line of JSON."""
+    return msgspec.json.encode(record) + b"\n"
 
 
 def decode(data: bytes) -> AnyRecord:

@@ -1,0 +1,20 @@
+"""No committed board is stale: each is what its committed records give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slashbench.bench.report import export
+from slashbench.bench.store import Store
+
+RESULTS = Path(__file__).parents[1] / "results"
+PUBLISHED = sorted(p.parent for p in RESULTS.glob("*/records") if p.parent.name != "local")
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("kind", export.FORMATS)
+def test_board_follows_from_the_records(folder: Path, kind: str) -> None:
+    board = (folder / f"leaderboard.{kind}").read_text()
+    assert export.FORMATS[kind](Store(folder)) == board, f"bench report --out {folder}"
