@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -48,6 +48,9 @@ class MiniLMKjv(Model):
     tolerance: ClassVar[float] = 1.0
     train_hint_s: ClassVar[float] = 180.0
     cell_hint_s: ClassVar[float] = 6.0
+    tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "backslash": {"lam": 1000.0, "update": "gradient", "scope": "matrices"}
+    }
 
     def __init__(self, steps: int = 250) -> None:
         self.steps = steps
