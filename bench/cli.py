@@ -142,6 +142,8 @@ def _report(options: argparse.Namespace) -> int:
             export.write(store, kind, path)
     if not any(asked.values()):
         terminal.show(store, _console())
+    for warning in store.warnings:
+        print(f"bench: {warning}", file=sys.stderr)
     return 0
 
 

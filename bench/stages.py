@@ -6,42 +6,38 @@ training or evaluation to run again: accuracy is keyed by the hash of the decode
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from slashbench.bench import checkpoint, measure, weights
 from slashbench.bench.decoding import decode_in_fresh_process
 from slashbench.bench.matrix import Cell
+from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
 from slashbench.bench.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.codecs.entropy import order0_bits
-from slashbench.contracts import Quantised, Split, Weights
+from slashbench.contracts import Split, Weights
 from slashbench.errors import (
     CorruptFile,
     StoreBusy,
     StoreUnusable,
-    Unencodable,
+    TrainingDiverged,
     VerificationMismatch,
 )
 from slashbench.link import Link
 from slashbench.record import (
-    AnyRecord,
     CellRecord,
     CheckpointRecord,
     CompressRecord,
     EvaluateRecord,
-    Provenance,
     Record,
-    TensorSize,
     TimeRecord,
     Training,
     key_of,
@@ -49,9 +45,9 @@ from slashbench.record import (
 from slashbench.trainers import loop
 
 OnExisting = Literal["missing", "failed", "always"]
+Fields = dict[str, Any]  # of a record
 
 R = TypeVar("R", bound=Record)
-Array = npt.NDArray[Any]
 
 SPLIT: Split = "test"
 
@@ -75,22 +71,6 @@ class StageFailed(Exception):
         self.mismatch = mismatch
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A quantised checkpoint in memory: what a codec is given."""
-
-    coded: dict[str, Quantised]
-    stored: dict[str, Array]
-    aliases: dict[str, str]
-    sizes: list[TensorSize]  # n_bytes still 0
-
-    def dequantised(self) -> dict[str, Array]:
-        """What a decoder must rebuild, tied names included."""
-        rebuilt = {name: tensor.dequantise() for name, tensor in self.coded.items()}
-        rebuilt |= self.stored
-        return rebuilt | {alias: rebuilt[name] for alias, name in self.aliases.items()}
-
-
 class Stages:
     """Runs cells against one store. Keeps the last checkpoint and its quantised form in memory."""
 
@@ -103,34 +83,43 @@ class Stages:
         self._prepared: tuple[tuple[str, str], Prepared] | None = None
 
     def cached_cell(self, cell: Cell) -> CellRecord | None:
-        """The cell's record, if it need not be run."""
-        return self._cached(CellRecord, self._cell_key(cell))
+        """The cell's record, if it and those it is made of are there and need not be made again."""
+        found = self._cached(CellRecord, _cell_key(cell))
+        if found is None or found.status == "failed":
+            return found
+        parts: tuple[tuple[type[Record], str], ...] = (
+            (CheckpointRecord, found.checkpoint),
+            (CompressRecord, found.compress),
+            (EvaluateRecord, found.evaluate_float),
+            (EvaluateRecord, found.evaluate),
+            (TimeRecord, found.time),
+        )
+        whole = all(self.store.get(kind, key) for kind, key in parts if key)
+        return found if whole else None
 
     def run(self, cell: Cell) -> CellRecord:
         """Run what is missing of one cell. A failure becomes a record with its reason.
 
-        Raises StoreUnusable when the results folder can't be written.
+        Raises StoreUnusable when the results folder can't be written, VerificationMismatch when
+        the decoded weights are not those that were encoded.
         """
         started = time.perf_counter()
-        keys: dict[str, Any] = {}
+        keys: Fields = {}
         failure = StageFailed("")
         try:
             self._run_stages(cell, keys)
         except StageFailed as error:
             failure = error
         record = CellRecord(
-            key=self._cell_key(cell),
+            key=_cell_key(cell),
             status="failed" if failure.reason else "ok",
             reason=failure.reason,
             wall_s=time.perf_counter() - started,
-            provenance=self._provenance(),
-            model=cell.model.text,
+            provenance=measure.provenance(_threads(cell)),
             regime=cell.recipe.regime.text,
-            recipe=cell.recipe.text,
-            codec=cell.codec.text,
-            seed=cell.seed,
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
+            **_who(cell),
             **keys,
         )
         self._put(record)
@@ -138,13 +127,13 @@ class Stages:
             raise VerificationMismatch(f"{cell}: {failure.reason}")
         return record
 
-    def _run_stages(self, cell: Cell, keys: dict[str, Any]) -> None:
+    def _run_stages(self, cell: Cell, keys: Fields) -> None:
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         keys["checkpoint"] = point.key
         compressed = self.compress(cell, point)
         keys["compress"] = compressed.key
         keys["evaluate_float"] = self.evaluate(
-            cell, point.weights_sha256, lambda: self._load_checkpoint(point)
+            cell, point.weights_sha256, lambda: self._load(point)
         ).key
         keys["evaluate"] = self.evaluate(
             cell, compressed.weights_sha256, lambda: self._decoded(cell, point, compressed)
@@ -156,74 +145,66 @@ class Stages:
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:
         """The float checkpoint after training and the first `depth` post-training steps."""
-        key = self._checkpoint_key(cell, depth)
+        key = _checkpoint_key(cell, depth)
         found = self._cached(CheckpointRecord, key)
         if found and self.store.find_artifact(found.artifact_sha256):
             return found
+        links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
+        what = {
+            "model": cell.model.text,
+            "recipe": "+".join(link.text for link in links),
+            "seed": cell.seed,
+        }
         if depth == 0:
-            return self._stage(cell, "train", key, CheckpointRecord, lambda: self._train(cell, key))
+            return self._stage(
+                cell, "train", CheckpointRecord, key, what, lambda: self._train(cell)
+            )
         parent = self.checkpoint(cell, depth - 1)
         step = cell.recipe.transforms[depth - 1]
+        return self._stage(
+            cell,
+            step.name,
+            CheckpointRecord,
+            key,
+            what,
+            lambda: self._save(cell, step.item.apply(self._load(parent)), None),
+        )
 
-        def transform() -> CheckpointRecord:
-            started = time.perf_counter()
-            changed = step.item.apply(self._load_checkpoint(parent))
-            return self._save_checkpoint(cell, depth, key, changed, None, started)
-
-        return self._stage(cell, step.name, key, CheckpointRecord, transform)
-
-    def _train(self, cell: Cell, key: str) -> CheckpointRecord:
-        started = time.perf_counter()
-        model, regime = cell.model.item, cell.recipe.regime.item
+    def _train(self, cell: Cell) -> Fields:
+        model = cell.model.item
         loop.seed_everything(cell.seed)
         module = model.build(cell.seed)
-        training = None
-        if model.plan is not None:
-            parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
-            log = loop.train(
-                module,
-                model.batches(cell.seed),
-                model.loss,
-                model.plan,
-                regime.penalty(parameters),
-                lambda step, steps, loss: self.watcher.progress(
-                    step / steps, f"step {step}/{steps}, loss {loss:.3f}"
-                ),
-            )
-            training = Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
-        return self._save_checkpoint(cell, 0, key, dict(module.state_dict()), training, started)
+        if model.plan is None:
+            return self._save(cell, module.state_dict(), None)
+        parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        log = loop.train(
+            module,
+            model.batches(cell.seed),
+            model.loss,
+            model.plan,
+            cell.recipe.regime.item.penalty(parameters),
+            lambda step, steps, loss: self.watcher.progress(
+                step / steps, f"step {step}/{steps}, loss {loss:.3f}"
+            ),
+        )
+        training = Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
+        return self._save(cell, module.state_dict(), training)
 
-    def _save_checkpoint(
-        self,
-        cell: Cell,
-        depth: int,
-        key: str,
-        state: Weights,
-        training: Training | None,
-        started: float,
-    ) -> CheckpointRecord:
+    def _save(self, cell: Cell, state: Weights, training: Training | None) -> Fields:
         aliases = weights.tied_names(state)
         parameters = [
             w for name, w in state.items() if name not in aliases and w.is_floating_point()
         ]
-        links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
-        return CheckpointRecord(
-            key=key,
-            status="ok",
-            wall_s=time.perf_counter() - started,
-            provenance=self._provenance(),
-            model=cell.model.text,
-            recipe="+".join(link.text for link in links),
-            seed=cell.seed,
-            inputs=cell.model.item.inputs(),
-            artifact_sha256=self.store.put_artifact(weights.to_bytes(state)),
-            weights_sha256=checkpoint.weights_sha256(_to_numpy(state)),
-            n_parameters=sum(w.numel() for w in parameters),
-            native_bytes=sum(w.numel() * w.element_size() for w in parameters),
-            training=training,
-        )
+        return {
+            "inputs": cell.model.item.inputs(),
+            "artifact_sha256": self.store.put_artifact(weights.to_bytes(state)),
+            "weights_sha256": checkpoint.weights_sha256(to_numpy(state)),
+            "n_parameters": sum(w.numel() for w in parameters),
+            "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
+            "training": training,
+        }
 
-    def _load_checkpoint(self, point: CheckpointRecord) -> Weights:
+    def _load(self, point: CheckpointRecord) -> Weights:
         if self._weights is None or self._weights[0] != point.artifact_sha256:
             path = self.store.find_artifact(point.artifact_sha256)
             if path is None:
@@ -235,101 +216,56 @@ class Stages:
 
     def compress(self, cell: Cell, point: CheckpointRecord) -> CompressRecord:
         """Quantise, encode, write the file, decode it in a fresh process, compare."""
-        key = self._compress_key(cell)
+        key = _compress_key(cell)
         found = self._cached(CompressRecord, key)
         if found and (found.bound or self.store.find_artifact(found.artifact_sha256)):
             return found
         make = self._bound if isinstance(cell.codec.item, Bound) else self._compress
-        return self._stage(cell, "compress", key, CompressRecord, lambda: make(cell, point, key))
+        return self._stage(
+            cell,
+            "compress",
+            CompressRecord,
+            key,
+            _who(cell),
+            lambda: make(cell, self._prepare(cell, point)),
+        )
 
-    def _compress(self, cell: Cell, point: CheckpointRecord, key: str) -> CompressRecord:
-        started = time.perf_counter()
-        prepared = self._prepare(cell, point)
+    def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
         encoded = checkpoint.encode(
             prepared.coded, prepared.stored, prepared.aliases, cell.codec.item, cell.codec.name
         )
         artifact = self.store.put_artifact(encoded.data)
-        wanted = checkpoint.weights_sha256(prepared.dequantised())
         decoded = decode_in_fresh_process(self.store.artifact_path(artifact))
-        if decoded.weights_sha256 != wanted:
+        if decoded.weights_sha256 != prepared.weights_sha256:
             raise VerificationMismatch("the decoded weights are not the weights that were encoded")
-        return CompressRecord(
-            key=key,
-            status="ok",
-            wall_s=time.perf_counter() - started,
-            provenance=self._provenance(),
-            model=cell.model.text,
-            recipe=cell.recipe.text,
-            codec=cell.codec.text,
-            seed=cell.seed,
-            artifact_sha256=artifact,
-            file_bytes=len(encoded.data),
-            ledger=encoded.ledger,
-            tensors=[_with_bytes(size, encoded.stream_bytes[size.name]) for size in prepared.sizes],
-            zeros=_zeros(prepared),
-            weights_sha256=wanted,
-            decode_peak_rss_bytes=decoded.peak_rss_bytes,
-        )
+        return {
+            "artifact_sha256": artifact,
+            "file_bytes": len(encoded.data),
+            "ledger": encoded.ledger,
+            "tensors": prepared.sized(encoded.stream_bytes),
+            "zeros": prepared.zeros(),
+            "weights_sha256": prepared.weights_sha256,
+            "decode_peak_rss_bytes": decoded.peak_rss_bytes,
+        }
 
-    def _bound(self, cell: Cell, point: CheckpointRecord, key: str) -> CompressRecord:
-        started = time.perf_counter()
-        prepared = self._prepare(cell, point)
+    def _bound(self, cell: Cell, prepared: Prepared) -> Fields:
         bits = sum(cell.codec.item.bits(tensor.values) for tensor in prepared.coded.values())
         floats = sum(a.nbytes for a in prepared.stored.values() if a.dtype.kind == "f")
-        return CompressRecord(
-            key=key,
-            status="ok",
-            wall_s=time.perf_counter() - started,
-            provenance=self._provenance(),
-            model=cell.model.text,
-            recipe=cell.recipe.text,
-            codec=cell.codec.text,
-            seed=cell.seed,
-            bound=True,
-            file_bytes=bits / 8 + floats,
-            tensors=prepared.sizes,
-            zeros=_zeros(prepared),
-            weights_sha256=checkpoint.weights_sha256(prepared.dequantised()),
-        )
+        return {
+            "bound": True,
+            "file_bytes": bits / 8 + floats,
+            "tensors": prepared.sizes,
+            "zeros": prepared.zeros(),
+            "weights_sha256": prepared.weights_sha256,
+        }
 
     def _prepare(self, cell: Cell, point: CheckpointRecord) -> Prepared:
         identity = (point.artifact_sha256, cell.recipe.quantiser.text)
         if self._prepared is None or self._prepared[0] != identity:
             self._prepared = None  # free the last one before the next is made
-            self._prepared = identity, self._quantise(cell, self._load_checkpoint(point))
+            made = prepare(cell.model.item, cell.recipe.quantiser, self._load(point))
+            self._prepared = identity, made
         return self._prepared[1]
-
-    def _quantise(self, cell: Cell, state: Weights) -> Prepared:
-        aliases = weights.tied_names(state)
-        prepared = Prepared({}, {}, aliases, [])
-        for name, array in _to_numpy(state).items():
-            if name in aliases:
-                continue
-            kind = weights.kind_of(cell.model.item, name, state[name])
-            tensor = None
-            if kind != "buffer":
-                tensor = cell.recipe.quantiser.item.quantise(name, array)
-            if tensor is None:
-                prepared.stored[name] = array
-            else:
-                prepared.coded[name] = tensor
-            integers = tensor is not None and tensor.values.dtype.kind in "iu"
-            prepared.sizes.append(
-                TensorSize(
-                    name=name,
-                    kind=kind,
-                    n=array.size,
-                    n_bytes=0,
-                    coded=tensor is not None,
-                    entropy_bits=order0_bits(tensor.values) if tensor and integers else None,
-                )
-            )
-        if not prepared.coded:
-            raise Unencodable(
-                f"{cell.recipe.quantiser.text} leaves nothing to code: the model has no matrices; "
-                "try quantize:scope=all"
-            )
-        return prepared
 
     # -- evaluate -------------------------------------------------------------------------------
 
@@ -345,39 +281,33 @@ class Stages:
             weights=weights_sha256,
             torch=torch.__version__,
         )
-        found = self._cached(EvaluateRecord, key)
-        if found:
-            return found
+        what = {"model": cell.model.text, "weights_sha256": weights_sha256, "split": SPLIT}
+        return self._cached(EvaluateRecord, key) or self._stage(
+            cell, "evaluate", EvaluateRecord, key, what, lambda: self._evaluate(cell, load)
+        )
 
-        def evaluate() -> EvaluateRecord:
-            started = time.perf_counter()
-            module = cell.model.item.build(cell.seed)
-            module.load_state_dict(load())
-            metrics = cell.model.item.evaluate(module, SPLIT)
-            return EvaluateRecord(
-                key=key,
-                status="ok",
-                wall_s=time.perf_counter() - started,
-                provenance=self._provenance(),
-                model=cell.model.text,
-                weights_sha256=weights_sha256,
-                split=SPLIT,
-                metric=metrics.name,
-                value=metrics.value,
-                stderr=metrics.stderr,
-                n=metrics.n,
-                higher_is_better=metrics.higher_is_better,
-                per_item=[float(f"{item:.6g}") for item in metrics.per_item],
-                also=metrics.also,
+    def _evaluate(self, cell: Cell, load: Callable[[], Weights]) -> Fields:
+        module = cell.model.item.build(cell.seed)
+        module.load_state_dict(load())
+        metrics = cell.model.item.evaluate(module, SPLIT)
+        if not np.isfinite([metrics.value, metrics.stderr, *metrics.per_item]).all():
+            raise TrainingDiverged(
+                f"{metrics.name} is {metrics.value}: the weights or their outputs are not finite"
             )
-
-        return self._stage(cell, "evaluate", key, EvaluateRecord, evaluate)
+        return {
+            "metric": metrics.name,
+            "value": metrics.value,
+            "stderr": metrics.stderr,
+            "n": metrics.n,
+            "higher_is_better": metrics.higher_is_better,
+            "per_item": [float(f"{item:.6g}") for item in metrics.per_item],
+            "also": {n: v for n, v in metrics.also.items() if math.isfinite(v)},
+        }
 
     def _decoded(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> Weights:
         """The weights that a fresh process decodes from the file; a bound's, dequantised."""
         if compressed.bound:
-            rebuilt = self._prepare(cell, point).dequantised()
-            return {name: torch.from_numpy(np.array(a)) for name, a in rebuilt.items()}
+            return to_torch(self._prepare(cell, point).dequantised())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
             decode_in_fresh_process(self.store.artifact_path(compressed.artifact_sha256), out)
@@ -388,66 +318,31 @@ class Stages:
     def time(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> TimeRecord:
         """Encode and decode all coded tensors, alone on this machine."""
         key = key_of("time", compress=compressed.key, machine=measure.machine())
-        found = self._cached(TimeRecord, key)
-        if found:
-            return found
-
-        def measure_speed() -> TimeRecord:
-            started = time.perf_counter()
-            prepared = self._prepare(cell, point)
-            arrays = [tensor.values for tensor in prepared.coded.values()]
-            codec = cell.codec.item
-            streams = [codec.encode(array) for array in arrays]
-            encode = measure.time_alone(lambda: [codec.encode(array) for array in arrays])
-            decode = measure.time_alone(lambda: [codec.decode(stream) for stream in streams])
-            state = self._load_checkpoint(point)
-            return TimeRecord(
-                key=key,
-                status="ok",
-                wall_s=time.perf_counter() - started,
-                provenance=self._provenance(),
-                model=cell.model.text,
-                recipe=cell.recipe.text,
-                codec=cell.codec.text,
-                seed=cell.seed,
-                machine=measure.machine(),
-                native_bytes=sum(
-                    state[n].numel() * state[n].element_size() for n in prepared.coded
-                ),
-                n_coded=sum(array.size for array in arrays),
-                encode=encode,
-                decode=decode,
-                contended=measure.contended(encode) or measure.contended(decode),
-            )
-
-        return self._stage(cell, "time", key, TimeRecord, measure_speed)
-
-    # -- keys and records -----------------------------------------------------------------------
-
-    def _checkpoint_key(self, cell: Cell, depth: int) -> str:
-        model = cell.model.item
-        return key_of(
-            "checkpoint",
-            model=cell.model.config,
-            inputs=model.inputs(),
-            regime=cell.recipe.regime.config if model.plan else "as they came",
-            transforms=[link.config for link in cell.recipe.transforms[:depth]],
-            seed=cell.seed,
-            loop=loop.REVISION,
-            torch=torch.__version__,
+        what = {**_who(cell), "machine": measure.machine()}
+        return self._cached(TimeRecord, key) or self._stage(
+            cell, "time", TimeRecord, key, what, lambda: self._time(cell, point)
         )
 
-    def _compress_key(self, cell: Cell) -> str:
-        return key_of(
-            "compress",
-            checkpoint=self._checkpoint_key(cell, len(cell.recipe.transforms)),
-            quantiser=cell.recipe.quantiser.config,
-            codec=cell.codec.config,
-            format=checkpoint.FORMAT,
-        )
+    def _time(self, cell: Cell, point: CheckpointRecord) -> Fields:
+        prepared, state = self._prepare(cell, point), self._load(point)
+        codec = cell.codec.item
+        arrays = [tensor.values for tensor in prepared.coded.values()]
+        streams: list[bytes] = []
 
-    def _cell_key(self, cell: Cell) -> str:
-        return key_of("cell", compress=self._compress_key(cell), machine=measure.machine())
+        def encode_all() -> None:
+            streams[:] = [codec.encode(array) for array in arrays]
+
+        encode = measure.time_alone(encode_all)
+        decode = measure.time_alone(lambda: [codec.decode(stream) for stream in streams])
+        return {
+            "native_bytes": sum(state[n].numel() * state[n].element_size() for n in prepared.coded),
+            "n_coded": sum(array.size for array in arrays),
+            "encode": encode,
+            "decode": decode,
+            "contended": measure.contended(encode) or measure.contended(decode),
+        }
+
+    # -- records --------------------------------------------------------------------------------
 
     def _cached(self, kind: type[R], key: str) -> R | None:
         """A record that need not be made again under the run's policy for existing ones."""
@@ -462,50 +357,60 @@ class Stages:
             raise StageFailed(found.reason)
         return found
 
-    def _stage(self, cell: Cell, name: str, key: str, kind: type[R], make: Callable[[], R]) -> R:
-        """Make a record and keep it; a failure is kept as a record too, and raised."""
+    def _stage(
+        self,
+        cell: Cell,
+        name: str,
+        kind: type[R],
+        key: str,
+        what: Fields,
+        make: Callable[[], Fields],
+    ) -> R:
+        """Make a record of `what` and keep it; a failure is kept as a record too, and raised."""
         self.watcher.stage(cell, name)
         started = time.perf_counter()
+        failure = None
+        fields: Fields = {"status": "ok"}
         try:
-            made = make()
+            with loop.threads(cell.model.item.threads):
+                fields |= make()
         except (StageFailed, StoreUnusable, StoreBusy):
             raise
         except Exception as error:
-            reason = _reason(name, error)
-            failed = kind(
-                key=key,
-                status="failed",
-                reason=reason,
-                traceback_tail="".join(traceback.format_exception(error))[-2000:],
-                wall_s=time.perf_counter() - started,
-                provenance=self._provenance(),
-                **_identity(kind, cell),
-            )
-            self._put(failed)  # type: ignore[arg-type]
-            raise StageFailed(reason, isinstance(error, VerificationMismatch)) from error
-        self._put(made)  # type: ignore[arg-type]
-        return made
+            failure = StageFailed(_reason(name, error), isinstance(error, VerificationMismatch))
+            fields |= {
+                "status": "failed",
+                "reason": failure.reason,
+                "traceback_tail": "".join(traceback.format_exception(error))[-2000:],
+            }
+        record = kind(
+            key=key,
+            wall_s=time.perf_counter() - started,
+            provenance=measure.provenance(_threads(cell)),
+            **{**what, **fields},
+        )
+        self._put(record)
+        if failure is not None:
+            raise failure
+        return record
 
-    def _put(self, record: AnyRecord) -> None:
+    def _put(self, record: Record) -> None:
         self.store.put(record)
         self._made.add(record.key)
 
-    def _provenance(self) -> Provenance:
-        return measure.provenance(torch.get_num_threads())
+
+def _threads(cell: Cell) -> int:
+    return cell.model.item.threads or torch.get_num_threads()
 
 
-def _identity(kind: type[Record], cell: Cell) -> dict[str, Any]:
-    """The fields that say what a failed record was about."""
-    known: dict[str, Any] = {
+def _who(cell: Cell) -> Fields:
+    """The fields that say which cell a record belongs to."""
+    return {
         "model": cell.model.text,
         "recipe": cell.recipe.text,
         "codec": cell.codec.text,
         "seed": cell.seed,
-        "machine": measure.machine(),
-        "weights_sha256": "",
-        "split": SPLIT,
     }
-    return {name: known[name] for name in kind.__struct_fields__ if name in known}
 
 
 def _reason(stage: str, error: Exception) -> str:
@@ -514,29 +419,29 @@ def _reason(stage: str, error: Exception) -> str:
     return f"{stage}: {type(error).__name__}: {error}"
 
 
-def _to_numpy(state: Weights) -> dict[str, Array]:
-    """Tensors as arrays over the same memory. Raises Unencodable for a dtype numpy lacks."""
-    try:
-        return {name: tensor.detach().numpy() for name, tensor in state.items()}
-    except TypeError as error:
-        raise Unencodable(f"a tensor's dtype has no numpy form ({error}); use float32") from error
-
-
-def _with_bytes(size: TensorSize, n_bytes: int) -> TensorSize:
-    return TensorSize(
-        name=size.name,
-        kind=size.kind,
-        n=size.n,
-        n_bytes=n_bytes,
-        coded=size.coded,
-        entropy_bits=size.entropy_bits,
+def _checkpoint_key(cell: Cell, depth: int) -> str:
+    model = cell.model.item
+    return key_of(
+        "checkpoint",
+        model=cell.model.config,
+        inputs=model.inputs(),
+        regime=cell.recipe.regime.config if model.plan else "as they came",
+        transforms=[link.config for link in cell.recipe.transforms[:depth]],
+        seed=cell.seed,
+        loop=loop.REVISION,
+        torch=torch.__version__,
     )
 
 
-def _zeros(prepared: Prepared) -> float | None:
-    """Share of coded values that are zero."""
-    count = sum(tensor.values.size for tensor in prepared.coded.values())
-    if not count:
-        return None
-    nonzero = sum(int(np.count_nonzero(tensor.values)) for tensor in prepared.coded.values())
-    return 1.0 - nonzero / count
+def _compress_key(cell: Cell) -> str:
+    return key_of(
+        "compress",
+        checkpoint=_checkpoint_key(cell, len(cell.recipe.transforms)),
+        quantiser=cell.recipe.quantiser.config,
+        codec=cell.codec.config,
+        format=checkpoint.FORMAT,
+    )
+
+
+def _cell_key(cell: Cell) -> str:
+    return key_of("cell", compress=_compress_key(cell), machine=measure.machine())

@@ -51,7 +51,7 @@ class Store:
         finally:
             lock.release()
 
-    def put(self, record: AnyRecord) -> None:
+    def put(self, record: Record) -> None:
         """Write one record. Raises StoreUnusable."""
         stage = type(record).__struct_config__.tag
         write_atomically(self._record_path(str(stage), record.key), records.encode(record))

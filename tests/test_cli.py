@@ -67,7 +67,7 @@ def test_run_resume_and_report(tmp_path: Path) -> None:
 def test_dry_run_runs_nothing(tmp_path: Path) -> None:
     done = bench(*SMALL, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "backslash:lam=100:update=gradient+quantize:step=2^-8" in done.stdout
+    assert "backslash:lam=20:update=gradient+quantize:step=2^-8" in done.stdout
     assert Store(tmp_path / "results" / "local").cells() == []
 
 

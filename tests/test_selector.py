@@ -86,7 +86,8 @@ def test_empty_list_items(text: str) -> None:
 
 @given(st.floats(min_value=1e-30, max_value=1e30))
 def test_a_spelled_number_reads_back(value: float) -> None:
-    (settings,) = expand(f"t:lam={selector.spell_value(value)}")
+    (link,) = selector.parse_chain(f"t:lam={selector.spell_value(value)}")
+    (settings,) = selector.expand(Thing, link)
     assert settings["lam"] == value
 
 

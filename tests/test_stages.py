@@ -76,13 +76,13 @@ def test_a_lossless_codec_trains_and_evaluates_nothing_again(tmp_path: Path) -> 
 
 
 def test_the_chain_shares_its_beginning(tmp_path: Path) -> None:
-    _, stages = run(tmp_path, cells("plain,plain+prune:sparsity=0.4/0.9", "pack"))
+    _, stages = run(tmp_path, cells("plain,plain+prune:sparsity=0.5/0.9", "pack"))
     assert stages.count("train") == 1
     assert stages.count("prune") == 2
     points = list(Store(tmp_path).all(CheckpointRecord))
     assert {point.recipe for point in points} == {
         "plain",
-        "plain+prune:sparsity=0.4",
+        "plain+prune:sparsity=0.5",
         "plain+prune:sparsity=0.9",
     }
     assert {point.n_parameters for point in points} == {85_002}
@@ -134,8 +134,6 @@ def test_damaged_files_are_made_again(tmp_path: Path) -> None:
     store.artifact_path(point.artifact_sha256).write_bytes(b"damaged")
     for path in (tmp_path / "records" / "compress").rglob("*.json"):
         path.write_text("{")
-    for path in (tmp_path / "records" / "cell").rglob("*.json"):
-        path.unlink()
     records, stages = run(tmp_path, wanted)
     assert records[0].status == "ok"
     assert stages == ["train", "compress"]
@@ -175,8 +173,8 @@ class Odd(Model):
     metric: ClassVar[str] = "nothing"
     tolerance: ClassVar[float] = 1.0
 
-    def __init__(self, fails: bool = False) -> None:
-        self.fails = fails
+    def __init__(self, fails: bool = False, scale: float = 1.0) -> None:
+        self.fails, self.scale = fails, scale
 
     @property
     def plan(self) -> TrainingPlan | None:
@@ -201,9 +199,10 @@ class Odd(Model):
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
         if self.fails:
             raise MemoryError
+        value = module.get_parameter("0.bias").sum().item() * self.scale
         assert module.get_parameter("2.weight") is module.get_parameter("0.weight")
         return Metrics(
-            name="nothing", value=1.0, stderr=0.0, n=1, higher_is_better=True, per_item=[1.0]
+            name="nothing", value=value, stderr=0.0, n=1, higher_is_better=True, per_item=[value]
         )
 
 
@@ -239,6 +238,13 @@ def test_out_of_memory_is_a_reason(tmp_path: Path) -> None:
     (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:fails=true"))
     assert record.status == "failed"
     assert record.reason == "evaluate: out of memory"
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_metric_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
+    (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:scale=inf"))
+    assert record.status == "failed"
+    assert "not finite" in record.reason
 
 
 def test_decoded_weights_that_differ_are_a_mismatch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from slashbench.contracts import Transform, Weights
@@ -12,6 +14,8 @@ class MagnitudePrune(Transform):
 
     sparsity: share of the matrices' weights that becomes zero, in [0, 1). Vectors are left alone.
     """
+
+    always_spelled: ClassVar[tuple[str, ...]] = ("sparsity",)
 
     def __init__(self, sparsity: float = 0.5) -> None:
         if not 0.0 <= sparsity < 1.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 from abc import ABC, abstractmethod
@@ -44,7 +45,8 @@ def pinned(path: Path, sha256: str) -> Path:
     return path
 
 
+@functools.cache
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of an installed package's file, in hex; read once a process."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,10 +23,11 @@ class DigitsMLP(Model):
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "accuracy, %"
     tolerance: ClassVar[float] = 1.0
-    train_hint_s: ClassVar[float] = 4.0
+    threads: ClassVar[int | None] = 1
+    train_hint_s: ClassVar[float] = 2.0
     cell_hint_s: ClassVar[float] = 0.3
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "backslash": {"lam": 100.0, "update": "gradient"}
+        "backslash": {"lam": 20.0, "update": "gradient"}
     }
 
     def __init__(self, steps: int = 1200) -> None:

@@ -49,7 +49,7 @@ class MiniLMKjv(Model):
     train_hint_s: ClassVar[float] = 180.0
     cell_hint_s: ClassVar[float] = 6.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "backslash": {"lam": 1000.0, "update": "gradient", "scope": "matrices"}
+        "backslash": {"lam": 200.0, "update": "gradient", "scope": "matrices"}
     }
 
     def __init__(self, steps: int = 250) -> None:

@@ -100,9 +100,16 @@ def separable(a: Line, b: Line) -> bool:
 
 
 def _rank(lines: Sequence[Line]) -> None:
-    """Number lines sorted by size; one that can't be told from its group's head shares its rank."""
+    """Number lines sorted by size; one that can't be told from its group's head shares its rank.
+
+    A codec takes one place, on however many machines it was timed.
+    """
     head: Line | None = None
-    for place, line in enumerate(lines, start=1):
+    codecs: list[str] = []
+    for line in lines:
+        if line.first.codec not in codecs:
+            codecs.append(line.first.codec)
+        place = len(codecs)
         if head is None or separable(head, line):
             head, line.rank = line, place
         else:

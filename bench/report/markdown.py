@@ -31,7 +31,8 @@ def to_markdown(store: Store) -> str:
 
 
 def _table(table: tables.Table, heading: str = "##") -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
+    # One line a cell: a failure's reason may have several.
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in table.rows]
     text = tabulate(cells, table.columns, tablefmt="github", disable_numparse=True)
     about = f"{table.about}\n\n" if table.about else ""
     return f"{heading} {table.title}\n\n{about}{text}"

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from slashbench.bench.store import Store
 from slashbench.record import (
     CellRecord,
     CheckpointRecord,
     CompressRecord,
     EvaluateRecord,
+    Record,
     Samples,
     TensorSize,
     TimeRecord,
@@ -70,13 +73,21 @@ class Row:
 
 
 def rows(store: Store) -> list[Row]:
-    """Every cell of the store, in a fixed order. Cells whose records are gone count as failed."""
+    """Every cell of the store, in a fixed order. Cells whose records are gone count as failed.
+
+    Of equal cells (measured again with other versions) the one measured last comes last.
+    """
     points = {record.key: record for record in store.all(CheckpointRecord)}
     sizes = {record.key: record for record in store.all(CompressRecord)}
     metrics = {record.key: record for record in store.all(EvaluateRecord)}
     times = {record.key: record for record in store.all(TimeRecord)}
-    cells = store.cells()
+    cells = sorted(store.cells(), key=_when)
     baselines = _baselines(cells, points, metrics)
+    trained = {
+        (point.model, point.recipe, point.seed): point.training
+        for point in sorted(points.values(), key=_when)
+    }
+    qualities: dict[tuple[Any, ...], dict[str, Any]] = {}  # codecs share evaluations
     made = []
     for cell in cells:
         point, size = points.get(cell.checkpoint), sizes.get(cell.compress)
@@ -85,6 +96,11 @@ def rows(store: Store) -> list[Row]:
             made.append(_failed(cell))
             continue
         baseline = baselines.get((cell.model, cell.seed))
+        pair = (metric.key, baseline.key if baseline else "", cell.tolerance)
+        if pair not in qualities:
+            qualities[pair] = _quality(metric, baseline, cell.tolerance)
+        # A checkpoint after a post-training step has no training of its own.
+        training = point.training or trained.get((cell.model, cell.regime, cell.seed))
         before = metrics.get(cell.evaluate_float)
         timing = times.get(cell.time)
         made.append(
@@ -97,11 +113,11 @@ def rows(store: Store) -> list[Row]:
                 status="ok",
                 bound=size.bound,
                 **_size(size, point),
-                **_quality(metric, baseline, cell.tolerance),
+                **qualities[pair],
                 float_value=before.value if before else None,
                 **_speed(timing),
-                train_s=point.training.wall_s if point.training else None,
-                train_steps=point.training.steps if point.training else None,
+                train_s=training.wall_s if training else None,
+                train_steps=training.steps if training else None,
             )
         )
     return sorted(made, key=lambda r: (r.model, r.recipe, r.codec, r.seed, r.machine))
@@ -112,8 +128,12 @@ def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
     n = len(ours.per_item)
     if n != len(theirs.per_item) or n < 2:
         return None
-    differences = [a - b for a, b in zip(ours.per_item, theirs.per_item, strict=True)]
-    return statistics.stdev(differences) / math.sqrt(n)
+    differences = np.subtract(ours.per_item, theirs.per_item)
+    return float(differences.std(ddof=1) / math.sqrt(n))
+
+
+def _when(record: Record) -> tuple[str, str]:
+    return record.provenance.measured_at, record.key
 
 
 def _failed(cell: CellRecord) -> Row:
@@ -187,14 +207,14 @@ def _quality(
     }
     if baseline is not None:
         delta = metric.value - baseline.value
-        loss = -delta if metric.higher_is_better else delta / baseline.value
         found |= {
             "baseline": baseline.value,
             "delta": delta,
             "delta_stderr": paired(metric, baseline),
-            "loss": loss,
-            "keeps_accuracy": loss <= tolerance,
         }
+        if metric.higher_is_better or baseline.value > 0:  # nothing is relative to 0
+            loss = -delta if metric.higher_is_better else delta / baseline.value
+            found |= {"loss": loss, "keeps_accuracy": loss <= tolerance}
     return found
 
 

@@ -161,7 +161,7 @@ def key_of(stage: str, **parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def encode(record: AnyRecord) -> bytes:
+def encode(record: Record) -> bytes:
     """One record as one line of JSON."""
     return msgspec.json.encode(record) + b"\n"
 

@@ -132,7 +132,8 @@ def spell_value(value: object) -> str:
         mantissa, exponent = math.frexp(value)
         if mantissa == 0.5 and exponent <= -2:
             return f"2^{exponent - 1}"
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+        text = f"{value:g}" if float(f"{value:g}") == value else repr(value)
+        return text.replace("e+", "e")  # a plus would end the link of a chain
     return str(value)
 
 

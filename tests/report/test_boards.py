@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -326,6 +327,61 @@ def test_two_machines_are_told_apart(lab: Lab, tmp_path: Path) -> None:
     (block,) = blocks(lab.rows())
     assert [line.first.machine for line in block.lines] == ["here", "there"]
     assert "there" in lab.shown(160)
+
+
+def test_a_codec_timed_on_two_machines_takes_one_place(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    lab.cell("zstd", 700)
+    for cell in lab.store.cells():
+        timed = lab.store.get(TimeRecord, cell.time)
+        assert timed is not None
+        there = msgspec.structs.replace(timed, key=key_of("there", of=timed.key), machine="there")
+        lab.store.put(there)
+        again = key_of("there", of=cell.key)
+        lab.store.put(msgspec.structs.replace(cell, key=again, time=there.key))
+    (block,) = blocks(lab.rows())
+    assert [(line.first.codec, line.first.machine, line.rank) for line in block.lines] == [
+        ("huffman", "here", 1),
+        ("huffman", "there", 1),
+        ("zstd", "here", 2),
+        ("zstd", "there", 2),
+    ]
+
+
+@pytest.mark.parametrize("key", ["0" * 64, "f" * 64])  # the order of keys must not decide
+def test_the_last_measurement_of_equal_cells_counts(lab: Lab, key: str) -> None:
+    lab.cell("huffman", 600)
+    (cell,) = lab.store.cells()
+    size = lab.store.get(CompressRecord, cell.compress)
+    assert size is not None
+    later = msgspec.structs.replace(cell.provenance, measured_at="2099-01-01T00:00:00+00:00")
+    new = msgspec.structs.replace(size, key=key, file_bytes=700, provenance=later)
+    lab.store.put(new)
+    lab.store.put(msgspec.structs.replace(cell, key=key, compress=new.key, provenance=later))
+    (block,) = blocks(lab.rows())
+    assert [line.bits for line in block.lines] == [8 * (700 - 40) / N]
+
+
+def test_post_training_steps_keep_the_cost_of_their_training(lab: Lab) -> None:
+    """As bench/stages.py writes it: the record of a pruned checkpoint has no training."""
+    lab.cell("huffman", 600)
+    lab.cell("huffman", 500, recipe="plain+prune:sparsity=0.5+quantize:step=2^-8")
+    for point in list(lab.store.all(CheckpointRecord)):
+        if point.recipe != "plain":
+            lab.store.put(msgspec.structs.replace(point, training=None))
+    assert [(row.train_steps, row.train_s) for row in lab.rows()] == [(7, 2.5), (7, 2.5)]
+
+
+def test_nothing_is_relative_to_zero(lab: Lab) -> None:
+    lab.cell("huffman", 600, items=[0.5, 0.5], float_items=[0.0, 0.0], higher=False)
+    (row,) = lab.rows()
+    assert row.delta == 0.5
+    assert row.loss is None
+
+
+def test_a_reason_of_several_lines_stays_one_row_of_markdown(lab: Lab) -> None:
+    lab.cell("zstd", 0, failed="compress: first\nsecond | third")
+    assert "compress: first second \\| third" in export.to_markdown(lab.store)
 
 
 def test_files_are_the_same_for_the_same_records(lab: Lab, tmp_path: Path) -> None:
