@@ -64,8 +64,8 @@ class Model(ABC):
     metric: ClassVar[str]
     #: Largest loss of the metric that still counts as equal accuracy, in its own units.
     tolerance: ClassVar[float]
-    #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are so
-    #: small that threads cost more than they bring.
+    #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are
+    #: so small that threads cost more than they bring.
     threads: ClassVar[int | None] = None
     #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
     train_hint_s: ClassVar[float] = 60.0
