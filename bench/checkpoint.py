@@ -2,8 +2,10 @@
 
 Each coded tensor is stored under its own name as a U8 tensor holding one codec stream. Tensors left
 in their native dtype and integer buffers are stored as they are. The `__metadata__` entry
-"slashbench" is one JSON object (`Contents`), "crc32" its checksum; streams and stored tensors have
-their own, so that no damage goes unnoticed. Reading imports no torch and runs no pickle.
+"slashbench" is a CRC-32 in eight hex digits, then one JSON object (`Contents`). It is the only one,
+since safetensors writes several in random order, and the same weights shall give the same file.
+Streams and stored tensors have checksums of their own, so that no damage goes unnoticed. Reading
+imports no torch and runs no pickle.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError
 
 FORMAT = 1
 METADATA_KEY = "slashbench"
-CHECKSUM_KEY = "crc32"
 
 Array = npt.NDArray[Any]
 
@@ -124,7 +125,7 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
 def _metadata(contents: Contents) -> dict[str, str]:
     """The safetensors metadata that describes a file."""
     text = msgspec.json.encode(contents)
-    return {METADATA_KEY: text.decode(), CHECKSUM_KEY: str(zlib.crc32(text))}
+    return {METADATA_KEY: f"{zlib.crc32(text):08x}{text.decode()}"}
 
 
 def _crc32(array: Array) -> int:
@@ -134,10 +135,11 @@ def _crc32(array: Array) -> int:
 
 
 def _contents(found: Mapping[str, str] | None) -> Contents:
-    text = (found or {}).get(METADATA_KEY)
-    if found is None or text is None:
+    entry = (found or {}).get(METADATA_KEY)
+    if entry is None:
         raise CorruptFile("this safetensors file was not written by slashbench")
-    if found.get(CHECKSUM_KEY) != str(zlib.crc32(text.encode())):
+    checksum, text = entry[:8], entry[8:]
+    if checksum != f"{zlib.crc32(text.encode()):08x}":
         raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
     try:
         version = msgspec.json.decode(text).get("format")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,24 @@ def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
     assert len(seen) == 5
 
 
+def test_every_process_writes_the_same_bytes() -> None:
+    program = (
+        "import hashlib, numpy as np\n"
+        "from slashbench.bench import checkpoint\n"
+        "from slashbench.codecs.catalog import CODECS\n"
+        "from slashbench.contracts import Quantised\n"
+        "coded = {n: Quantised(np.arange(9, dtype=np.int32), 0.5) for n in 'abcdef'}\n"
+        "stored = {n: np.ones(3, np.float32) for n in 'ghijkl'}\n"
+        "file = checkpoint.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
+        "print(hashlib.sha256(file.data).hexdigest())\n"
+    )
+    seen = {
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+        for _ in range(4)
+    }
+    assert len(seen) == 1
+
+
 class TestHostile:
     def read(self, tmp_path: Path, data: bytes) -> Any:
         path = tmp_path / "hostile"
@@ -104,15 +124,11 @@ class TestHostile:
         file = encoded("huffman").data
         size = int.from_bytes(file[:8], "little")
         metadata = json.loads(file[8 : 8 + size])["__metadata__"]
-        contents = json.loads(metadata[checkpoint.METADATA_KEY]) | changes
+        contents = json.loads(metadata[checkpoint.METADATA_KEY][8:]) | changes
         tensors = safetensors.numpy.load(file)
         text = msgspec.json.encode(contents)
         return safetensors.numpy.save(
-            tensors,
-            {
-                checkpoint.METADATA_KEY: text.decode(),
-                checkpoint.CHECKSUM_KEY: str(zlib.crc32(text)),
-            },
+            tensors, {checkpoint.METADATA_KEY: f"{zlib.crc32(text):08x}{text.decode()}"}
         )
 
     def test_every_cut(self, tmp_path: Path) -> None:
