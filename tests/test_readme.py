@@ -1,0 +1,71 @@
+"""What README says is true: its commands, and a codec added by a package of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from slashbench.bench import matrix
+from slashbench.bench.matrix import Request
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_ci_runs_the_second_command() -> None:
+    _, second, *_ = blocks("bash")
+    assert second.strip() in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_run_command_can_be_planned() -> None:
+    commands = [line for block in blocks("bash") for line in block.splitlines()]
+    planned = 0
+    for command in commands:
+        if " run " in command:
+            words = command.partition("bench run ")[2].split()
+            options = dict(zip(words[::2], words[1::2], strict=True))
+            options.pop("--out", None)
+            plan = matrix.plan(Request(**{k.lstrip("-"): v for k, v in options.items()}))
+            assert plan.cells, command
+            planned += 1
+    assert planned == 3
+
+
+def test_a_codec_of_ones_own(tmp_path: Path) -> None:
+    """README's two blocks as an installed package: listed, run, and on the board."""
+    (python,) = blocks("python")
+    (toml,) = blocks("toml")
+    (tmp_path / "my_codec.py").write_text(python)
+    info = tmp_path / "my_codec-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-codec\nVersion: 1.0\n")
+    point = re.sub(r'[#\[].*|"', "", toml).strip().replace(" = ", "=")
+    (info / "entry_points.txt").write_text(f"[slashbench.codecs]\n{point}\n")
+
+    def bench(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "slashbench.bench.cli", *arguments],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert "Little-endian int32" in bench("list", "codecs")
+    board = bench(
+        "run",
+        "--models=digits-mlp:steps=5",
+        "--recipes=plain",
+        "--codecs=bytes,huffman",
+        "--seeds=0",
+    )
+    assert "bytes" in board.partition("rank")[2]
