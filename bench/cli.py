@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SlashbenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         code = error.exit_code
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing more to say
         code = 0
@@ -56,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> int:
     from slashbench.bench import matrix, progress
     from slashbench.bench.engines import inline
+    from slashbench.bench.report import export, terminal
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
 
@@ -90,8 +94,6 @@ def _run(options: argparse.Namespace) -> int:
                 "the same command goes on from here."
             )
             return INTERRUPTED
-        from slashbench.bench.report import export, terminal
-
         written = export.write_boards(store, options.out)
     records = [stages.cached_cell(cell) for cell in plan.cells]
     for warning in store.warnings:

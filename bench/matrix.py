@@ -17,6 +17,7 @@ from slashbench.errors import BrokenPlugin, MissingDependency, UnknownName, Usag
 from slashbench.link import Link, links
 from slashbench.registry import Registry
 from slashbench.selector import Selector
+from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
 
 SUITES = Path(__file__).parent / "suites"
@@ -91,6 +92,9 @@ def plan(request: Request) -> Plan:
         raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
     result.cells = list({str(cell): cell for cell in result.cells}.values())
     result.cells.sort(key=_together(result.cells))
+    for registry in (MODELS, CODECS, REGIMES, TRANSFORMS, QUANTISERS):
+        for number, problem in enumerate(registry.problems):
+            result.left_out[f"{registry.kind} plug-in {number + 1}"] = problem
     return result
 
 

@@ -277,3 +277,9 @@ def test_plan_names_every_missing_package(monkeypatch: pytest.MonkeyPatch) -> No
     plan = matrix.plan(Request(models="digits-mlp", recipes="plain", codecs="all"))
     assert "pip install" in plan.left_out["codec ans"]
     assert "ans" not in {cell.codec.name for cell in plan.cells}
+
+
+def test_plan_reports_a_plugin_that_was_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CODECS, "problems", ["plug-in of thief skipped: 'huffman' is taken"])
+    plan = matrix.plan(Request(models="digits-mlp", recipes="plain", codecs="pack"))
+    assert plan.left_out == {"codec plug-in 1": "plug-in of thief skipped: 'huffman' is taken"}
