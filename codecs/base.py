@@ -1,8 +1,12 @@
-"""What every codec of ours shares: the numcodecs interface over one small framed stream.
+"""What every codec of ours shares: the numcodecs interface over one framed stream.
 
 A codec turns a tensor into bytes that hold all a decoder needs, and back, bit for bit. The frame
-(`slashbench.codecs.frame`) carries dtype, shape, the tables and the payload, with a checksum, so a
-subclass only writes what is peculiar to its code: two functions over a flat array.
+(`slashbench.codecs.frame`) carries dtype, shape, tables and chunks, with a checksum each, so a
+subclass only writes what is peculiar to its code:
+
+    SymbolCodec       two functions over int32 symbols, the whole tensor at once: the easy way in
+    WholeTensorCodec  the same over any dtype
+    ChunkedCodec      integers in chunks that decode apart and on all cores: the fast way
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_bytes, ndarray_copy
+from numcodecs.compat import ndarray_copy
 
-from slashbench.codecs import frame
+from slashbench.codecs import frame, parallel
+from slashbench.codecs.frame import Coded, Frame
+from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
 Symbols = npt.NDArray[np.int32]
+Integers = npt.NDArray[Any]  # int8, int16 or int32
 
 
 class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
@@ -41,19 +48,29 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         if frame.domain_of(array.dtype) not in self.domains:
             raise Unencodable(
                 f"{self.codec_id} takes {' or '.join(sorted(self.domains))}, not {array.dtype}; "
-                f"integers are int8 to int32 and uint8 to uint32, floats float16 to float64"
+                f"integers are int8 to int32 and uint8 to uint32, floats bfloat16 and float16 to "
+                f"float64"
             )
         native = array.dtype.newbyteorder("=")
         flat = np.ascontiguousarray(array, native).reshape(-1)
-        tables, payload = self._encode(flat) if flat.size else (b"", b"")
-        return frame.pack(array.dtype, array.shape, tables, payload)
+        return frame.pack(native, array.shape, self._encode(flat) if flat.size else None)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, with its dtype and shape, or a copy of it in `out`.
 
-        Raises CorruptStream for bytes that `encode` did not write.
+        Chunks are shared out among `slashbench.codecs.parallel.threads`. Raises CorruptStream for
+        bytes that `encode` did not write.
         """
-        tensor = self._decode_frame(frame.unpack(ensure_bytes(buf)))
+        parts = self._open(buf)
+        tensor = np.empty(parts.count, parts.dtype)
+        if parts.count:
+            parallel.over_ranges(
+                lambda first, last: self._decode_range(
+                    parts, first, last, tensor[first * parts.chunk : last * parts.chunk]
+                ),
+                parts.chunks,
+            )
+        tensor = tensor.reshape(parts.shape)
         if (
             isinstance(out, np.ndarray)
             and out.shape == tensor.shape
@@ -63,50 +80,86 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             return out
         return ndarray_copy(tensor, out)
 
+    def decode_chunk(self, buf: Any, index: int) -> npt.NDArray[Any]:
+        """The flat values of one chunk, the others untouched.
+
+        Raises IndexError for a chunk there is not, CorruptStream as `decode` does.
+        """
+        parts = self._open(buf)
+        if not 0 <= index < parts.chunks:
+            raise IndexError(f"chunk {index} of {parts.chunks}")
+        values = np.empty(parts.values_in(index, index + 1), parts.dtype)
+        self._decode_range(parts, index, index + 1, values)
+        return values
+
     def ledger(self, buf: bytes) -> dict[str, int]:
         """Where the bytes of one stream go: header, tables, payload. They sum to `len(buf)`."""
         parts = frame.unpack(buf)
-        tables, payload = len(parts.tables), len(parts.payload)
+        tables, payload = len(parts.tables), int(parts.offsets[-1] - parts.offsets[0])
         return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
 
-    def _decode_frame(self, parts: frame.Frame) -> npt.NDArray[Any]:
+    def _open(self, buf: Any) -> Frame:
+        parts = frame.unpack(buf)
         if frame.domain_of(parts.dtype) not in self.domains:
             raise CorruptStream(f"{self.codec_id} never writes {parts.dtype}")
-        if parts.count == 0:
-            if parts.tables or parts.payload:
-                raise CorruptStream(f"{self.codec_id}: an empty tensor with tables or payload")
-            return np.zeros(parts.shape, parts.dtype)
+        return parts
+
+    def _decode_range(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+        parts.verify(first, last)
         try:
-            flat = self._decode(parts.tables, parts.payload, parts.count, parts.dtype)
+            self._decode(parts, first, last, flat)
         except CorruptStream:
             raise
         except (ValueError, IndexError, OverflowError, KeyError, RuntimeError) as error:
             raise CorruptStream(f"{self.codec_id}: damaged stream ({error})") from error
-        if flat.size != parts.count or flat.dtype != parts.dtype:
-            raise CorruptStream(f"{self.codec_id}: {flat.size} values for {parts.count} declared")
-        return flat.reshape(parts.shape)
 
     @abstractmethod
-    def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode(self, flat: npt.NDArray[Any]) -> Coded:
+        """Tables and chunks of a flat, contiguous array in native byte order, never empty."""
+
+    @abstractmethod
+    def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+        """Write the values of chunks `first` to `last` - 1 to `flat`, which has their number."""
+
+
+class WholeTensorCodec(TensorCodec):
+    """A codec that takes a tensor in one piece, as most libraries do: one chunk."""
+
+    def _encode(self, flat: npt.NDArray[Any]) -> Coded:
+        tables, payload = self._encode_whole(flat)
+        return Coded(tables, payload, (len(payload),), flat.size)
+
+    def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+        if parts.chunks != 1:
+            raise CorruptStream(f"{self.codec_id} never writes {parts.chunks} chunks")
+        values = self._decode_whole(
+            parts.tables, parts.payload(0).tobytes(), parts.count, parts.dtype
+        )
+        if values.size != parts.count or values.dtype != parts.dtype:
+            raise CorruptStream(f"{self.codec_id}: {values.size} values for {parts.count} declared")
+        flat[:] = values
+
+    @abstractmethod
+    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
         """(tables, payload) of a flat, contiguous array in native byte order, never empty."""
 
     @abstractmethod
-    def _decode(
+    def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:
         """The flat array of `count` values of `dtype`; `count` is at least 1."""
 
 
-class SymbolCodec(TensorCodec):
+class SymbolCodec(WholeTensorCodec):
     """A codec of integer symbols. Subclasses see int32, whatever integer dtype was given.
 
     uint32 is reinterpreted as int32, a bijection, so one symbol type serves every integer dtype.
     """
 
-    def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
         return self.encode_symbols(as_int32(flat))
 
-    def _decode(
+    def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:
         return from_int32(self.decode_symbols(tables, payload, count), dtype)
@@ -118,6 +171,50 @@ class SymbolCodec(TensorCodec):
     @abstractmethod
     def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
         """The `count` symbols, at least 1."""
+
+
+class ChunkedCodec(TensorCodec):
+    """A codec of integers in chunks. Subclasses see the narrowest of int8, int16 and int32.
+
+    Unsigned dtypes are reinterpreted as signed ones of their width, a bijection; then the symbols
+    are narrowed to the first type that holds them all. Its width in bytes is the first byte of the
+    tables.
+    """
+
+    def _encode(self, flat: npt.NDArray[Any]) -> Coded:
+        symbols = _narrowest(flat.view(f"i{flat.itemsize}"))
+        chunk = frame.chunk_for(flat.size)
+        tables, payload, sizes = self.encode_chunks(symbols, chunk)
+        return Coded(bytes([symbols.itemsize]) + tables, payload, sizes, chunk)
+
+    def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+        if parts.version == 1:
+            from slashbench.codecs import version1  # which is made of codecs, as this is their base
+
+            flat[:] = version1.decode(self.codec_id, parts)
+            return
+        tables = Reader(parts.tables)
+        width = tables.byte()
+        if width not in (1, 2, 4) or width > flat.itemsize:
+            raise CorruptStream(f"symbols of {width} bytes in a tensor of {parts.dtype}")
+        target = flat.view(f"i{flat.itemsize}")
+        symbols = target if width == flat.itemsize else np.empty(flat.size, f"i{width}")
+        self.decode_chunks(tables, parts, first, last, symbols)
+        if symbols is not target:
+            target[:] = symbols
+
+    @abstractmethod
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(tables, payload, bytes of each chunk) of symbols, shape (n,), n at least 1."""
+
+    @abstractmethod
+    def decode_chunks(
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
+    ) -> None:
+        """Fill `symbols` with those of chunks `first` to `last` - 1, already verified.
+
+        It must read `tables` to the end and leave no byte of a chunk unused.
+        """
 
 
 class Bound:
@@ -136,6 +233,18 @@ def as_int32(flat: npt.NDArray[Any]) -> Symbols:
     if flat.dtype == np.uint32:
         return flat.view(np.int32)
     return flat.astype(np.int32, copy=False)
+
+
+def _narrowest(symbols: Integers) -> Integers:
+    """The symbols in the narrowest signed type that holds them."""
+    if symbols.itemsize == 1:
+        return symbols
+    low, high = int(symbols.min()), int(symbols.max())
+    for name in ("i1", "i2"):
+        limits = np.iinfo(name)
+        if limits.min <= low and high <= limits.max:
+            return symbols.astype(name, copy=False)
+    return symbols
 
 
 def from_int32(symbols: Symbols, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

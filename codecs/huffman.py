@@ -5,48 +5,115 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from slashbench.codecs.alphabet import MAX_VALUES, Counts
-from slashbench.codecs.base import Symbols
-from slashbench.codecs.indexed import IndexedCodec
+from slashbench.codecs import streams
+from slashbench.codecs.alphabet import MAX_VALUES
+from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.codecs.frame import Frame
 from slashbench.codecs.kernels import prefix
-from slashbench.codecs.mapping import unzigzag, zigzag
 from slashbench.codecs.prefix_code import canonical, package_merge
-from slashbench.codecs.tables import Reader, integer_list
+from slashbench.codecs.table_codec import Places, TableCodec
+from slashbench.codecs.tables import Reader, nibbles
+from slashbench.errors import CorruptStream
+
+Integers = npt.NDArray[np.int64]
+
+_NO_LENGTHS = np.zeros(0, np.int64)
 
 
-class Huffman(IndexedCodec):
+class Huffman(TableCodec):
     """Canonical Huffman code of at most `max_length` bits a symbol (Huffman 1952, package-merge).
 
     D. A. Huffman, "A method for the construction of minimum-redundancy codes", Proc. IRE 40(9);
-    the limit by Larmore and Hirschberg, JACM 37(3), 1990. A short limit leaves places for few
-    values, 2^max_length - 1: the others are escaped. The table is the list of codeword lengths,
-    as zig-zagged steps from one to the next.
+    the limit by Larmore and Hirschberg, JACM 37(3), 1990. max_length: 1 to 14, or -1 for 12 if
+    symbols take a byte and 14 otherwise. A short limit leaves places for few values,
+    2^max_length: the others are exceptions. The table is the codeword lengths, four bits each.
     """
 
     codec_id: ClassVar[str] = "slashbench.huffman"
+    revision: ClassVar[int] = 2
+    # A codeword of 12 bits takes 1.44 * 2^-12 bits from every symbol; an exception takes some 8
+    # bits more than that codeword.
+    rarest: ClassVar[float] = 2.0**-14.5
 
-    def __init__(self, max_length: int = 15) -> None:
+    def __init__(self, max_length: int = -1) -> None:
         if isinstance(max_length, bool) or not isinstance(max_length, int):
             raise ValueError(f"max_length must be a whole number, not {max_length!r}")
-        if not 1 <= max_length <= prefix.MAX_LENGTH:
-            raise ValueError(f"max_length must be 1 to {prefix.MAX_LENGTH}, not {max_length}")
+        if max_length != -1 and not 1 <= max_length <= prefix.MAX_LENGTH:
+            raise ValueError(
+                f"max_length must be 1 to {prefix.MAX_LENGTH}, or -1 for the usual, "
+                f"not {max_length}"
+            )
         self.max_length = max_length
 
-    def encode_places(self, places: Symbols, counts: Counts) -> tuple[bytes, bytes]:
-        """(table, payload) of places."""
-        lengths = package_merge(counts, self.max_length)
-        steps = np.diff(lengths.astype(np.int64), prepend=0).astype(np.int32)
-        bits = int((counts * lengths).sum())
-        codes = canonical(lengths.astype(np.int64))
-        return integer_list(zigzag(steps)), prefix.encode(places, lengths, codes, bits)
+    def encode_places(
+        self, places: Places, chunk: int, patches: list[bytes]
+    ) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(table, payload, bytes of each chunk) of places."""
+        lengths = np.zeros(places.counts.size, np.int64)
+        present = np.flatnonzero(places.counts)
+        limit = self.max_length
+        if limit < 0:
+            limit = streams.TABLE_BITS if places.tally is not None else prefix.MAX_LENGTH
+        lengths[present] = package_merge(places.counts[present], limit)
+        entries = places.spread(streams.entry_of(canonical(lengths), lengths))
+        by_place = places.spread(lengths)
+        n_chunks = -(-places.array.size // chunk)
+        if places.tally is not None:
+            bits = places.tally.astype(np.int64) @ by_place
+        else:
+            bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
+            prefix.measure(places.array, chunk, by_place, prefix.HUFFMAN, 0, bits)
+        layout = streams.Layout.of(bits, places.array.size, chunk, list(map(len, patches)))
+        out = layout.room()
+        for patch, begin in zip(patches, layout.begins, strict=False):
+            out[begin - len(patch) : begin] = np.frombuffer(patch, np.uint8)
+        if places.tally is not None:
+            done = prefix.encode(
+                places.array, chunk, entries, limit, layout.begins, layout.ends, out
+            )
+        else:
+            done = prefix.encode_wide(
+                places.array, chunk, entries, prefix.HUFFMAN, 0, layout.begins, layout.ends, out
+            )
+        if not done:
+            raise ValueError("the symbols changed while they were encoded")
+        return nibbles(lengths), out.tobytes(), layout.chunk_sizes
 
-    def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:
-        """The `count` places."""
-        steps = unzigzag(reader.integers(size))
-        lengths = np.cumsum(steps, dtype=np.int64)
-        canonical(lengths)  # refuses lengths that make no code
-        return prefix.decode(payload, count, lengths.astype(np.uint8))
+    def decode_values(
+        self,
+        tables: Reader,
+        values: SymbolArray,
+        parts: Frame,
+        begins: Integers,
+        ends: Integers,
+        symbols: SymbolArray,
+    ) -> None:
+        """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
+        lengths = tables.nibbles(values.size)
+        tables.end()
+        codes = canonical(lengths)
+        table, bits = streams.decoding_table(
+            values.view(f"u{values.itemsize}").astype(np.uint64),
+            codes,
+            lengths,
+            values.itemsize,
+            symbols.size,
+        )
+        if not prefix.decode(
+            parts.data,
+            begins,
+            ends,
+            parts.chunk,
+            values.itemsize,
+            table,
+            bits,
+            prefix.HUFFMAN,
+            0,
+            symbols.view(np.uint8),
+        ):
+            raise CorruptStream("the codewords are cut off or damaged")
 
     def _most_values(self) -> int:
-        return min(MAX_VALUES, (1 << self.max_length) - 1)
+        return min(MAX_VALUES, 1 << (self.max_length if self.max_length > 0 else 14))

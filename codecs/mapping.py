@@ -34,6 +34,16 @@ def unzigzag(values: Unsigned) -> Symbols:
     return symbols.view(np.int32)
 
 
+def zigzag_of(symbol: int) -> int:
+    """`zigzag` of one number."""
+    return symbol << 1 if symbol >= 0 else ~(symbol << 1)
+
+
+def unzigzag_of(value: int) -> int:
+    """The inverse of `zigzag_of`."""
+    return value >> 1 ^ -(value & 1)
+
+
 def by_rank(values: Symbols, counts: npt.NDArray[np.int64]) -> Symbols:
     """Distinct values in the paper's order: most frequent first, then small |v|, then v < 0.
 

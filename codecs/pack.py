@@ -7,36 +7,69 @@ from typing import ClassVar
 import numpy as np
 
 from slashbench.codecs import frame
-from slashbench.codecs.base import SymbolCodec, Symbols
+from slashbench.codecs.base import ChunkedCodec, Integers, Symbols
+from slashbench.codecs.frame import Frame
 from slashbench.codecs.kernels import fixed
-from slashbench.codecs.mapping import unzigzag, zigzag
+from slashbench.codecs.mapping import unzigzag_of, zigzag_of
 from slashbench.codecs.tables import Reader
 
 
-class Pack(SymbolCodec):
+class Pack(ChunkedCodec):
     """Fixed-length code: each symbol less the smallest, in as many bits as their range needs.
 
     ceil(log2(max - min + 1)) bits a symbol, none for a constant tensor: the paper's FL row, counted
-    over the range of values, not over those that occur (uint32 counts as the int32 with its bits).
-    The tables are the smallest value, zig-zag as a varint, and one byte with the number of bits.
+    over the range of values, not over those that occur (unsigned symbols count as the signed ones
+    with their bits). The tables are the smallest value, zig-zag as a varint, and one byte with the
+    number of bits; a chunk is the packed bits, most significant first.
     """
 
     codec_id: ClassVar[str] = "slashbench.pack"
+    revision: ClassVar[int] = 2
 
-    def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
-        """(tables, payload) of symbols, shape (n,)."""
-        low = symbols.min()
-        width = int(int(symbols.max()) - int(low)).bit_length()
-        offsets = symbols.view(np.uint32) - low.view(np.uint32)  # modulo 2^32, so never too large
-        tables = frame.varint(int(zigzag(low.reshape(1))[0])) + bytes([width])
-        return tables, fixed.encode(offsets, width)
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+        low, width = range_of(symbols)
+        chunks = []
+        for start in range(0, symbols.size, chunk):
+            part = symbols[start : start + chunk].astype(np.int32, copy=False)
+            chunks.append(pack(part, low, width))
+        return table(low, width), b"".join(chunks), tuple(map(len, chunks))
 
-    def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The `count` symbols."""
-        reader = Reader(tables)
-        low = unzigzag(np.array([reader.varint(0xFFFFFFFF)], np.uint32)).view(np.uint32)
-        width = reader.byte()
-        reader.end()
-        offsets = fixed.decode(payload, count, width)
-        offsets += low
-        return offsets.view(np.int32)
+    def decode_chunks(
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
+    ) -> None:
+        """Fill `symbols` with those of chunks `first` to `last` - 1."""
+        low, width = read_table(tables)
+        tables.end()
+        for index in range(first, last):
+            part = symbols[(index - first) * parts.chunk :][: parts.chunk]
+            part[:] = unpack(parts.payload(index).tobytes(), part.size, low, width)
+
+
+def range_of(symbols: Integers) -> tuple[int, int]:
+    """(smallest symbol, bits that the others need above it)."""
+    low, high = int(symbols.min()), int(symbols.max())
+    return low, (high - low).bit_length()
+
+
+def table(low: int, width: int) -> bytes:
+    """Smallest symbol and width."""
+    return frame.varint(zigzag_of(low)) + bytes([width])
+
+
+def read_table(tables: Reader) -> tuple[int, int]:
+    """(smallest symbol, width)."""
+    return unzigzag_of(tables.varint(0xFFFFFFFF)), tables.byte()
+
+
+def pack(symbols: Symbols, low: int, width: int) -> bytes:
+    """Symbols less `low` in `width` bits each."""
+    # modulo 2^32, so never too large
+    return fixed.encode(symbols.view(np.uint32) - np.uint32(low & 0xFFFFFFFF), width)
+
+
+def unpack(data: bytes, count: int, low: int, width: int) -> Symbols:
+    """The inverse of `pack`. Raises CorruptStream unless the data has just that length."""
+    offsets = fixed.decode(data, count, width)
+    offsets += np.uint32(low & 0xFFFFFFFF)
+    return offsets.view(np.int32)

@@ -6,6 +6,8 @@ padded to a byte. Its length is not written: the reader knows it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,19 +29,25 @@ def integer_list_bits(values: Unsigned) -> int:
     return 8 + golomb.best_order(values)[1]
 
 
+def nibbles(values: npt.NDArray[np.int64]) -> bytes:
+    """Values below 16 in four bits each, the first one in the low half of a byte."""
+    padded = np.append(values, 0) if values.size % 2 else values
+    return (padded[::2] | padded[1::2] << 4).astype(np.uint8).tobytes()
+
+
 class Reader:
     """Reads tables from front to back. Every method raises CorruptStream past the end."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Any) -> None:
         self._data = data
-        self._position = 0
+        self._position: int = 0
 
     def byte(self) -> int:
         """The next byte, 0 to 255."""
         if self._position >= len(self._data):
             raise CorruptStream("the tables are cut off")
         self._position += 1
-        return self._data[self._position - 1]
+        return int(self._data[self._position - 1])
 
     def varint(self, limit: int) -> int:
         """The next varint, which may be at most `limit`."""
@@ -54,6 +62,33 @@ class Reader:
         values, used = golomb.decode(self._data[self._position :], count, order)
         self._position += used
         return values
+
+    def nibbles(self, count: int) -> npt.NDArray[np.int64]:
+        """The next `count` values of four bits."""
+        end = self._position + (count + 1) // 2
+        if end > len(self._data):
+            raise CorruptStream("the tables are cut off")
+        pairs = np.frombuffer(self._data[self._position : end], np.uint8)
+        values = np.empty(2 * pairs.size, np.int64)
+        values[::2], values[1::2] = pairs & 15, pairs >> 4
+        if count % 2 and values[-1]:
+            raise CorruptStream("the bits that pad the tables are not zero")
+        self._position = end
+        return values[:count]
+
+    def array(self, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+        """The next `count` numbers as they are; read-only."""
+        end = self._position + count * dtype.itemsize
+        if end > len(self._data):
+            raise CorruptStream("the tables are cut off")
+        found = np.frombuffer(self._data, dtype, count, self._position)
+        self._position = end
+        return found
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._position
 
     def end(self) -> None:
         """Raises CorruptStream if anything is left."""

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from slashbench.codecs.base import TensorCodec, as_int32, from_int32
-from slashbench.codecs.pack import Pack
+from slashbench.codecs import pack
+from slashbench.codecs.base import WholeTensorCodec, as_int32, from_int32
+from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream
 
 # Low nibble of the tables' first byte; the type of the numbers that the bytes are.
@@ -18,7 +19,7 @@ _NUMBERS = tuple(np.dtype(name) for name in ("i1", "u1", "<i2", "<u2", "<i4", "<
 _PLAIN, _PLANES, _PACKED = 0x00, 0x10, 0x20
 
 
-class Zstd(TensorCodec):
+class Zstd(WholeTensorCodec):
     """Zstandard of the smallest of a few byte layouts (RFC 8878): the general-purpose yardstick.
 
     Integers are laid out in the narrowest type that holds them, as the byte planes of that type
@@ -37,12 +38,12 @@ class Zstd(TensorCodec):
             raise ValueError(f"level must be 1 to {zstandard.MAX_COMPRESSION_LEVEL}, not {level}")
         self.level = level
 
-    def _encode(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
         compressor = zstandard.ZstdCompressor(level=self.level, write_content_size=True)
         tried = ((tables, compressor.compress(raw)) for tables, raw in _layouts(flat))
         return min(tried, key=lambda parts: len(parts[0]) + len(parts[1]))
 
-    def _decode(
+    def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> npt.NDArray[Any]:
         if not tables or tables[0] & 0xF >= len(_NUMBERS):
@@ -53,12 +54,13 @@ class Zstd(TensorCodec):
         ):
             raise CorruptStream(f"{numbers} can't stand for {dtype}")
         if layout == _PACKED and dtype.kind != "f":
-            packed = tables[1:]
-            width = packed[-1] if packed else 0
+            reader = Reader(tables[1:])
+            low, width = pack.read_table(reader)
+            reader.end()
             if width > 32:
                 raise CorruptStream(f"symbols of {width} bits")
             raw = _decompress(payload, (count * width + 7) // 8)
-            return from_int32(Pack().decode_symbols(packed, raw, count), dtype)
+            return from_int32(pack.unpack(raw, count, low, width), dtype)
         if layout not in (_PLAIN, _PLANES) or len(tables) != 1:
             raise CorruptStream("the byte layout is unknown")
         raw = _decompress(payload, count * numbers.itemsize)
@@ -78,7 +80,8 @@ def _layouts(flat: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
         numbers = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
     else:
         symbols = as_int32(flat)
-        tables, payload = Pack().encode_symbols(symbols)
+        low, width = pack.range_of(symbols)
+        tables, payload = pack.table(low, width), pack.pack(symbols, low, width)
         kind = _NUMBERS.index(np.dtype("<i4"))
         layouts.append((bytes([_PACKED | kind]) + tables, payload))
         numbers = symbols.astype(_narrowest(int(symbols.min()), int(symbols.max())))

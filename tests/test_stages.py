@@ -253,8 +253,8 @@ def test_decoded_weights_that_differ_are_a_mismatch(
     """A codec whose bytes hold other symbols: the fresh process notices."""
     (cell,) = cells("plain", "pack")
     pack = type(cell.codec.item)
-    honest = pack.encode_symbols
-    monkeypatch.setattr(pack, "encode_symbols", lambda self, symbols: honest(self, symbols + 1))
+    honest = pack.encode_chunks
+    monkeypatch.setattr(pack, "encode_chunks", lambda self, all, size: honest(self, all + 1, size))
     with pytest.raises(VerificationMismatch, match="not the weights that were encoded"):
         Stages(Store(tmp_path), "missing", Spy()).run(cell)
     (record,) = Store(tmp_path).cells()

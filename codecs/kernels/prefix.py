@@ -1,7 +1,14 @@
-"""Canonical prefix codes: a table answers for short codewords, first codes for longer ones.
+"""Prefix codes in four streams a chunk, decoded several symbols at a look-up.
 
-Schwartz and Kallick, "Generating a canonical prefix encoding", CACM 7(3), 1964: codewords of one
-length are consecutive numbers, so the first of each length tells them all.
+A chunk's symbols are cut into four runs of equal length, each a stream of codewords of its own,
+least significant bit first, so that four chains of dependent instructions run side by side. The
+decoder looks at the next bits of a stream in a table whose entry holds all whole codewords within
+them, up to six bytes of symbols, stored at once (Moffat and Turpin, "On the implementation of
+minimum redundancy prefix codes", IEEE Trans. Comm. 45(10), 1997, for tables; four streams as in
+Zstandard's Huff0). A codeword longer than the table is read bit by bit.
+
+An entry of the table is symbols | bits << 48 | bytes of symbols << 56; 0 for a longer codeword.
+Entries for b bits begin at place 2^b, so that shorter looks find single symbols.
 """
 
 from __future__ import annotations
@@ -11,122 +18,543 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import kernel
-from slashbench.codecs.kernels.bitio import (
-    DAMAGED,
-    Words,
-    new_words,
-    to_bytes,
-    to_words,
-    used_bytes,
-)
-from slashbench.errors import CorruptStream
+from slashbench.codecs.kernels import integer_codes, kernel
+from slashbench.codecs.kernels.memory import load8, load32, load64, store8, store32, store64
 
-MAX_LENGTH = 32
-TABLE_BITS = 12  # 4096 entries of 4 bytes stay in the first-level cache
+STREAMS = 4
+FEW = 1024  # values below which a chunk is one stream
+MAX_LENGTH = 14  # so that four codewords fit the 56 bits that a refill brings at least
+HUFFMAN = 0  # family whose codewords are all in the table; the others are in integer_codes
 
-Indices = npt.NDArray[np.int32]
-Lengths = npt.NDArray[np.uint8]
-Codes = npt.NDArray[np.uint32]
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[Any]  # uint8 or uint16
+Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
-
-def encode(indices: Indices, lengths: Lengths, codes: Codes, bits: int) -> bytes:
-    """The codewords of the indices, `bits` bits in all, padded to a byte with zeros."""
-    words = new_words(bits)
-    written = _encode(indices, lengths, codes, words)
-    if written != bits:
-        raise ValueError(f"{bits} bits were announced, {written} written")
-    return to_bytes(words, bits)
+_SYMBOLS = np.uint64((1 << 48) - 1)
+_BYTE = np.uint64(0xFF)
+_SEVEN = np.uint64(7)
+_EIGHT = np.uint64(8)
+_56 = np.uint64(56)
+_63 = np.uint64(63)
 
 
-def decode(data: bytes, count: int, lengths: Lengths) -> Indices:
-    """The `count` indices. Raises CorruptStream unless their codewords fill the data.
+@kernel
+def tally(symbols: Bytes, chunk: int, counts: npt.NDArray[np.uint32]) -> None:
+    """Count the symbols of each stream; counts has shape (chunks, STREAMS, 256), zeros at first.
 
-    lengths: of a complete code (Kraft's sum is 1), each from 1 to MAX_LENGTH.
+    Four tables side by side also keep a run of equal symbols from waiting for its own sums.
     """
-    if count * int(lengths.min()) > 8 * len(data):
-        raise CorruptStream(f"{len(data)} bytes can't hold {count} codewords")
-    order = np.argsort(lengths, kind="stable").astype(np.uint32)
-    table = _short_codes(order, lengths)
-    number = np.bincount(lengths, minlength=MAX_LENGTH + 1)
-    start = np.cumsum(number) - number  # of each length, in `order`
-    first = np.zeros_like(number)  # codeword of each length
-    for length in range(1, MAX_LENGTH + 1):
-        first[length] = (first[length - 1] + number[length - 1]) * 2
-    indices = np.empty(count, np.int32)
-    bits = _decode(to_words(data), table, order, first, number, start, indices)
-    if used_bytes(data, bits) != len(data):
-        raise CorruptStream("there are bytes after the last codeword")
-    return indices
-
-
-def _short_codes(order: Codes, lengths: Lengths) -> Codes:
-    """For each TABLE_BITS bits that may come next, index << 8 | length; 0 for a longer codeword."""
-    ordered = lengths[order]
-    n_short = int(np.searchsorted(ordered, TABLE_BITS, side="right"))
-    entries = order[:n_short] << np.uint32(8) | ordered[:n_short]
-    table = np.zeros(1 << TABLE_BITS, np.uint32)
-    filled = np.repeat(entries, 1 << (TABLE_BITS - ordered[:n_short].astype(np.int64)))
-    table[: filled.size] = filled
-    return table
+    for c in range(counts.shape[0]):
+        start = c * chunk
+        size = min(chunk, symbols.size - start)
+        run = (size + STREAMS - 1) // STREAMS if size >= FEW else size
+        whole = size // STREAMS if size >= FEW else 0
+        whole = min(whole, size - (STREAMS - 1) * run) if size >= FEW else 0
+        for i in range(start, start + whole):
+            counts[c, 0, symbols[i]] += 1
+            counts[c, 1, symbols[i + run]] += 1
+            counts[c, 2, symbols[i + 2 * run]] += 1
+            counts[c, 3, symbols[i + 3 * run]] += 1
+        for s in range(STREAMS):
+            for i in range(start + s * run + whole, start + min((s + 1) * run, size)):
+                counts[c, s, symbols[i]] += 1
 
 
 @kernel
-def _encode(indices: Indices, lengths: Lengths, codes: Codes, words: Words) -> int:
-    """Write all codewords. Returns the number of bits, or DAMAGED for an index without one."""
-    position, pending, used = 0, np.uint64(0), 0
-    for i in range(indices.size):
-        index = indices[i]
-        if index < 0 or index >= lengths.size or index >= codes.size:
-            return DAMAGED
-        length: Any = np.int64(lengths[index])
-        pending = pending << np.uint64(length) | np.uint64(codes[index])
+def measure(
+    places: Places, chunk: int, lengths: Integers, family: int, order: int, bits: Integers
+) -> None:
+    """Add up the codeword lengths of each stream; bits has shape (chunks, STREAMS).
+
+    Family HUFFMAN: `places` lead to entries of `lengths`. Any other: they are the values.
+    """
+    for c in range(bits.shape[0]):
+        size = min(chunk, places.size - c * chunk)
+        run = (size + STREAMS - 1) // STREAMS if size >= FEW else size
+        for s in range(STREAMS):
+            total = np.int64(0)
+            for i in range(s * run, min((s + 1) * run, size)):
+                place = places[c * chunk + i]
+                if family == HUFFMAN:
+                    total += lengths[place]
+                else:
+                    _, n_first, _, n_second = integer_codes.codeword(
+                        np.uint64(place), family, order
+                    )
+                    total += n_first + n_second
+            bits[c, s] = total
+
+
+@kernel
+def build(
+    symbols: Words, codes: Words, lengths: Integers, width: int, bits: int, table: Words
+) -> None:
+    """Fill the table, 2^(bits + 1) entries, from codewords and the `width` bytes of each symbol.
+
+    Codewords longer than `bits` are left out. A table for b bits follows from those for fewer: the
+    first symbol, then whatever the table for the remaining bits holds.
+    """
+    most = np.uint64(6 - width)
+    shift = np.uint64(8 * width)
+    table[: min(2, table.size)] = 0
+    for b in range(1, bits + 1):
+        base = 1 << b
+        table[base : 2 * base] = 0
+        for i in range(symbols.size):
+            length = lengths[i]
+            if length > b or length < 1:
+                continue
+            left = b - length
+            symbol = symbols[i] | np.uint64(length) << np.uint64(48) | np.uint64(width) << _56
+            place = base + np.int64(codes[i])
+            for rest in range(1 << left):
+                entry = np.uint64(0)
+                look = left
+                while width <= 2 and look > 0:
+                    entry = table[(1 << look) + (rest & ((1 << look) - 1))]
+                    if entry >> _56 <= most:
+                        break
+                    look -= 1  # too many symbols: fewer bits hold fewer
+                if look == 0 or width > 2:
+                    entry = np.uint64(0)
+                table[place + (rest << length)] = symbol + (
+                    (entry & ~_SYMBOLS) | (entry << shift) & _SYMBOLS
+                )
+
+
+@kernel
+def encode(
+    symbols: Bytes,
+    chunk: int,
+    codes: Words,
+    longest: int,
+    begins: Integers,
+    ends: Integers,
+    out: Bytes,
+) -> bool:
+    """Write the codewords of byte symbols; False if a stream does not end where it should.
+
+    codes: codeword << 8 | its length, at most 56 bits, for each byte. begins: of each chunk in
+    `out`, shape (chunks,). ends: of each stream, shape (chunks, STREAMS); a stream begins where the
+    one before ends, the first one after the sizes of the first three. Below FEW symbols there are
+    no sizes and one stream.
+    """
+    source, target, table = symbols.ctypes.data, out.ctypes.data, codes.ctypes.data
+    if out.size == 0 or ends[-1, STREAMS - 1] > out.size or codes.size < 256:
+        return False
+    good = True
+    for c in range(ends.shape[0]):
+        size = min(chunk, symbols.size - c * chunk)
+        p0 = begins[c]
+        i0 = source + c * chunk
+        if size < FEW:
+            good &= _write(i0, i0 + size, table, target, p0, ends[c, 0], np.uint64(0), np.uint64(0))
+            continue
+        run = (size + STREAMS - 1) // STREAMS
+        e0, e1, e2, e3 = ends[c, 0], ends[c, 1], ends[c, 2], ends[c, 3]
+        store32(target + p0, np.uint64(e0 - p0 - 12))
+        store32(target + p0 + 4, np.uint64(e1 - e0))
+        store32(target + p0 + 8, np.uint64(e2 - e1))
+        p0 += 12
+        p1, p2, p3 = e0, e1, e2
+        i1, i2, i3 = i0 + run, i0 + 2 * run, i0 + 3 * run
+        w0 = w1 = w2 = w3 = np.uint64(0)
+        k0 = k1 = k2 = k3 = np.uint64(0)
+        last = i0 + size - 3 * run - 4  # the fourth run is the shortest
+        if longest <= MAX_LENGTH:
+            while i0 <= last and p0 <= e0 - 8 and p1 <= e1 - 8 and p2 <= e2 - 8 and p3 <= e3 - 8:
+                p0, w0, k0 = _write4(i0, table, target, p0, w0, k0)
+                p1, w1, k1 = _write4(i1, table, target, p1, w1, k1)
+                p2, w2, k2 = _write4(i2, table, target, p2, w2, k2)
+                p3, w3, k3 = _write4(i3, table, target, p3, w3, k3)
+                i0 += 4
+                i1 += 4
+                i2 += 4
+                i3 += 4
+        start = source + c * chunk
+        good &= _write(i0, start + run, table, target, p0, e0, w0, k0)
+        good &= _write(i1, start + 2 * run, table, target, p1, e1, w1, k1)
+        good &= _write(i2, start + 3 * run, table, target, p2, e2, w2, k2)
+        good &= _write(i3, start + size, table, target, p3, e3, w3, k3)
+    return good
+
+
+@kernel
+def _write4(source: Any, table: int, target: Any, at: Any, window: Any, used: Any) -> Any:
+    """Four codewords of at most MAX_LENGTH bits: (place, window, bits in it) after them."""
+    four = load32(source)
+    a = load64(table + np.int64((four & _BYTE) << np.uint64(3)))
+    b = load64(table + np.int64((four >> np.uint64(8) & _BYTE) << np.uint64(3)))
+    c = load64(table + np.int64((four >> np.uint64(16) & _BYTE) << np.uint64(3)))
+    d = load64(table + np.int64((four >> np.uint64(24) & _BYTE) << np.uint64(3)))
+    ab = a >> _EIGHT | (b >> _EIGHT) << (a & _63)
+    cd = c >> _EIGHT | (d >> _EIGHT) << (c & _63)
+    half = (a + b) & _63
+    window |= ab << used | cd << (used + half & _63)
+    used = (used + half + c + d) & _63
+    store64(target + at, window)
+    return at + np.int64(used >> np.uint64(3)), window >> (used & _56), used & _SEVEN
+
+
+@kernel
+def _write(
+    source: Any, last: Any, table: int, target: Any, at: Any, end: Any, window: Any, used: Any
+) -> bool:
+    """The remaining codewords of a stream, byte by byte; whether it ends where it should."""
+    while source < last:
+        entry = load64(table + np.int64(load8(source) << np.uint64(3)))
+        length = entry & _BYTE
+        window |= entry >> _EIGHT << used  # at most 56 bits after at most 7
         used += length
-        if used >= 32:
-            used -= 32
-            if position < words.size:
-                words[position] = np.uint32(pending >> np.uint64(used))
-            position += 1
-    if used and position < words.size:
-        words[position] = np.uint32(pending << np.uint64(32 - used))
-    return position * 32 + used
+        while used >= _EIGHT:
+            if at < end:
+                store8(target + at, window)
+            at += 1
+            window >>= _EIGHT
+            used -= _EIGHT
+        source += 1
+    if used > np.uint64(0):
+        if at < end:
+            store8(target + at, window)
+        at += 1
+    return bool(at == end)
 
 
 @kernel
-def _decode(
-    words: Words,
-    table: Codes,
-    order: Codes,
-    first: Integers,
-    number: Integers,
-    start: Integers,
-    indices: Indices,
-) -> int:
-    """Fill `indices`. Returns the number of bits read, or DAMAGED."""
-    position, window, have = 0, np.uint64(0), 0
-    for i in range(indices.size):
-        while have <= 32 and position < words.size:
-            window |= np.uint64(words[position]) << np.uint64(32 - have)
-            position += 1
-            have += 32
-        entry = table[window >> np.uint64(64 - TABLE_BITS)]
-        length: Any = np.int64(entry & np.uint32(0xFF))
-        index: Any = np.int64(entry >> np.uint32(8))
-        if length == 0:
-            length = TABLE_BITS + 1
-            rank: Any = np.int64(0)
-            while length <= MAX_LENGTH:
-                rank = np.int64(window >> np.uint64(64 - length)) - first[length]
-                if 0 <= rank < number[length]:
-                    break
-                length += 1
-            if length > MAX_LENGTH or start[length] + rank >= order.size:
-                return DAMAGED
-            index = np.int64(order[start[length] + rank])
-        if length > have:
-            return DAMAGED
-        indices[i] = index
-        window <<= np.uint64(length)
-        have -= length
-    return position * 32 - have
+def encode_wide(
+    places: Places,
+    chunk: int,
+    codes: Words,
+    family: int,
+    order: int,
+    begins: Integers,
+    ends: Integers,
+    out: Bytes,
+) -> bool:
+    """`encode` for other than bytes, a symbol at a time.
+
+    Family HUFFMAN: `places` lead to entries of `codes`. Any other: they are the values themselves.
+    """
+    target = out.ctypes.data
+    good = out.size > 0 and ends[-1, STREAMS - 1] <= out.size
+    if not good:
+        return False
+    for c in range(ends.shape[0]):
+        size = min(chunk, places.size - c * chunk)
+        at = begins[c]
+        run = size
+        if size >= FEW:
+            run = (size + STREAMS - 1) // STREAMS
+            store32(target + at, np.uint64(ends[c, 0] - at - 12))
+            store32(target + at + 4, np.uint64(ends[c, 1] - ends[c, 0]))
+            store32(target + at + 8, np.uint64(ends[c, 2] - ends[c, 1]))
+            at += 12
+        for s in range(STREAMS):
+            end = ends[c, s]
+            window: Any = np.uint64(0)
+            used: Any = 0
+            for i in range(c * chunk + min(s * run, size), c * chunk + min((s + 1) * run, size)):
+                if family == HUFFMAN:
+                    entry = codes[places[i]] if places[i] < codes.size else np.uint64(0)
+                    first, n_first = entry >> _EIGHT, np.int64(entry & _BYTE)
+                    second, n_second = np.uint64(0), np.int64(0)
+                else:
+                    first, n_first, second, n_second = integer_codes.codeword(
+                        np.uint64(places[i]), family, order
+                    )
+                for _ in range(2):
+                    window |= first << np.uint64(used)
+                    used += n_first
+                    while used >= 8:
+                        if at < end:
+                            store8(target + at, window)
+                        at += 1
+                        window >>= _EIGHT
+                        used -= 8
+                    first, n_first = second, n_second
+            if used > 0:
+                if at < end:
+                    store8(target + at, window)
+                at += 1
+            good = good and bool(at == end)
+    return good
+
+
+@kernel
+def decode(
+    data: Bytes,
+    begins: Integers,
+    ends: Integers,
+    chunk: int,
+    width: int,
+    table: Words,
+    bits: int,
+    family: int,
+    order: int,
+    out: Bytes,
+) -> bool:
+    """Decode chunks data[begins[c] : ends[c]] of `chunk` symbols each but for the last one.
+
+    out: room for the symbols of all of them, `width` bytes each. False for a damaged chunk.
+    """
+    if begins.size == 0 or table.size < 2 << bits:
+        return False
+    stream, target, entries = data.ctypes.data, out.ctypes.data, table.ctypes.data
+    top = entries + (8 << bits)
+    mask = np.uint64((1 << bits) - 1)
+    limit = data.size - 8
+    n_symbols = out.size // width
+    for c in range(begins.size):
+        size = min(chunk, n_symbols - c * chunk)
+        p0, end = begins[c], ends[c]
+        if size <= 0 or p0 < 0 or p0 > end or end > data.size:
+            return False
+        run = size
+        e0 = e1 = e2 = end
+        if size >= FEW:
+            if end - p0 < 12:
+                return False
+            run = (size + STREAMS - 1) // STREAMS
+            e0 = p0 + 12 + np.int64(load32(stream + p0))
+            e1 = e0 + np.int64(load32(stream + p0 + 4))
+            e2 = e1 + np.int64(load32(stream + p0 + 8))
+            p0 += 12
+            if e2 > end:
+                return False
+        p1, p2, p3 = e0, e1, e2
+        t0: Any = c * chunk * width
+        t1: Any = t0 + run * width
+        t2: Any = t0 + 2 * run * width
+        t3: Any = t0 + 3 * run * width
+        f0, f1, f2, f3 = t1, t2, t3, t0 + size * width
+        w0 = w1 = w2 = w3 = np.uint64(0)
+        k0 = k1 = k2 = k3 = np.uint64(0)
+        if size >= FEW:
+            # Four look-ups advance by at most 24 bytes, and the last one stores 8.
+            g0, g1, g2, g3 = f0 - 32, f1 - 32, f2 - 32, f3 - 32
+            while (
+                t0 <= g0
+                and t1 <= g1
+                and t2 <= g2
+                and t3 <= g3
+                and p0 <= limit
+                and p1 <= limit
+                and p2 <= limit
+                and p3 <= limit
+            ):
+                w0 |= load64(stream + p0) << k0
+                w1 |= load64(stream + p1) << k1
+                w2 |= load64(stream + p2) << k2
+                w3 |= load64(stream + p3) << k3
+                p0 += np.int64((_63 - k0) >> np.uint64(3))
+                p1 += np.int64((_63 - k1) >> np.uint64(3))
+                p2 += np.int64((_63 - k2) >> np.uint64(3))
+                p3 += np.int64((_63 - k3) >> np.uint64(3))
+                k0 |= _56
+                k1 |= _56
+                k2 |= _56
+                k3 |= _56
+                x0 = x1 = x2 = x3 = np.uint64(0)
+                for _ in range(4):
+                    x0 = load64(top + np.int64((w0 & mask) << np.uint64(3)))
+                    x1 = load64(top + np.int64((w1 & mask) << np.uint64(3)))
+                    x2 = load64(top + np.int64((w2 & mask) << np.uint64(3)))
+                    x3 = load64(top + np.int64((w3 & mask) << np.uint64(3)))
+                    store64(target + t0, x0)
+                    store64(target + t1, x1)
+                    store64(target + t2, x2)
+                    store64(target + t3, x3)
+                    n0, n1, n2, n3 = (
+                        x0 >> np.uint64(48),
+                        x1 >> np.uint64(48),
+                        x2 >> np.uint64(48),
+                        x3 >> np.uint64(48),
+                    )
+                    w0 >>= n0 & _63
+                    w1 >>= n1 & _63
+                    w2 >>= n2 & _63
+                    w3 >>= n3 & _63
+                    k0 -= n0 & _BYTE
+                    k1 -= n1 & _BYTE
+                    k2 -= n2 & _BYTE
+                    k3 -= n3 & _BYTE
+                    t0 += np.int64(n0 >> _EIGHT)
+                    t1 += np.int64(n1 >> _EIGHT)
+                    t2 += np.int64(n2 >> _EIGHT)
+                    t3 += np.int64(n3 >> _EIGHT)
+                # A stream that met a codeword beyond the table has stood still since.
+                if x0 == np.uint64(0):
+                    p0, w0, k0, t0 = _long(
+                        stream, data.size, p0, k0, family, order, width, target, t0
+                    )
+                if x1 == np.uint64(0):
+                    p1, w1, k1, t1 = _long(
+                        stream, data.size, p1, k1, family, order, width, target, t1
+                    )
+                if x2 == np.uint64(0):
+                    p2, w2, k2, t2 = _long(
+                        stream, data.size, p2, k2, family, order, width, target, t2
+                    )
+                if x3 == np.uint64(0):
+                    p3, w3, k3, t3 = _long(
+                        stream, data.size, p3, k3, family, order, width, target, t3
+                    )
+                if t0 < 0 or t1 < 0 or t2 < 0 or t3 < 0:
+                    return False
+            # Where codewords are short a stream is done first; the others go on one by one.
+            p0, k0, t0 = _drain(stream, limit, p0, w0, k0, top, mask, target, t0, g0)
+            p1, k1, t1 = _drain(stream, limit, p1, w1, k1, top, mask, target, t1, g1)
+            p2, k2, t2 = _drain(stream, limit, p2, w2, k2, top, mask, target, t2, g2)
+            p3, k3, t3 = _drain(stream, limit, p3, w3, k3, top, mask, target, t3, g3)
+        # What is left of each run, and the check that its stream ends with it.
+        position = 8 * p0 - np.int64(k0)
+        good = _finish(
+            stream, data.size, position, e0, entries, bits, family, order, width, target, t0, f0
+        )
+        if size >= FEW:
+            position = 8 * p1 - np.int64(k1)
+            good &= _finish(
+                stream, data.size, position, e1, entries, bits, family, order, width, target, t1, f1
+            )
+            position = 8 * p2 - np.int64(k2)
+            good &= _finish(
+                stream, data.size, position, e2, entries, bits, family, order, width, target, t2, f2
+            )
+            position = 8 * p3 - np.int64(k3)
+            good &= _finish(
+                stream,
+                data.size,
+                position,
+                end,
+                entries,
+                bits,
+                family,
+                order,
+                width,
+                target,
+                t3,
+                f3,
+            )
+        if not good:
+            return False
+    return True
+
+
+@kernel
+def _drain(
+    stream: Any,
+    limit: Any,
+    at: Any,
+    window: Any,
+    have: Any,
+    top: Any,
+    mask: Any,
+    target: Any,
+    to: Any,
+    last: Any,
+) -> Any:
+    """One stream alone, up to a codeword beyond the table: (place, bits in hand, target place)."""
+    entry = np.uint64(1)
+    while to <= last and at <= limit and entry != np.uint64(0):
+        window |= load64(stream + at) << have
+        at += np.int64((_63 - have) >> np.uint64(3))
+        have |= _56
+        for _ in range(4):
+            entry = load64(top + np.int64((window & mask) << np.uint64(3)))
+            store64(target + to, entry)
+            both = entry >> np.uint64(48)
+            window >>= both & _63
+            have -= both & _BYTE
+            to += np.int64(both >> _EIGHT)
+    return at, have, to
+
+
+@kernel
+def _long(
+    stream: Any,
+    size: Any,
+    at: Any,
+    have: Any,
+    family: int,
+    order: int,
+    width: int,
+    target: Any,
+    to: Any,
+) -> Any:
+    """A codeword beyond the table: (place, window, bits in it, target place); to = -1: damage."""
+    if family == HUFFMAN:
+        return at, np.uint64(0), have, np.int64(-1)
+    value, position = integer_codes.read(stream, size, 8 * at - np.int64(have), family, order)
+    if position < 0 or not _put(value, width, target + to):
+        return at, np.uint64(0), have, np.int64(-1)
+    window = integer_codes.bits_at(stream, size, position)
+    return (position >> 3) + 7, window, np.uint64(56 - (position & 7)), to + width
+
+
+@kernel
+def _put(value: Any, width: int, address: int) -> bool:
+    """Store the zig-zagged value as a signed number of `width` bytes; False if it has more."""
+    if value >> np.uint64(8 * width) != np.uint64(0):
+        return False
+    signed = value >> np.uint64(1) ^ (np.uint64(0) - (value & np.uint64(1)))
+    for i in range(width):
+        store8(address + i, signed >> np.uint64(8 * i))
+    return True
+
+
+@kernel
+def _finish(
+    stream: Any,
+    size: Any,
+    position: Any,
+    end: Any,
+    entries: Any,
+    bits: int,
+    family: int,
+    order: int,
+    width: int,
+    target: Any,
+    to: Any,
+    last: Any,
+) -> bool:
+    """Decode up to the exact end of a run; whether its bits, padded with zeros, end its stream."""
+    while to < last:
+        if position > 8 * end:
+            return False
+        window = integer_codes.bits_at(stream, size, position)
+        entry = np.uint64(0)
+        if to + 8 <= last:
+            entry = load64(
+                entries
+                + (8 << bits)
+                + np.int64((window & np.uint64((1 << bits) - 1)) << np.uint64(3))
+            )
+        else:  # one symbol: the shortest look that finds any
+            b = 1
+            while b <= bits and entry == np.uint64(0):
+                entry = load64(
+                    entries
+                    + (8 << b)
+                    + np.int64((window & np.uint64((1 << b) - 1)) << np.uint64(3))
+                )
+                b += 1
+        if entry != np.uint64(0):
+            n_bytes = np.int64(entry >> _56)
+            for i in range(n_bytes):
+                store8(target + to + i, entry >> np.uint64(8 * i))
+            to += n_bytes
+            position += np.int64(entry >> np.uint64(48) & _BYTE)
+        else:
+            if family == HUFFMAN:
+                return False
+            value, position = integer_codes.read(stream, size, position, family, order)
+            if position < 0 or not _put(value, width, target + to):
+                return False
+            to += width
+    padding = 8 * end - position
+    if padding < 0 or padding >= 8:
+        return False
+    if padding > 0:
+        return bool(load8(stream + end - 1) >> np.uint64(8 - padding) == np.uint64(0))
+    return True

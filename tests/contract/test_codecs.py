@@ -1,12 +1,7 @@
-"""What every codec must do, checked for each one that the catalog can load here."""
+"""What our codecs do beyond the conformance kit (test_conformance.py): sizes, settings, catalog."""
 
 import importlib
 import inspect
-import json
-import subprocess
-import sys
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numcodecs
@@ -31,7 +26,7 @@ CONFIGURED = [CODECS.get(name)() for name in NAMES] + [
     CODECS.get("exp-golomb")(k=30, map="rank"),
     CODECS.get("huffman")(max_length=1),
     CODECS.get("huffman")(max_length=4),
-    CODECS.get("huffman")(max_length=32),
+    CODECS.get("huffman")(max_length=14),
     CODECS.get("zstd")(level=1),
 ]
 INTEGERS = ["i1", "i2", "i4", "u1", "u2", "u4"]
@@ -96,36 +91,6 @@ def test_any_floats_come_back_bit_for_bit(codec, data):
 
 
 @every_codec
-@pytest.mark.parametrize("dtype", INTEGERS)
-def test_hard_integers(codec, dtype):
-    limits = np.iinfo(dtype)
-    rng = np.random.default_rng(1)
-    anything = rng.integers(limits.min, limits.max, 20_000, dtype=dtype, endpoint=True)
-    for array in [
-        np.zeros(0, dtype),
-        np.zeros((3, 0, 2), dtype),
-        np.array(limits.min, dtype),
-        np.array([limits.max], dtype),
-        np.array([limits.min, limits.max], dtype),
-        np.full(1000, limits.min, dtype),
-        np.arange(256).astype(dtype),
-        np.repeat(np.array([limits.max, limits.min, 1], dtype), [5000, 1, 70]),
-        anything,
-        anything.reshape(100, 200)[::3, ::-7],
-        np.asfortranarray(anything.reshape(100, 200)),
-        anything.astype(np.dtype(dtype).newbyteorder(">")),
-    ]:
-        assert_round_trip(codec, array)
-
-
-@every_codec
-def test_realistic_weights_of_many_sizes(codec):
-    for n in (1, 2, 3, 31, 32, 33, 640, 4097, 65_537):
-        assert_round_trip(codec, geometric(n))
-        assert_round_trip(codec, geometric(n, ratio=0.999).astype(np.int16))
-
-
-@every_codec
 def test_more_values_than_an_alphabet_holds(codec):
     array = np.concatenate([np.arange(-5000, 5000), np.arange(-10, 10)]).astype(np.int32)
     assert_round_trip(codec, array)
@@ -140,31 +105,6 @@ def test_rare_values_escape_from_a_large_tensor(codec):
     assert_round_trip(codec, array)
 
 
-@floats_too
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_special_floats(codec, dtype):
-    unsigned = np.dtype(dtype.replace("f", "u"))
-    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-7, 1.0], dtype)
-    bits = special.view(unsigned)
-    patterns = np.concatenate([bits, bits + unsigned.type(1), ~bits])  # signalling NaNs among them
-    for order in "<>":
-        array = patterns.view(dtype).astype(np.dtype(dtype).newbyteorder(order))
-        assert_round_trip(codec, array)
-    assert_round_trip(codec, np.zeros((0, 4), dtype))
-    assert_round_trip(codec, np.asfortranarray(np.ones((3, 5), dtype)))
-
-
-@every_codec
-def test_config_survives_json(codec):
-    config = json.loads(json.dumps(codec.get_config()))
-    assert config["id"] == codec.codec_id
-    again = numcodecs.get_codec(dict(config))
-    assert again == codec
-    assert type(again) is type(codec)
-    assert repr(again) == repr(codec)
-    assert type(codec).from_config({k: v for k, v in config.items() if k != "id"}) == codec
-
-
 @by_default
 def test_default_config_needs_the_id_only(codec):
     assert numcodecs.get_codec({"id": codec.codec_id}) == codec
@@ -175,70 +115,6 @@ def test_public_attributes_are_the_constructor_arguments(codec):
     arguments = inspect.signature(type(codec)).parameters.values()
     assert all(a.default is not a.empty and a.annotation is not a.empty for a in arguments)
     assert {a.name for a in arguments} == set(codec.get_config()) - {"id"}
-
-
-@every_codec
-def test_encoding_is_deterministic_and_blind_to_memory_layout(codec):
-    array = geometric(6000).reshape(60, 100)
-    stream = codec.encode(array)
-    again = type(codec)(**{k: v for k, v in codec.get_config().items() if k != "id"})
-    assert again.encode(array.copy()) == stream
-    assert codec.encode(np.asfortranarray(array)) == stream
-    assert codec.encode(array.astype(">i4")) == stream
-
-
-@every_codec
-def test_decoding_needs_no_configuration(codec):
-    array = geometric(5000)
-    assert_same(type(codec)().decode(codec.encode(array)), array)
-
-
-@every_codec
-def test_input_is_left_alone_and_output_is_writable(codec):
-    array = geometric(500)
-    array.flags.writeable = False
-    decoded = codec.decode(codec.encode(array))
-    decoded += 1
-    assert_same(codec.decode(codec.encode(array)), array)
-
-
-@every_codec
-@pytest.mark.parametrize(
-    "out",
-    [
-        np.empty((3, 4), np.int16),
-        np.empty((3, 4), np.int16, order="F"),
-        np.empty((6, 8), np.int16)[::2, ::2],
-        np.empty((3, 4), ">i2"),
-    ],
-    ids=["C", "Fortran", "strided", "big-endian"],
-)
-def test_decode_into_out(codec, out):
-    array = np.arange(-6, 6, dtype=np.int16).reshape(3, 4)
-    assert codec.decode(codec.encode(array), out=out) is out
-    np.testing.assert_array_equal(out, array)
-
-
-@every_codec
-def test_decode_into_a_flat_buffer_as_zarr_does(codec):
-    array = np.arange(-6, 6, dtype=np.int16).reshape(3, 4)
-    out = np.empty(array.nbytes, np.uint8)
-    codec.decode(codec.encode(array), out=out)
-    assert out.tobytes() == array.tobytes()
-
-
-@every_codec
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda b: np.frombuffer(b, "u1")])
-def test_streams_may_be_any_buffer(codec, kind):
-    array = geometric(50)
-    assert_same(codec.decode(kind(codec.encode(array))), array)
-
-
-@every_codec
-@pytest.mark.parametrize("dtype", ["i8", "u8", "?", "c8", "O", "S4", "M8[s]", "g"])
-def test_other_dtypes_are_refused(codec, dtype):
-    with pytest.raises(Unencodable, match="takes"):
-        codec.encode(np.zeros(3, dtype))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +134,7 @@ def test_floats_are_refused_by_integer_codecs(codec):
         ("exp-golomb", {"k": True}),
         ("exp-golomb", {"map": "sign"}),
         ("huffman", {"max_length": 0}),
-        ("huffman", {"max_length": 33}),
+        ("huffman", {"max_length": 15}),
         ("huffman", {"max_length": "9"}),
         ("zstd", {"level": 0}),
         ("zstd", {"level": 23}),
@@ -270,35 +146,6 @@ def test_bad_settings_are_refused_at_once(name, settings):
         CODECS.get(name)(**settings)
 
 
-@by_default
-def test_two_threads_share_one_codec(codec):
-    arrays = [geometric(20_000, seed=seed) for seed in range(6)]
-    streams = [codec.encode(array) for array in arrays]
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(codec.encode, arrays * 3)) == streams * 3
-        for array, decoded in zip(arrays * 3, pool.map(codec.decode, streams * 3), strict=True):
-            assert_same(decoded, array)
-
-
-def test_a_fresh_process_decodes(tmp_path):
-    array = geometric(3000).reshape(30, 100)
-    for name in NAMES:
-        (tmp_path / name).write_bytes(CODECS.get(name)().encode(array))
-    script = (
-        "import sys, pathlib, zlib, numcodecs\n"
-        "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
-        "    codec = numcodecs.get_codec({'id': 'slashbench.' + path.name})\n"
-        "    array = codec.decode(path.read_bytes())\n"
-        "    print(path.name, array.dtype, array.shape, zlib.crc32(array.tobytes()))\n"
-    )
-    command = [sys.executable, "-c", script, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    checksum = zlib.crc32(array.tobytes())
-    assert done.stdout.splitlines() == [
-        f"{name} int32 (30, 100) {checksum}" for name in sorted(NAMES)
-    ]
-
-
 # Sizes
 
 
@@ -307,7 +154,7 @@ def test_sizes_against_the_entropy(ratio):
     array = geometric(100_000, ratio)
     least = Entropy().bits(array)
     sizes = {name: 8 * len(CODECS.get(name)().encode(array)) for name in NAMES}
-    for name in ("range", "ans"):
+    for name in ("rans", "range", "ans"):
         assert least < sizes[name] < 1.01 * least + 1000
     assert least < sizes["huffman"] < least + array.size + 1000
     assert sizes["huffman"] < sizes["exp-golomb"] < 1.5 * least + array.size
@@ -324,10 +171,10 @@ def test_small_tensors_pay_little_for_tables(name):
 
 @pytest.mark.parametrize(
     ("name", "header", "tables", "payload"),
-    [  # 12 bytes of header: 3, shape 2, lengths 1 + 2, checksum 4
-        ("pack", 12, 2, 250),
-        ("exp-golomb", 12, 1, 250),
-        ("huffman", 12, 5, 250),
+    [  # 21 bytes of header: 6, shape 2, chunk 2, lengths 1 + 2, checksums 2 * 4
+        ("pack", 21, 3, 250),
+        ("exp-golomb", 21, 3, 250),
+        ("huffman", 21, 6, 250),
     ],
 )
 def test_exact_lengths_of_four_equally_likely_symbols(name, header, tables, payload):
@@ -339,12 +186,12 @@ def test_exact_lengths_of_four_equally_likely_symbols(name, header, tables, payl
     assert codec.ledger(stream) == {"header": header, "tables": tables, "payload": payload}
 
 
-@pytest.mark.parametrize("name", ["pack", "huffman", "range", "ans"])
+@pytest.mark.parametrize("name", ["pack", "huffman", "rans", "range", "ans"])
 def test_a_constant_tensor_has_no_payload(name):
     codec = CODECS.get(name)()
     stream = codec.encode(np.full((100, 100), -17, np.int16))
     assert codec.ledger(stream)["payload"] == 0
-    assert len(stream) <= 16
+    assert len(stream) <= 24
 
 
 def test_entropy_by_hand():
@@ -373,6 +220,7 @@ def test_every_codec_class_is_in_the_catalog():
         and cls.__module__ == module.__name__
         and issubclass(cls, (TensorCodec, Bound))
         and not inspect.isabstract(cls)
+        and not cls.__name__.startswith("_")
         and cls is not Bound
     }
     assert found <= {CODECS.get(name) for name in CODECS.available()}

@@ -13,6 +13,7 @@ import numpy as np
 from slashbench.codecs.catalog import CODECS
 
 STREAMS = Path(__file__).parent / "streams"
+VERSION_1 = Path(__file__).parent / "version1"  # of the stream format: decoded, no longer written
 
 
 def bell(n: int) -> np.ndarray:
@@ -41,6 +42,7 @@ TENSORS = {
     "unsigned": (bell(300) + 40_000).astype(np.uint16),
     "unsigned32": np.array([0, 1, 2**31, 2**32 - 1], np.uint32),
     "constant": np.full((3, 5, 7), -9, np.int16),
+    "chunks": np.tile(bell(4096).astype(np.int8), 65),  # two chunks
     "scalar": np.array(-128, np.int8),
     "empty": np.zeros((4, 0), np.int32),
     "float32": bell(200).astype(np.float32) / np.float32(64),
@@ -48,17 +50,20 @@ TENSORS = {
     "float64": bell(50).astype(np.float64) / 3,
 }
 
-INTEGERS = [name for name in TENSORS if not name.startswith("float")]
+INTEGERS = [name for name in TENSORS if not name.startswith("float") and name != "chunks"]
+OURS = ["pack", "exp-golomb", "golomb-rice", "elias-gamma", "elias-delta", "huffman", "rans"]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = {
     f"{codec}.{tensor}": (codec, {}, tensor)
-    for codec in ("pack", "exp-golomb", "huffman", "range", "ans", "zstd")
-    for tensor in (TENSORS if codec == "zstd" else INTEGERS)
+    for codec in [*OURS, "range", "ans", "zstd"]
+    for tensor in (sorted(TENSORS.keys() - {"chunks"}) if codec == "zstd" else INTEGERS)
 } | {
     "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),
     "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
     "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
-    "huffman.long-outliers": ("huffman", {"max_length": 32}, "outliers"),
+    "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
+    "huffman.chunks": ("huffman", {}, "chunks"),
+    "rans.chunks": ("rans", {}, "chunks"),
 }
 
 

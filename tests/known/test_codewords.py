@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from slashbench.codecs import frame
 from slashbench.codecs.alphabet import Alphabet, histogram, translate
+from slashbench.codecs.elias import EliasDelta, EliasGamma
 from slashbench.codecs.exp_golomb import ExpGolomb
+from slashbench.codecs.golomb_rice import GolombRice
 from slashbench.codecs.huffman import Huffman
-from slashbench.codecs.kernels import fixed, golomb, prefix
+from slashbench.codecs.kernels import fixed, golomb
 from slashbench.codecs.mapping import by_rank, from_rank_table, rank_table, unzigzag, zigzag
 from slashbench.codecs.model import MAX_TOTAL, ideal_bits, quantise
 from slashbench.codecs.pack import Pack
 from slashbench.codecs.prefix_code import canonical, package_merge
+from slashbench.codecs.rans import Rans
 from slashbench.codecs.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
@@ -133,16 +136,69 @@ def test_exp_golomb_refuses_more_codewords_than_bits():
 
 
 def test_exp_golomb_codec_by_hand():
-    stream = ExpGolomb(k=0).encode(np.array([0, -1, 1, 0], np.int8))  # 1 010 011 1
-    parts = frame.unpack(stream)
-    assert parts.tables == bytes([0])
-    assert parts.payload == padded("10100111")
+    # the four symbols: 1 010 011 1; least significant bit first a suffix is turned around
+    parts = frame.unpack(ExpGolomb(k=0).encode(np.array([0, -1, 1, 0], np.int8)))
+    assert parts.tables == bytes([1, 0, 0])  # symbols of a byte, zig-zag, order 0
+    assert bytes(parts.payload(0)) == backwards("1" + "010" + "011" + "1")
     # ranks: 7 three times, then -2 before 5 (smaller |v|): 1 1 1 010 011
     stream = ExpGolomb(k=0, map="rank").encode(np.array([7, 7, 7, -2, 5], np.int8))
     parts = frame.unpack(stream)
-    assert parts.payload == padded("111" + "010" + "011")
+    assert bytes(parts.payload(0)) == backwards("111" + "010" + "011")
     # zig-zag 14, 3, 10; steps 14, -11, 7; zig-zag 28, 21, 14
-    assert parts.tables == bytes([0x80, 3]) + integer_list(np.array([28, 21, 14], np.uint32))
+    ranked = integer_list(np.array([28, 21, 14], np.uint32))
+    assert parts.tables == bytes([1, 3]) + ranked + bytes([0])
+
+
+def plain(codec, value):
+    """The codeword of a number, first bit first, as a definition of its own."""
+    if isinstance(codec, GolombRice):
+        quotient, rest = value >> codec.k, value & ((1 << codec.k) - 1)
+        if quotient >= 24:
+            return "0" * 24 + f"{value:032b}"[::-1]
+        return "0" * quotient + "1" + (f"{rest:0{codec.k}b}"[::-1] if codec.k else "")
+    if isinstance(codec, EliasDelta):
+        size = (value + 1).bit_length() - 1
+        return plain(ExpGolomb(k=0), size) + low_bits(value + 1, size)
+    k = codec.k if isinstance(codec, ExpGolomb) else 0
+    above = (value >> k) + 1
+    size = above.bit_length() - 1
+    return "0" * size + "1" + low_bits(above, size) + low_bits(value, k)
+
+
+def low_bits(value, n):
+    """The n low bits, lowest first."""
+    return f"{value % 2**n:0{n}b}"[::-1] if n else ""
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [
+        ExpGolomb(k=0),
+        ExpGolomb(k=3),
+        ExpGolomb(k=30),
+        GolombRice(k=0),
+        GolombRice(k=5),
+        GolombRice(k=30),
+        EliasGamma(),
+        EliasDelta(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_integer_codes_against_plain_python(codec, dtype):
+    rng = np.random.default_rng(5)
+    limits = np.iinfo(dtype)
+    symbols = np.rint(rng.laplace(0, 9, 700)).clip(-99, 99).astype(dtype)
+    symbols[:4] = limits.min, limits.max, limits.min + 1, 0
+    for repeats in (1, 2):  # one stream, and four
+        tensor = np.tile(symbols, repeats)
+        words = [plain(codec, int(v)) for v in zigzag(tensor.astype(np.int32))]
+        run = -(-tensor.size // 4) if tensor.size >= 1024 else tensor.size
+        streams = [backwards("".join(words[i : i + run])) for i in range(0, tensor.size, run)]
+        sizes = b"".join(len(part).to_bytes(4, "little") for part in streams[:-1])
+        stream = codec.encode(tensor)
+        assert bytes(frame.unpack(stream).payload(0)) == sizes + b"".join(streams)
+        np.testing.assert_array_equal(codec.decode(stream), tensor)
 
 
 # Maps
@@ -175,8 +231,10 @@ def test_fixed_length_by_hand():
     assert fixed.encode(np.array([5, 0, 7], np.uint32), 3) == padded("101000111")
     assert fixed.encode(np.array([1, 2], np.uint32), 0) == b""
     parts = frame.unpack(Pack().encode(np.array([-3, 4, 0], np.int8)))
-    assert parts.tables == bytes([5, 3])  # the smallest is -3, zig-zag 5; 3 bits hold 0 to 7
-    assert parts.payload == padded("000" + "111" + "011")
+    assert parts.tables == bytes(
+        [1, 5, 3]
+    )  # of one byte; the smallest is -3, zig-zag 5; 3 bits hold 0 to 7
+    assert bytes(parts.payload(0)) == padded("000" + "111" + "011")
 
 
 @pytest.mark.parametrize(("span", "bits"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (256, 8)])
@@ -197,14 +255,23 @@ def test_every_width_against_plain_python(width):
 # Prefix codes
 
 
+def codewords(lengths):
+    """The canonical codewords as strings, first bit first."""
+    codes = zip(canonical(lengths), lengths, strict=True)
+    return [f"{code:0{n}b}"[::-1] for code, n in codes]
+
+
+def backwards(bits):
+    """A string of bits as the bytes of a stream, least significant bit first."""
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[i : i + 8][::-1], 2) for i in range(0, len(bits), 8))
+
+
 def test_textbook_huffman_lengths():
     # CLRS, section 16.3: a 45, b 13, c 12, d 16, e 9, f 5 (thousands)
     lengths = package_merge(np.array([45, 13, 12, 16, 9, 5]), 15)
     assert lengths.tolist() == [1, 3, 3, 3, 4, 4]
-    codes = [
-        f"{c:0{n}b}" for c, n in zip(canonical(lengths.astype(np.int64)), lengths, strict=True)
-    ]
-    assert codes == ["0", "100", "101", "110", "1110", "1111"]
+    assert codewords(lengths) == ["0", "100", "101", "110", "1110", "1111"]
 
 
 def test_package_merge_keeps_its_limit():
@@ -230,42 +297,55 @@ def test_package_merge_is_optimal(counts, limit):
     )
     lengths = package_merge(np.array(counts), limit)
     assert int((np.array(counts) * lengths).sum()) == best
-    canonical(lengths.astype(np.int64))
+    canonical(lengths)
 
 
-@pytest.mark.parametrize("lengths", [[1], [1, 1, 1], [2, 2, 2], [0, 1], [1, 33], [3, -1]])
+@pytest.mark.parametrize("lengths", [[1], [1, 1, 1], [2, 2, 2], [0, 1], [1, 15], [3, -1]])
 def test_incomplete_codes_are_refused(lengths):
     with pytest.raises(CorruptStream):
         canonical(np.array(lengths))
 
 
-@pytest.mark.parametrize("limit", [4, 12, 13, 15, 32])
-def test_prefix_kernel_against_plain_python(limit):
-    counts = 2 ** np.arange(min(limit, 28) + 1, dtype=np.int64)  # codewords as long as allowed
-    lengths = package_merge(counts, limit)
-    codes = canonical(lengths.astype(np.int64))
-    indices = np.random.default_rng(3).integers(0, counts.size, 500).astype(np.int32)
-    expected = "".join(f"{codes[i]:0{lengths[i]}b}" for i in indices)
-    coded = prefix.encode(indices, lengths, codes, len(expected))
-    assert coded == padded(expected)
-    assert prefix.decode(coded, 500, lengths).tolist() == indices.tolist()
-
-
-def test_prefix_kernel_refuses_foreign_indices():
-    lengths = np.array([1, 1], np.uint8)
-    codes = canonical(lengths.astype(np.int64))
-    for index in (-1, 2):
-        with pytest.raises(ValueError, match="announced"):
-            prefix.encode(np.array([index], np.int32), lengths, codes, 1)
+@pytest.mark.parametrize("limit", [4, 12, 13, 14])
+@pytest.mark.parametrize("n", [500, 5000])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_huffman_payload_against_plain_python(limit, n, dtype):
+    # As long as allowed, if not so rare that they become exceptions: 2^-14.5 of all.
+    values = np.arange(-limit, limit // 2 * 2 - limit + 1)
+    share = 2.0 ** -np.minimum(np.arange(values.size) + 1, limit)
+    symbols = np.random.default_rng(3).choice(values, n, p=share / share.sum()).astype(dtype)
+    symbols[: values.size] = values
+    symbols[-1] = values[0] if dtype == np.int8 else 300  # of two bytes
+    stream = Huffman(max_length=limit).encode(symbols)
+    found, counts = np.unique(symbols, return_counts=True)
+    of = dict(zip(found.tolist(), codewords(package_merge(counts, limit)), strict=True))
+    run = -(-n // 4) if n >= 1024 else n
+    streams = [
+        backwards("".join(of[v] for v in symbols[i : i + run].tolist())) for i in range(0, n, run)
+    ]
+    sizes = b"".join(len(part).to_bytes(4, "little") for part in streams[:3]) if n >= 1024 else b""
+    assert stream.endswith(sizes + b"".join(streams))
+    assert Huffman().ledger(stream)["payload"] == len(sizes) + sum(map(len, streams))
+    np.testing.assert_array_equal(Huffman().decode(stream), symbols)
 
 
 def test_huffman_codec_by_hand():
     # -1 once, 0 twice, 3 once: lengths 2, 1, 2; canonical codewords 10, 0, 11
     parts = frame.unpack(Huffman().encode(np.array([0, 3, 0, -1], np.int8)))
-    assert parts.payload == padded("0" + "11" + "0" + "10")
-    alphabet = bytes([3 << 1]) + integer_list(np.array([1, 0, 2], np.uint32))
-    steps = integer_list(np.array([4, 1, 2], np.uint32))  # +2, -1, +1
-    assert parts.tables == alphabet + steps
+    assert bytes(parts.payload(0)) == backwards("0" + "11" + "0" + "10")
+    width, dense, low, size = 1, 0, 1, 5  # the lowest is -1, zig-zag 1
+    lengths = [0x12, 0x00, 0x02]  # 2, 1, 0, 0, 2 in four bits each
+    assert parts.tables == bytes([width, dense, low, size, *lengths])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32])
+def test_rare_values_are_exceptions(dtype):
+    symbols = np.tile(np.array([0, 1, -1, 0], dtype), 40_000)
+    symbols[[5, 77_777]] = 100, np.iinfo(dtype).min
+    for codec in (Huffman(), Rans()):
+        stream = codec.encode(symbols)
+        np.testing.assert_array_equal(codec.decode(stream), symbols)
+        assert len(stream) * 8 < 1.51 * symbols.size + 1000
 
 
 # Alphabets, models and tables

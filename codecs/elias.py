@@ -1,0 +1,35 @@
+"""Elias's universal codes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from slashbench.codecs.integer_code import IntegerCodec
+from slashbench.codecs.kernels import integer_codes
+
+
+class EliasGamma(IntegerCodec):
+    """Elias gamma code: the length in unary, then the number (Elias 1975).
+
+    P. Elias, "Universal codeword sets and representations of the integers", IEEE Trans. Inf. Theory
+    21(2). It codes z + 1, and is the exp-Golomb code of order 0.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.elias-gamma"
+    family: ClassVar[int] = integer_codes.EXP_GOLOMB
+
+    def _orders(self) -> tuple[int]:
+        return (0,)
+
+
+class EliasDelta(IntegerCodec):
+    """Elias delta code: the length in Elias gamma, then the number (Elias 1975).
+
+    The same paper as `EliasGamma`; asymptotically optimal, shorter than gamma from 32 on.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.elias-delta"
+    family: ClassVar[int] = integer_codes.ELIAS_DELTA
+
+    def _orders(self) -> tuple[int]:
+        return (0,)

@@ -1,0 +1,72 @@
+"""Values too rare for a table: coded as a common one, and patched after decoding.
+
+A symbol that needs a codeword but hardly occurs takes code space from all others. Such symbols are
+written beside the chunk's payload, by position and value, and the coder is handed the most frequent
+symbol in their place (Zukowski et al., "Super-scalar RAM-CPU cache compression", ICDE 2006: PFOR's
+exceptions). Decoding then needs no escape symbol and no second look at the symbols.
+
+    varint  number of steps; nothing follows 0
+    u16     each step: symbols to pass before the next exception; 65535: so many, and no exception
+    ...     the exceptions' values, as wide as symbols are
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs import frame
+from slashbench.codecs.kernels import tally
+from slashbench.codecs.tables import Reader
+from slashbench.errors import CorruptStream
+
+Positions = npt.NDArray[np.int64]
+Symbols = npt.NDArray[Any]  # int8, int16 or int32
+
+_LONG = 0xFFFF
+
+
+def outside(symbols: npt.NDArray[np.int8], low: int, high: int, count: int) -> Positions:
+    """The positions of the `count` symbols that lie outside low to high, ascending."""
+    positions = np.empty(count, np.int64)
+    if count:
+        tally.outside(symbols, low, high, positions)
+    return positions
+
+
+def to_bytes(positions: Positions, values: Symbols) -> bytes:
+    """The exceptions of one chunk; positions ascend."""
+    gaps = positions.copy()
+    gaps[1:] -= positions[:-1] + 1
+    if gaps.size and int(gaps.max()) >= _LONG:
+        long = gaps // _LONG  # steps without an exception, before each one
+        steps = np.full(int(long.sum()) + gaps.size, _LONG, "<u2")
+        steps[np.cumsum(long + 1) - 1] = gaps % _LONG
+    else:
+        steps = gaps.astype("<u2")
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return frame.varint(steps.size) + steps.tobytes() + little.tobytes()
+
+
+def by_chunk(positions: Positions, symbols: npt.NDArray[Any], chunk: int) -> list[bytes]:
+    """`to_bytes` for each chunk of the symbols; positions are in the whole tensor, ascending."""
+    n_chunks = -(-symbols.size // chunk)
+    edges = np.searchsorted(positions, chunk * np.arange(n_chunks + 1))
+    return [
+        to_bytes(positions[a:b] - c * chunk, symbols[positions[a:b]])
+        for c, (a, b) in enumerate(pairwise(edges))
+    ]
+
+
+def read(reader: Reader, symbols: int, dtype: np.dtype[Any]) -> tuple[Positions, Symbols]:
+    """(positions, values) in a chunk of so many symbols. Raises CorruptStream for others."""
+    steps = reader.array(np.dtype("<u2"), reader.varint(2 * symbols)).astype(np.int64)
+    is_exception = steps != _LONG
+    reached = np.cumsum(steps + is_exception)
+    positions = reached[is_exception] - 1
+    if reached.size and reached[-1] > symbols:
+        raise CorruptStream("an exception lies beyond its chunk")
+    return positions, reader.array(dtype.newbyteorder("<"), positions.size).astype(dtype)

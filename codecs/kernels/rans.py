@@ -1,0 +1,311 @@
+"""Interleaved rANS: eight states take turns, and share one stream of 32-bit words.
+
+J. Duda, "Asymmetric numeral systems", arXiv:1311.2540; F. Giesen, "Interleaved entropy coders",
+arXiv:1402.3392. Symbol i of a chunk belongs to lane i mod 8. A state x lies in [2^31, 2^63); a
+round codes two symbols a lane, and renormalises a lane once, by a whole word:
+
+    decode  e = table[x mod 2^b]; x = frequency * floor(x / 2^b) + bias, twice; then, if x < 2^31,
+            x = 2^32 x + the next word; lanes 0 to 7 in turn
+    encode  the inverse, from the last symbol to the first; every state begins as 2^31
+
+The last round may be short: a lane without a symbol in it stays as it is. A chunk is the eight
+states that the encoder ended with, 64 bits each, and the words, in the decoder's order; it must use
+them all and end with every state at 2^31.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.kernels import kernel
+from slashbench.codecs.kernels.memory import (
+    high_product,
+    load32,
+    load64,
+    store32,
+    store64,
+)
+
+LANES = 8
+ROUND = 2 * LANES
+MAX_BITS = 15  # so that two symbols take less than a word
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[Any]  # uint8 or uint16
+Words = npt.NDArray[np.uint64]
+Integers = npt.NDArray[np.int64]
+
+_LOW = np.uint64(1 << 31)
+_2 = np.uint64(2)
+_5 = np.uint64(5)
+_32 = np.uint64(32)
+_8 = np.uint64(8)
+_16 = np.uint64(16)
+_SHORT = np.uint64(0xFFFF)
+_BYTE = np.uint64(0xFF)
+_WORD = np.uint64(0xFFFFFFFF)
+
+
+@kernel
+def normalise(counts: Integers, bits: int, frequencies: Integers) -> bool:
+    """Frequencies that sum to 2^bits, in proportion to the counts; at least 1 where there are any.
+
+    Rounded, and then changed by one where that costs least until the sum is right. False if there
+    are more symbols than that.
+    """
+    total, present, sum_of = counts.sum(), 0, np.int64(0)
+    for i in range(counts.size):
+        frequencies[i] = 0
+        if counts[i] > 0:
+            present += 1
+            share = counts[i] / total * (1 << bits)
+            rounded: Any = np.int64(share + 0.5)
+            frequencies[i] = max(1, rounded)
+            sum_of += frequencies[i]
+    if present > 1 << bits or present == 0:
+        return False
+    while sum_of != 1 << bits:
+        step = 1 if sum_of < 1 << bits else -1
+        best, best_cost = -1, np.inf
+        for i in range(counts.size):
+            if counts[i] > 0 and frequencies[i] + step >= 1:
+                cost = -counts[i] * np.log2((frequencies[i] + step) / frequencies[i])
+                if cost < best_cost:
+                    best, best_cost = i, cost
+        frequencies[best] += step
+        sum_of += step
+    return True
+
+
+@kernel
+def decoding_table(patterns: Words, frequencies: Integers, bits: int, table: Words) -> bool:
+    """table[slot] = pattern | frequency << 16 | bias << 32; False unless 2^bits are filled."""
+    slot = 0
+    for i in range(frequencies.size):
+        frequency = frequencies[i]
+        if frequency < 0 or slot + frequency > 1 << bits:
+            return False
+        entry = patterns[i] | np.uint64(frequency) << _16
+        for j in range(frequency):
+            table[slot + j] = entry | np.uint64(j) << _32
+        slot += frequency
+    return slot == 1 << bits
+
+
+@kernel
+def encoding_table(frequencies: Integers, bits: int, table: Words) -> None:
+    """table[i] = reciprocal, bias, 2^bits - frequency, shift << 32 | frequency; shape (n, 4).
+
+    With them floor(x / frequency) is the upper half of x * reciprocal, shifted: exact below 2^63
+    (T. Granlund and P. Montgomery, "Division by invariant integers using multiplication", 1994).
+    """
+    start = np.int64(0)
+    for i in range(frequencies.size):
+        frequency = frequencies[i]
+        table[i, 2] = np.uint64((1 << bits) - frequency)
+        if frequency <= 1:  # the product is x - 1, which the bias makes up for
+            table[i, 0] = ~np.uint64(0)
+            table[i, 1] = np.uint64(start + (1 << bits) - 1)
+            table[i, 3] = np.uint64(1)
+        else:
+            shift = 0
+            while 1 << shift < frequency:
+                shift += 1
+            # ceil(2^(shift + 63) / frequency), by long division in two halves
+            high = np.uint64(1) << np.uint64(shift + 31)
+            divisor = np.uint64(frequency)
+            quotient = high // divisor
+            rest = (high - quotient * divisor) << _32
+            reciprocal = (quotient << _32) + (rest + divisor - np.uint64(1)) // divisor
+            table[i, 0] = reciprocal
+            table[i, 1] = np.uint64(start)
+            table[i, 3] = np.uint64(shift - 1) << _32 | divisor
+        start += frequency
+
+
+@kernel
+def _push(x: Any, entry: Any) -> Any:
+    """The state after one more symbol, whose encoding entry is at that address."""
+    last = load64(entry + 24)
+    quotient = high_product(x, load64(entry)) >> (last >> _32)
+    return x + load64(entry + 8) + quotient * load64(entry + 16)
+
+
+@kernel
+def _make_room(x: Any, first: Any, second: Any, shift: Any, target: Any, at: Any) -> Any:
+    """(state, place) with a word written if the two symbols to come would not fit."""
+    most = (load64(first + 24) & _WORD) * (load64(second + 24) & _WORD) << shift
+    full = np.uint64(x >= most)  # arithmetic, since nobody can predict a branch here
+    store32(target + at - 4, x)
+    return x >> (full << _5), at - np.int64(full << _2)
+
+
+@kernel
+def encode(
+    places: Places, chunk: int, table: Words, bits: int, out: Bytes, sizes: Integers
+) -> bool:
+    """Encode all chunks, the last one first, towards the front of `out`; they end at its end.
+
+    sizes: bytes of each chunk. False if `out` is too short: 2 bytes a symbol and 96 a chunk do.
+    """
+    target, rows = out.ctypes.data, table.ctypes.data
+    at = np.int64(out.size)
+    shift = np.uint64(63 - 2 * bits)
+    x = np.empty(LANES, np.uint64)
+    for c in range(sizes.size - 1, -1, -1):
+        start = c * chunk
+        end = min(start + chunk, places.size)
+        top = at
+        if at < 2 * (end - start) + 96:
+            return False
+        x[:] = _LOW
+        whole = start + (end - start) // ROUND * ROUND
+        for lane in range(min(LANES, end - whole) - 1, -1, -1):
+            i = whole + lane
+            first = rows + 32 * np.int64(places[i])
+            if i + LANES < end:
+                second = rows + 32 * np.int64(places[i + LANES])
+                x[lane], at = _make_room(x[lane], first, second, shift, target, at)
+                x[lane] = _push(x[lane], second)
+            else:
+                if x[lane] >= (load64(first + 24) & _WORD) << np.uint64(63 - bits):
+                    at -= 4
+                    store32(target + at, x[lane])
+                    x[lane] >>= _32
+            x[lane] = _push(x[lane], first)
+        x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+        i = whole - ROUND
+        while i >= start:
+            a = rows + 32 * np.int64(places[i + 7])
+            b = rows + 32 * np.int64(places[i + 15])
+            x7, at = _make_room(x7, a, b, shift, target, at)
+            x7 = _push(_push(x7, b), a)
+            a = rows + 32 * np.int64(places[i + 6])
+            b = rows + 32 * np.int64(places[i + 14])
+            x6, at = _make_room(x6, a, b, shift, target, at)
+            x6 = _push(_push(x6, b), a)
+            a = rows + 32 * np.int64(places[i + 5])
+            b = rows + 32 * np.int64(places[i + 13])
+            x5, at = _make_room(x5, a, b, shift, target, at)
+            x5 = _push(_push(x5, b), a)
+            a = rows + 32 * np.int64(places[i + 4])
+            b = rows + 32 * np.int64(places[i + 12])
+            x4, at = _make_room(x4, a, b, shift, target, at)
+            x4 = _push(_push(x4, b), a)
+            a = rows + 32 * np.int64(places[i + 3])
+            b = rows + 32 * np.int64(places[i + 11])
+            x3, at = _make_room(x3, a, b, shift, target, at)
+            x3 = _push(_push(x3, b), a)
+            a = rows + 32 * np.int64(places[i + 2])
+            b = rows + 32 * np.int64(places[i + 10])
+            x2, at = _make_room(x2, a, b, shift, target, at)
+            x2 = _push(_push(x2, b), a)
+            a = rows + 32 * np.int64(places[i + 1])
+            b = rows + 32 * np.int64(places[i + 9])
+            x1, at = _make_room(x1, a, b, shift, target, at)
+            x1 = _push(_push(x1, b), a)
+            a = rows + 32 * np.int64(places[i])
+            b = rows + 32 * np.int64(places[i + 8])
+            x0, at = _make_room(x0, a, b, shift, target, at)
+            x0 = _push(_push(x0, b), a)
+            i -= ROUND
+        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
+        at -= 8 * LANES
+        for lane in range(LANES):
+            store64(target + at + 8 * lane, x[lane])
+        sizes[c] = top - at
+    return True
+
+
+@kernel
+def _word(x: Any, stream: Any, at: Any) -> Any:
+    """(state, place) with a word taken in if the state is below 2^31."""
+    low = np.uint64(x < _LOW)
+    word = load32(stream + at) & (np.uint64(0) - low)
+    return x << (low << _5) | word, at + np.int64(low << _2)
+
+
+@kernel
+def decode(
+    data: Bytes,
+    begins: Integers,
+    ends: Integers,
+    chunk: int,
+    table: Words,
+    bits: int,
+    out: Places,
+) -> bool:
+    """Decode chunks data[begins[c] : ends[c]] of `chunk` symbols each but for the last one.
+
+    out: the patterns of all symbols, uint8 or uint16. False for a damaged chunk.
+    """
+    if table.size < 1 << bits or bits > MAX_BITS:
+        return False
+    stream, entries, target = data.ctypes.data, table.ctypes.data, out.ctypes.data
+    mask, b = np.uint64((1 << bits) - 1), np.uint64(bits)
+    x = np.empty(LANES, np.uint64)
+    for c in range(begins.size):
+        at, end = begins[c], ends[c]
+        first = c * chunk
+        last = min(first + chunk, out.size)
+        if at < 0 or end > data.size or end - at < 8 * LANES or first >= last:
+            return False
+        for lane in range(LANES):
+            x[lane] = load64(stream + at + 8 * lane)
+        at += 8 * LANES
+        x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+        i = first
+        while out.itemsize == 1 and i + ROUND <= last and at + 4 * LANES <= end:
+            for half in range(2):
+                e0 = load64(entries + np.int64((x0 & mask) << np.uint64(3)))
+                e1 = load64(entries + np.int64((x1 & mask) << np.uint64(3)))
+                e2 = load64(entries + np.int64((x2 & mask) << np.uint64(3)))
+                e3 = load64(entries + np.int64((x3 & mask) << np.uint64(3)))
+                e4 = load64(entries + np.int64((x4 & mask) << np.uint64(3)))
+                e5 = load64(entries + np.int64((x5 & mask) << np.uint64(3)))
+                e6 = load64(entries + np.int64((x6 & mask) << np.uint64(3)))
+                e7 = load64(entries + np.int64((x7 & mask) << np.uint64(3)))
+                x0 = (e0 >> _16 & _SHORT) * (x0 >> b) + (e0 >> _32)
+                x1 = (e1 >> _16 & _SHORT) * (x1 >> b) + (e1 >> _32)
+                x2 = (e2 >> _16 & _SHORT) * (x2 >> b) + (e2 >> _32)
+                x3 = (e3 >> _16 & _SHORT) * (x3 >> b) + (e3 >> _32)
+                x4 = (e4 >> _16 & _SHORT) * (x4 >> b) + (e4 >> _32)
+                x5 = (e5 >> _16 & _SHORT) * (x5 >> b) + (e5 >> _32)
+                x6 = (e6 >> _16 & _SHORT) * (x6 >> b) + (e6 >> _32)
+                x7 = (e7 >> _16 & _SHORT) * (x7 >> b) + (e7 >> _32)
+                low = e0 & _BYTE | (e1 & _BYTE) << _8 | (e2 & _BYTE) << _16
+                low |= (e3 & _BYTE) << np.uint64(24)
+                high = e4 & _BYTE | (e5 & _BYTE) << _8 | (e6 & _BYTE) << _16
+                high |= (e7 & _BYTE) << np.uint64(24)
+                store64(target + i + LANES * half, low | high << _32)
+            x0, at = _word(x0, stream, at)
+            x1, at = _word(x1, stream, at)
+            x2, at = _word(x2, stream, at)
+            x3, at = _word(x3, stream, at)
+            x4, at = _word(x4, stream, at)
+            x5, at = _word(x5, stream, at)
+            x6, at = _word(x6, stream, at)
+            x7, at = _word(x7, stream, at)
+            i += ROUND
+        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
+        while i < last:
+            for lane in range(min(LANES, last - i)):
+                for place in range(i + lane, min(i + ROUND, last), LANES):
+                    entry = table[x[lane] & mask]
+                    out[place] = entry & _SHORT
+                    x[lane] = (entry >> _16 & _SHORT) * (x[lane] >> b) + (entry >> _32)
+                if x[lane] < _LOW:
+                    if at + 4 > end:
+                        return False
+                    x[lane] = x[lane] << _32 | load32(stream + at)
+                    at += 4
+            i += ROUND
+        if at != end:
+            return False
+        for lane in range(LANES):
+            if x[lane] != _LOW:
+                return False
+    return True

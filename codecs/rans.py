@@ -1,0 +1,98 @@
+"""Range asymmetric numeral systems, in our own kernels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.codecs.frame import Frame
+from slashbench.codecs.kernels import rans
+from slashbench.codecs.table_codec import Places, TableCodec
+from slashbench.codecs.tables import Reader, integer_list
+from slashbench.errors import CorruptStream
+
+Integers = npt.NDArray[np.int64]
+
+
+class Rans(TableCodec):
+    """Interleaved rANS, eight lanes, a frequency table for each tensor (Duda 2013).
+
+    J. Duda, "Asymmetric numeral systems: entropy coding combining speed of Huffman coding with
+    compression rate of arithmetic coding", arXiv:1311.2540. bits: log2 of the sum of the
+    frequencies, 8 to 15, or -1 for 12 if symbols take a byte and 15 otherwise. The table is one
+    byte, the bits, and the list of frequencies.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.rans"
+    rarest: ClassVar[float] = 2.0**-14.5
+
+    def __init__(self, bits: int = -1) -> None:
+        if isinstance(bits, bool) or not isinstance(bits, int):
+            raise ValueError(f"bits must be a whole number, not {bits!r}")
+        if bits != -1 and not 8 <= bits <= rans.MAX_BITS:
+            raise ValueError(f"bits must be 8 to {rans.MAX_BITS}, or -1 for the usual, not {bits}")
+        self.bits = bits
+
+    def encode_places(
+        self, places: Places, chunk: int, patches: list[bytes]
+    ) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(table, payload, bytes of each chunk) of places."""
+        bits = self.bits
+        if bits < 0:
+            bits = 12 if places.tally is not None else rans.MAX_BITS
+        frequencies = np.empty(places.counts.size, np.int64)
+        if not rans.normalise(places.counts, bits, frequencies):
+            raise ValueError(f"{places.counts.size} values don't fit {bits} bits")
+        rows = np.empty((frequencies.size, 4), np.uint64)
+        rans.encoding_table(frequencies, bits, rows)
+        table = np.empty((places.size, 4), np.uint64)
+        table[:] = rows[places.counts.argmax()]
+        table[places.slots] = rows
+        n_chunks = -(-places.array.size // chunk)
+        out = np.empty(2 * places.array.size + 96 * n_chunks, np.uint8)
+        sizes = np.empty(n_chunks, np.int64)
+        if not rans.encode(places.array, chunk, table, bits, out, sizes):
+            raise ValueError("the symbols changed while they were encoded")
+        payload = out[out.size - int(sizes.sum()) :].tobytes()
+        if patches:
+            edges = np.cumsum(sizes)
+            parts = [
+                patch + payload[end - size : end]
+                for patch, size, end in zip(patches, sizes, edges, strict=True)
+            ]
+            payload = b"".join(parts)
+            sizes += [len(patch) for patch in patches]
+        listed = integer_list(frequencies.astype(np.uint32))
+        return bytes([bits]) + listed, payload, tuple(sizes.tolist())
+
+    def decode_values(
+        self,
+        tables: Reader,
+        values: SymbolArray,
+        parts: Frame,
+        begins: Integers,
+        ends: Integers,
+        symbols: SymbolArray,
+    ) -> None:
+        """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
+        bits = tables.byte()
+        if not 8 <= bits <= rans.MAX_BITS:
+            raise CorruptStream(f"frequencies that sum to 2^{bits}")
+        frequencies = tables.integers(values.size).astype(np.int64)
+        tables.end()
+        narrow = values.itemsize == 1
+        patterns = values.view(np.uint8) if narrow else np.arange(values.size)
+        table = np.empty(1 << bits, np.uint64)
+        if not rans.decoding_table(patterns.astype(np.uint64), frequencies, bits, table):
+            raise CorruptStream(f"the frequencies don't sum to 2^{bits}")
+        places = symbols.view(np.uint8) if narrow else np.empty(symbols.size, np.uint16)
+        if not rans.decode(parts.data, begins, ends, parts.chunk, table, bits, places):
+            raise CorruptStream("the words are cut off or damaged")
+        if not narrow:
+            symbols[:] = values[places]
+
+    def _most_values(self) -> int:
+        return min(super()._most_values(), 1 << (self.bits if self.bits > 0 else rans.MAX_BITS))

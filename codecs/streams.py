@@ -1,0 +1,83 @@
+"""Where the streams of prefix codewords lie in a tensor's chunks (kernels/prefix.py).
+
+    u32 x 3  bytes of the first three streams; not there in a chunk of under FEW symbols
+    ...      four streams, each padded to a byte with zeros; one in a chunk of under FEW symbols
+
+What a codec puts before the streams, such as exceptions, counts as its prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.kernels import prefix
+from slashbench.codecs.kernels.prefix import FEW, MAX_LENGTH, STREAMS
+
+Integers = npt.NDArray[np.int64]
+Symbols = npt.NDArray[np.int8]
+Words = npt.NDArray[np.uint64]
+Bytes = npt.NDArray[np.uint8]
+
+_HEADS = 4 * (STREAMS - 1)
+
+TABLE_BITS = 12  # 4096 entries of 8 bytes stay in the first-level cache
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Places in the payload: streams of chunk c begin at begins[c]; stream s ends at ends[c, s]."""
+
+    begins: Integers
+    ends: Integers
+
+    @classmethod
+    def of(cls, bits: Integers, count: int, chunk: int, prefixes: Sequence[int] = ()) -> Layout:
+        """From the bits of each stream, shape (chunks, STREAMS), and bytes before each chunk's."""
+        sizes = (bits + 7) // 8
+        before = np.zeros(len(sizes), np.int64)
+        if prefixes:
+            before[:] = prefixes
+        n_last = count - chunk * (len(sizes) - 1)
+        sizes[:, 0] += before + (_HEADS if chunk >= FEW else 0)
+        if chunk >= FEW > n_last:
+            sizes[-1, 0] -= _HEADS
+        ends = np.cumsum(sizes.reshape(-1)).reshape(sizes.shape)
+        before[1:] += ends[:-1, -1]
+        return cls(before, ends)
+
+    @property
+    def chunk_sizes(self) -> tuple[int, ...]:
+        """Bytes of each chunk, prefix included."""
+        return tuple(np.diff(self.ends[:, -1], prepend=0).tolist())
+
+    def room(self) -> Bytes:
+        """An array for the whole payload."""
+        return np.empty(int(self.ends[-1, -1]), np.uint8)
+
+
+def tally(symbols: Symbols, chunk: int) -> npt.NDArray[np.uint32]:
+    """How often each byte occurs in each stream; shape (chunks, STREAMS, 256)."""
+    counts = np.zeros((-(-symbols.size // chunk), STREAMS, 256), np.uint32)
+    prefix.tally(symbols.view(np.uint8), chunk, counts)
+    return counts
+
+
+def entry_of(codes: Words, lengths: Integers) -> Words:
+    """What the encoder looks up: codeword << 8 | length."""
+    entries: Words = codes << np.uint64(8) | lengths.astype(np.uint64)
+    return entries
+
+
+def decoding_table(
+    symbols: Words, codes: Words, lengths: Integers, width: int, count: int
+) -> tuple[Words, int]:
+    """(table, bits looked at) for `count` symbols of `width` bytes; few don't earn a big table."""
+    longest = min(int(lengths.max()), MAX_LENGTH)
+    bits = max(longest, TABLE_BITS) if count >= 1 << TABLE_BITS else longest
+    table = np.empty(2 << bits, np.uint64)
+    prefix.build(symbols, codes, lengths, width, bits, table)
+    return table, bits
