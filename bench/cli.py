@@ -25,6 +25,7 @@ examples
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench list codecs                              what there is, and what pip brings the rest
   bench report --md BOARD.md                     boards from the records there are
+  bench test-codec my_codec:Bytes                what every codec must do, checked on one
 
 selectors
   name:key=value:key=value     an entry with settings        zstd:level=19
@@ -36,6 +37,26 @@ selectors
   train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
 
 exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+"""
+
+TESTING = """\
+examples
+  bench test-codec huffman                       a registered codec
+  bench test-codec exp-golomb:k=0..4,zstd        several, with settings
+  bench test-codec my_codec:Bytes                the class Bytes in my_codec.py, not registered yet
+  bench test-codec numcodecs:Zlib:level=9        any numcodecs codec
+
+Each check passes, fails with the smallest input that shows why and the Python that makes it, or is
+skipped with a reason. The same checks from pytest:
+
+  import pytest
+  from slashbench.bench.conformance import CHECKS
+
+  @pytest.mark.parametrize("check", CHECKS, ids=str)
+  def test_my_codec(check):
+      check(MyCodec)
+
+exit codes: 0 no check failed, 1 some failed, 2 wrong use
 """
 
 
@@ -149,6 +170,21 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _test_codec(options: argparse.Namespace) -> int:
+    from slashbench.bench import testing
+
+    sys.path.insert(0, str(Path.cwd()))  # where an author's module is, as for `python -m`
+    console = _console()
+    trials = []
+    for trial in testing.trials(options.codecs):
+        trials.append(trial)
+        if not options.json:
+            testing.show(trial, console)
+    if options.json:
+        print(testing.as_json(trials))
+    return 0 if all(trial.passed for trial in trials) else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
@@ -193,6 +229,18 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("kind", choices=["codecs", "trainers", "models", "datasets", "suites"])
     listing.add_argument("--json", action="store_true", help="for programs")
     listing.set_defaults(verb=_list)
+
+    test = verbs.add_parser(
+        "test-codec",
+        help="check that a codec, yours or ours, does what every codec must",
+        epilog=TESTING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    test.add_argument(
+        "codecs", metavar="LIST", help="NAME[:settings], module:Class[:settings], all"
+    )
+    test.add_argument("--json", action="store_true", help="for programs")
+    test.set_defaults(verb=_test_codec)
 
     report = verbs.add_parser(
         "report", parents=[out], help="boards from the records there are, complete or not"

@@ -36,7 +36,7 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
 
     Raises CorruptFile with the decoder's own words when it fails, crashes or hangs.
     """
-    context = _context()
+    context = fresh_processes()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_decode, args=(sender, path, weights_out), daemon=True)
     process.start()
@@ -55,7 +55,7 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
 
 
 @functools.cache
-def _context() -> Any:
+def fresh_processes() -> Any:
     """Where fresh processes come from: a server that has loaded the codecs and seen no file."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -16,6 +16,7 @@ class EliasGamma(IntegerCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.elias-gamma"
+    max_expansion: ClassVar[float] = 2.0  # noise of n bits takes nearly 2n
     family: ClassVar[int] = integer_codes.EXP_GOLOMB
 
     def _orders(self) -> tuple[int]:
@@ -29,6 +30,7 @@ class EliasDelta(IntegerCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.elias-delta"
+    max_expansion: ClassVar[float] = 1.75  # noise of 8 bits takes 12
     family: ClassVar[int] = integer_codes.ELIAS_DELTA
 
     def _orders(self) -> tuple[int]:

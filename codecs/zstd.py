@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from slashbench.codecs import pack
+from slashbench.codecs import frame, pack
 from slashbench.codecs.base import WholeTensorCodec, as_int32, from_int32
 from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream
@@ -49,11 +49,10 @@ class Zstd(WholeTensorCodec):
         if not tables or tables[0] & 0xF >= len(_NUMBERS):
             raise CorruptStream("the byte layout is unknown")
         layout, numbers = tables[0] & 0xF0, _NUMBERS[tables[0] & 0xF]
-        if (numbers.kind == "f") != (dtype.kind == "f") or (
-            dtype.kind == "f" and numbers.itemsize != dtype.itemsize
-        ):
+        floats = frame.domain_of(dtype) == "floats"
+        if (numbers.kind == "f") != floats or (floats and numbers.itemsize != dtype.itemsize):
             raise CorruptStream(f"{numbers} can't stand for {dtype}")
-        if layout == _PACKED and dtype.kind != "f":
+        if layout == _PACKED and not floats:
             reader = Reader(tables[1:])
             low, width = pack.read_table(reader)
             reader.end()
@@ -68,16 +67,17 @@ class Zstd(WholeTensorCodec):
         if layout == _PLANES:
             data = np.ascontiguousarray(data.reshape(numbers.itemsize, count).T).reshape(-1)
         values = data.view(numbers)
-        if dtype.kind == "f":
-            return values.astype(dtype)
+        if floats:  # bfloat16 in the place of float16: bits are bits
+            return values.view(f"<u{dtype.itemsize}").astype(f"u{dtype.itemsize}").view(dtype)
         return from_int32(values.astype(np.int32), dtype)
 
 
 def _layouts(flat: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
     """(tables, bytes) of each layout."""
     layouts = []
-    if flat.dtype.kind == "f":
-        numbers = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    if frame.domain_of(flat.dtype) == "floats":
+        bits = flat.view(f"u{flat.itemsize}").astype(f"<u{flat.itemsize}", copy=False)
+        numbers = bits.view(f"<f{flat.itemsize}")
     else:
         symbols = as_int32(flat)
         low, width = pack.range_of(symbols)

@@ -39,7 +39,7 @@ def test_every_run_command_can_be_planned() -> None:
 
 
 def test_a_codec_of_ones_own(tmp_path: Path) -> None:
-    """README's two blocks as an installed package: listed, run, and on the board."""
+    """README's two blocks as an installed package: listed, tested, run, and on the board."""
     (python,) = blocks("python")
     (toml,) = blocks("toml")
     (tmp_path / "my_codec.py").write_text(python)
@@ -61,6 +61,8 @@ def test_a_codec_of_ones_own(tmp_path: Path) -> None:
         return done.stdout
 
     assert "Little-endian int32" in bench("list", "codecs")
+    for codec in ("bytes", "my_codec:Bytes"):
+        assert "0 failed" in bench("test-codec", codec)
     board = bench(
         "run",
         "--models=digits-mlp:steps=5",

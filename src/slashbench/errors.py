@@ -63,3 +63,7 @@ class VerificationMismatch(SlashbenchError):
     """Decoded weights are not the weights that were encoded."""
 
     exit_code = 3
+
+
+class NotConformant(SlashbenchError, AssertionError):
+    """A codec does not do what every codec must; the message says how to see it again."""

@@ -82,10 +82,16 @@ def settings_of(cls: type) -> list[Setting]:
     hints = typing.get_type_hints(constructor)
     parameters = list(inspect.signature(constructor).parameters.values())[1:]
     return [
-        Setting(parameter.name, hints.get(parameter.name, str), parameter.default)
+        Setting(parameter.name, hints.get(parameter.name, _type_of(parameter)), parameter.default)
         for parameter in parameters
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
+
+
+def _type_of(parameter: inspect.Parameter) -> type:
+    """What an unannotated keyword takes: more of its default, or text."""
+    kind = type(parameter.default)
+    return kind if kind in _CONVERTERS else str
 
 
 def expand(cls: type, selector: Selector) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,149 @@
+"""Every codec passes the conformance kit, and every check of the kit can fail."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import broken_codecs
+import numcodecs
+import numpy as np
+import pytest
+from broken_codecs import Foreign, NoChecksum, Sound
+
+from slashbench.bench import conformance
+from slashbench.bench.conformance import CHECKS
+from slashbench.bench.specimens import Specimen
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.errors import NotConformant, UsageError
+
+NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
+OURS = {name: CODECS.get(name) for name in NAMES} | {
+    f"{name}:{settings}": functools.partial(CODECS.get(name), **settings)
+    for name, settings in [
+        ("exp-golomb", {"k": 0, "map": "rank"}),
+        ("exp-golomb", {"k": 5}),
+        ("exp-golomb", {"k": 30, "map": "rank"}),
+        ("huffman", {"max_length": 1}),
+        ("huffman", {"max_length": 4}),
+        ("huffman", {"max_length": 14}),
+        ("zstd", {"level": 1}),
+    ]
+}
+FAULTY = [cls for cls in vars(broken_codecs).values() if hasattr(cls, "faults")]
+
+every_check = pytest.mark.parametrize("check", CHECKS, ids=str)
+
+
+@every_check
+@pytest.mark.parametrize("make", OURS.values(), ids=OURS)
+def test_ours(make, check):
+    if check.name == "expansion" and isinstance(make, functools.partial):
+        pytest.skip("a user who chooses a setting chooses what it costs")
+    check(make)
+
+
+@every_check
+@pytest.mark.parametrize("make", [Sound, Foreign, NoChecksum])
+def test_sound_ones(make, check):
+    check(make)
+
+
+@pytest.mark.parametrize("make", FAULTY)
+def test_faults_are_found(make):
+    if make is broken_codecs.KeepsItsSettingForItself:
+        make = functools.partial(make, shift=5)
+    outcomes = {outcome.check: outcome for outcome in conformance.run(make)}
+    failed = {name for name, outcome in outcomes.items() if outcome.status == "fail"}
+    assert set(getattr(make, "func", make).faults.split()) <= failed, failed
+
+
+def test_every_check_can_fail():
+    assert {name for cls in FAULTY for name in cls.faults.split()} == {
+        check.name for check in CHECKS
+    }
+
+
+def test_a_failure_says_how_to_see_it_again():
+    (values,) = [check for check in CHECKS if check.name == "values"]
+    with pytest.raises(NotConformant, match="expected the tensor that was encoded; got") as caught:
+        values(broken_codecs.LosesExtremes)
+    message = str(caught.value)
+    assert "array = Specimen(dtype='int32', kind='lowest', shape=(1,)" in message
+    made = eval(message.partition("array = ")[2], {"Specimen": Specimen})
+    assert np.array_equal(made, np.array([-(2**31)], np.int32))
+
+
+def test_what_is_missing_for_a_foreign_codec_is_remarked():
+    (damage,) = [check for check in CHECKS if check.name == "damage"]
+    assert damage(NoChecksum).startswith("warning: it has no checksum; ")
+    outcomes = {o.check: o.status for o in conformance.run(numcodecs.Zlib)}
+    assert {name for name, status in outcomes.items() if status != "pass"} == {
+        "self-contained",
+        "ledger",
+        "bounded",
+    }
+    assert set(outcomes.values()) == {"pass", "skip"}
+
+
+def test_a_bound_is_refused():
+    with pytest.raises(UsageError, match="a yardstick, not a codec"):
+        CHECKS[0](CODECS.get("entropy"))
+
+
+# The command
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "slashbench.bench.cli", "test-codec", *arguments],
+        cwd=Path(__file__).parent,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_command_passes_a_sound_codec_that_is_not_registered():
+    done = bench("broken_codecs:Sound")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(CHECKS)} passed, 0 failed, 0 skipped" in done.stdout
+    assert "not registered with numcodecs" in done.stdout
+
+
+def test_the_command_fails_a_faulty_one():
+    done = bench("broken_codecs:KeepsItsSettingForItself:shift=5", "--json")
+    assert done.returncode == 1, done.stderr
+    (trial,) = json.loads(done.stdout)
+    assert trial["codec"] == "broken_codecs:KeepsItsSettingForItself:shift=5"
+    assert not trial["passed"]
+    failed = [check for check in trial["checks"] if check["status"] == "fail"]
+    assert [check["check"] for check in failed] == ["self-contained"]
+    assert "Specimen(dtype='int16', kind='bell', shape=(999,)" in failed[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "message"),
+    [
+        ("hufman", "did you mean 'huffman'"),
+        ("zstd:levle=3", "did you mean 'level'"),
+        ("exp-golomb:k=99", "exp-golomb"),
+        ("entropy", "a yardstick, not a codec"),
+        ("no_such_module:Bytes", "no module 'no_such_module'"),
+        ("broken_codecs:Sond", "has no class 'Sond'"),
+        ("broken_codecs:Sound:level=3", "has no settings"),
+        ("builtins:dict", "a codec is a numcodecs.abc.Codec"),
+    ],
+)
+def test_wrong_use_exits_2_and_says_why(codec, message):
+    done = bench(codec)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

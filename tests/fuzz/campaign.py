@@ -1,0 +1,212 @@
+"""Throw mutants at a codec's decoder, in a process that may crash, hang or run out of memory.
+
+    python tests/fuzz/campaign.py --codec rans --inputs 1000000 --seed 0
+    python tests/fuzz/campaign.py --codec all --inputs 20000
+    python tests/fuzz/campaign.py --codec rans --seed 0 --only 1234     # that input again, here
+
+Input i of a seed is the same on every machine. Whatever is not CorruptStream or the declared tensor
+is a finding: its bytes and its story are saved under --out. Exit code 1 if there was one. Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import mmap
+import multiprocessing
+import resource
+import struct
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import stream_mutator as mutator
+
+from slashbench import selector
+from slashbench.codecs import frame
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.errors import SlashbenchError
+from slashbench.link import links
+
+LIMIT = 4 << 20  # bytes that a mutant's tensor may take (frame.decode_limit)
+ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
+LEAK = 64 << 20  # bytes that the process may grow by, from its first thousand inputs to its last
+
+_BOARD = struct.Struct("<QQQQ")  # input in hand, its length, refused, accepted
+_ROOM_FOR_INPUT = 8 << 20
+
+
+def make(spelled: str) -> Any:
+    """The codec of a selector such as `exp-golomb:k=0`."""
+    (link,) = links(CODECS, selector.parse(spelled))
+    return link.item
+
+
+def rng_of(seed: int, index: int) -> np.random.Generator:
+    """The source of chance of one input."""
+    return np.random.Generator(np.random.Philox(key=seed, counter=index << 64))
+
+
+def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any) -> None:
+    """Runs in the process that may die: judge inputs `first` to `last` - 1."""
+    faulthandler.enable()
+    codec = make(spelled)
+    originals = mutator.seeds(codec)
+    frame.decode_limit.set(LIMIT)
+    for stream in originals:
+        with contextlib.suppress(Exception):
+            codec.decode(stream.framed())  # compile, import, warm up
+    soft = _virtual() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+    _, _, refused, accepted = _BOARD.unpack_from(board)
+    baseline = 0
+    for index in range(first, last):
+        if index == first + 1000:
+            baseline = _resident()
+        data = mutator.mutant(rng_of(seed, index), originals)
+        board[_BOARD.size : _BOARD.size + len(data)] = data
+        _BOARD.pack_into(board, 0, index, len(data), refused, accepted)
+        try:
+            if mutator.decode_twice(codec, data):
+                accepted += 1
+            else:
+                refused += 1
+        except Exception:
+            sender.send((index, data, traceback.format_exc()))
+    _BOARD.pack_into(board, 0, last, 0, refused, accepted)
+    grown = _resident() - baseline
+    if baseline and grown > LEAK:
+        sender.send(
+            (last, b"", f"the process grew by {grown >> 20} MiB over {last - first} inputs")
+        )
+
+
+def _virtual() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@dataclass
+class Campaign:
+    """The inputs of one codec and seed, and what came of them."""
+
+    codec: str
+    inputs: int
+    seed: int = 0
+    timeout_s: float = 30
+    out: Path = Path("fuzz-findings")
+    most: int = 20  # findings, after which it stops
+
+    refused: int = 0
+    accepted: int = 0
+    seconds: float = 0.0
+    findings: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Judge every input, in a new process after each that a decoder takes with it."""
+        started = time.perf_counter()
+        board = mmap.mmap(-1, _BOARD.size + _ROOM_FOR_INPUT)  # shared with the children
+        context = multiprocessing.get_context("fork")
+        first = 0
+        while first < self.inputs and len(self.findings) < self.most:
+            _BOARD.pack_into(board, 0, first, 0, self.refused, self.accepted)
+            receiver, sender = context.Pipe(duplex=False)
+            child = context.Process(
+                target=work,
+                args=(self.codec, self.seed, first, self.inputs, board, sender),
+                daemon=True,
+            )
+            child.start()
+            sender.close()
+            death = self._watch(child, receiver, board)
+            index, length, self.refused, self.accepted = _BOARD.unpack_from(board)
+            if death:
+                self._save(index, bytes(board[_BOARD.size : _BOARD.size + length]), death)
+            first = index + 1
+        self.seconds = time.perf_counter() - started
+
+    def _watch(self, child: Any, receiver: Any, board: Any) -> str:
+        """Wait until the child ends. Returns how it died, or nothing if it did not."""
+        seen, since = -1, time.monotonic()
+        try:
+            while len(self.findings) < self.most:
+                try:
+                    while len(self.findings) < self.most and receiver.poll(0.2):
+                        self._save(*receiver.recv())
+                except EOFError:
+                    child.join()
+                    return "" if child.exitcode == 0 else f"died with exit code {child.exitcode}"
+                index = _BOARD.unpack_from(board)[0]
+                if index != seen:
+                    seen, since = index, time.monotonic()
+                elif time.monotonic() - since > self.timeout_s:
+                    return f"no answer in {self.timeout_s} s"
+            return ""
+        finally:
+            child.kill()
+            child.join()
+
+    def _save(self, index: int, data: bytes, story: str) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        stem = self.out / f"{self.codec.replace(':', '_')}-seed{self.seed}-{index}"
+        stem.with_suffix(".bin").write_bytes(data)
+        again = f"campaign.py --codec {self.codec} --seed {self.seed} --only {index}\n"
+        stem.with_suffix(".txt").write_text(again + story + "\n")
+        self.findings.append(
+            f"input {index}: {story.strip().splitlines()[-1]} ({stem.with_suffix('.bin')})"
+        )
+
+
+def main() -> int:
+    """Run what the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--codec", action="append", required=True, help="NAME[:settings], or all")
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timeout", type=float, default=30, metavar="S", help="for one input")
+    parser.add_argument("--out", type=Path, default=Path("fuzz-findings"), metavar="DIR")
+    parser.add_argument("--only", type=int, metavar="INDEX", help="one input again, here")
+    options = parser.parse_args()
+    names = []
+    for name in options.codec:
+        every = [n for n in CODECS.available() if not issubclass(CODECS.get(n), Bound)]
+        names += every if name == "all" else [name]
+    bad = 0
+    for name in names:
+        if options.only is not None:
+            codec = make(name)
+            data = mutator.mutant(rng_of(options.seed, options.only), mutator.seeds(codec))
+            frame.decode_limit.set(LIMIT)
+            print("a tensor" if mutator.decode_twice(codec, data) else "refused")
+            continue
+        done = Campaign(name, options.inputs, options.seed, options.timeout, options.out)
+        done.run()
+        judged = done.refused + done.accepted
+        print(
+            f"{name}: {judged} inputs in {done.seconds:.0f} s ({judged / done.seconds:.0f}/s), "
+            f"{done.refused} refused, {done.accepted} decoded, {len(done.findings)} findings",
+            flush=True,
+        )
+        for finding in done.findings:
+            print("  ", finding, flush=True)
+        bad += len(done.findings)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SlashbenchError as error:
+        print(f"campaign: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,257 @@
+"""Streams that look right and are not: real ones, bent where checksums no longer tell.
+
+Most mutants keep an intact frame (its checksums are made anew), so that tables, chunk sizes and
+payloads reach the decoders; a few are damaged outside it. `decode_twice` is the judge.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slashbench.codecs import frame
+from slashbench.codecs.frame import Coded
+from slashbench.errors import CorruptStream
+
+DTYPES = [np.dtype(name) for name in ("i1", "i2", "i4", "u1", "u2", "u4", "f2", "f4", "f8")]
+EXTREMES = [0, 1, 2, 127, 128, 255, 256] + [
+    (1 << n) + d for n in (15, 16, 31, 32, 62) for d in (-1, 0)
+]
+VERSION_1 = Path(__file__).parents[1] / "golden" / "version1"  # streams that must still decode
+MOST_VALUES = 200_000  # that a mutant declares, mostly: what decodes takes time
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The parts of a stream, before they are framed."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    chunk: int
+    tables: bytes
+    chunks: list[bytes] = field(default_factory=list)
+    version: int = frame.VERSION
+
+    @classmethod
+    def of(cls, data: bytes) -> Stream:
+        """Take a real stream apart."""
+        parts = frame.unpack(data)
+        chunks = [parts.payload(i).tobytes() for i in range(parts.chunks)]
+        return cls(parts.dtype, parts.shape, parts.chunk, parts.tables, chunks, parts.version)
+
+    def framed(self) -> bytes:
+        """The stream, with checksums that match."""
+        payload, sizes = b"".join(self.chunks), tuple(map(len, self.chunks))
+        if self.version == 1:
+            head = bytes([1, DTYPES.index(self.dtype), len(self.shape)])
+            head += b"".join(map(frame.varint, (*self.shape, len(self.tables), len(payload))))
+            body = self.tables + payload
+            return head + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body
+        return frame.pack(self.dtype, self.shape, Coded(self.tables, payload, sizes, self.chunk))
+
+
+def bell(n: int, seed: int = 0) -> Any:
+    """Bell-shaped int32."""
+    return np.rint(np.random.default_rng(seed).laplace(0, 3, n)).astype(np.int32)
+
+
+def tensors(domains: frozenset[str]) -> Iterator[Any]:
+    """One tensor for each path a codec has."""
+    outliers = bell(500)
+    outliers[[3, 99]] = 2**31 - 1, -(2**31)
+    if "integers" in domains:
+        yield bell(640).reshape(16, 40).astype(np.int8)
+        yield bell(640)
+        yield bell(4500).astype(np.int8)  # enough for the large decoding table
+        yield bell(4500)
+        yield outliers
+        # codewords beyond the first table
+        yield np.repeat(np.arange(24), 2 ** np.minimum(np.arange(24), 9)).astype(np.int16)
+        yield (np.arange(4500) * 1009).astype(np.int32)  # over 4096 values: some escape
+        yield np.full((2, 3), 7, np.int8)
+        yield np.array([5, -5], np.int16)
+        yield bell(100).astype(np.int16) * np.int16(300)
+        yield bell(300).astype(np.int8).view(np.uint8)
+    if "floats" in domains:
+        yield bell(300).astype(np.float32) / 7
+        yield bell(300).astype(np.float16) / 7
+        yield np.array([np.nan, -0.0, np.inf, 5e-324], np.float64)
+
+
+def seeds(codec: Any) -> list[Stream]:
+    """Real streams of a codec, taken apart: of one chunk, of several short ones, of version 1."""
+    found = []
+    usual = frame.CHUNK
+    try:
+        for chunk in (usual, 150):
+            frame.CHUNK = chunk
+            found += [Stream.of(codec.encode(array)) for array in tensors(codec.domains)]
+    finally:
+        frame.CHUNK = usual
+    name = codec.codec_id.removeprefix("slashbench.").removeprefix("constriction-")
+    old = [Stream.of(path.read_bytes()) for path in sorted(VERSION_1.glob(f"{name}.*.bin"))]
+    return found + [stream for stream in old if stream.chunks]
+
+
+def bent(rng: np.random.Generator, data: bytes) -> bytes:
+    """The bytes with a few flips, cuts, insertions or lies."""
+    out = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        # the first bytes hold sizes and parameters: aim at them half the time
+        reach = min(len(out), 16) if rng.random() < 0.5 else len(out)
+        place = int(rng.integers(0, reach + 1))
+        match int(rng.integers(0, 9)):
+            case 0 | 1 if out:
+                out[place % len(out)] ^= 1 << int(rng.integers(0, 8))
+            case 2 if out:
+                out[place % len(out)] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(256)]))
+            case 3:
+                del out[place : place + int(rng.integers(1, 9))]
+            case 4:
+                out[place:place] = rng.bytes(int(rng.integers(1, 9)))
+            case 5:
+                out[place:] = bytes([int(rng.choice([0, 0xFF]))]) * (len(out) - place)
+            case 6:
+                out[place:] = rng.bytes(len(out) - place)
+            case 7:
+                out[place : place + int(rng.integers(0, 3))] = frame.varint(_extreme(rng))
+            case 8:
+                word = (_extreme(rng) & 0xFFFFFFFF).to_bytes(4, "little")
+                out[place // 4 * 4 : place // 4 * 4 + 4] = word
+    return bytes(out)
+
+
+def _extreme(rng: np.random.Generator) -> int:
+    return EXTREMES[int(rng.integers(len(EXTREMES)))]
+
+
+def _bend_tables(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    return replace(stream, tables=bent(rng, stream.tables))
+
+
+def _bend_a_chunk(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    chunks = list(stream.chunks)
+    place = int(rng.integers(len(chunks)))
+    chunks[place] = bent(rng, chunks[place])
+    return replace(stream, chunks=chunks)
+
+
+def _bend_both(rng: np.random.Generator, stream: Stream, other: Stream) -> Stream:
+    return _bend_tables(rng, _bend_a_chunk(rng, stream, other), other)
+
+
+def _move_an_edge(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    """Chunks of other lengths over the same payload."""
+    payload = b"".join(stream.chunks)
+    cuts = sorted(rng.integers(0, len(payload) + 1, len(stream.chunks) - 1).tolist())
+    edges = [0, *cuts, len(payload)]
+    return replace(stream, chunks=[payload[a:b] for a, b in itertools.pairwise(edges)])
+
+
+def _other_shape(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    """Another number of values, in the same number of chunks."""
+    count = int(np.prod(stream.shape))
+    more = [count + int(rng.integers(-3, 4)), int(rng.integers(1, MOST_VALUES)), 1 << 40]
+    wanted = max(1, more[int(rng.choice(3, p=[0.6, 0.35, 0.05]))])
+    chunk = -(-wanted // len(stream.chunks))
+    return replace(stream, shape=(wanted,), chunk=max(1, chunk))
+
+
+def _other_chunk(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    """Another number of values per chunk; chunks are added or dropped to fit."""
+    chunk = max(1, int(rng.choice([1, 3, stream.chunk - 1, stream.chunk + 1, stream.chunk * 2])))
+    wanted = -(-int(np.prod(stream.shape)) // chunk)
+    if wanted > 1000:
+        return replace(stream, chunk=chunk)  # refused by the frame
+    chunks = (stream.chunks * wanted)[:wanted]
+    return replace(stream, chunk=chunk, chunks=chunks)
+
+
+def _other_dtype(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    return replace(stream, dtype=DTYPES[int(rng.integers(len(DTYPES)))])
+
+
+def _splice(rng: np.random.Generator, stream: Stream, other: Stream) -> Stream:
+    """Tables of one, chunks of another, or the halves of both."""
+    match int(rng.integers(3)):
+        case 0:
+            return replace(stream, tables=other.tables)
+        case 1:
+            cut = int(rng.integers(0, len(stream.tables) + 1))
+            return replace(stream, tables=stream.tables[:cut] + other.tables[cut:])
+        case _:
+            mixed = [*stream.chunks]
+            mixed[int(rng.integers(len(mixed)))] = other.chunks[-1]
+            return replace(stream, chunks=mixed)
+
+
+_BENDS: list[tuple[float, Callable[[np.random.Generator, Stream, Stream], Stream]]] = [
+    (0.34, _bend_tables),
+    (0.30, _bend_a_chunk),
+    (0.10, _bend_both),
+    (0.05, _move_an_edge),
+    (0.07, _other_shape),
+    (0.04, _other_chunk),
+    (0.04, _other_dtype),
+    (0.06, _splice),
+]
+_ODDS = np.cumsum([odds for odds, _ in _BENDS])
+
+
+def mutant(rng: np.random.Generator, originals: list[Stream]) -> bytes:
+    """One stream that no encoder wrote, or nearly so."""
+    stream, other = (originals[int(i)] for i in rng.integers(0, len(originals), 2))
+    for _ in range(1 if rng.random() < 0.8 else 2):
+        _, bend = _BENDS[int(np.searchsorted(_ODDS, rng.random() * _ODDS[-1]))]
+        stream = bend(rng, stream, other)
+    framed = stream.framed()
+    if rng.random() < 0.04:
+        return bent(rng, framed)  # what the checksums are for
+    return framed
+
+
+# The judge
+
+
+class Misbehaviour(AssertionError):
+    """A decoder gave neither CorruptStream nor what the stream declares."""
+
+
+def decode_twice(codec: Any, data: bytes) -> bool:
+    """Decode a stream between two kinds of rubbish. True for a tensor, False for a refusal.
+
+    What lies around the stream, and what was in memory before, must make no difference: where it
+    does, a decoder reads out of bounds or leaves part of its output unwritten.
+    """
+    first, second = _decoded(codec, data, 0xA5), _decoded(codec, data, 0x5A)
+    if isinstance(first, np.ndarray) != isinstance(second, np.ndarray):
+        raise Misbehaviour(f"what surrounds the stream decides: {first!r} or {second!r}")
+    if not isinstance(first, np.ndarray):
+        return False
+    if first.tobytes() != second.tobytes():
+        raise Misbehaviour("what surrounds the stream or was in memory before shows in the tensor")
+    declared = frame.unpack(data)
+    if (first.dtype, first.shape) != (declared.dtype, declared.shape):
+        raise Misbehaviour(
+            f"{first.dtype} of shape {first.shape}; the stream declares {declared.dtype} of shape "
+            f"{declared.shape}"
+        )
+    return True
+
+
+def _decoded(codec: Any, data: bytes, rubbish: int) -> Any:
+    around = bytes([rubbish]) * 64
+    view = memoryview(bytearray(around + data + around))[64:-64]
+    stale = [np.full(size, rubbish, np.uint8) for size in (64, 640, 2560, 18_000, 1 << 17)]
+    del stale  # so that np.empty finds it
+    try:
+        return codec.decode(view)
+    except CorruptStream as refusal:
+        return refusal
