@@ -18,14 +18,11 @@ rests on our stream format (checksums, limits) is asked of subclasses of `Tensor
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib
 import json
 import sys
 import threading
 import time
 import tracemalloc
-import unittest
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,32 +30,24 @@ from typing import Any
 
 import numcodecs
 import numpy as np
-import numpy.typing as npt
 from numcodecs.compat import ensure_bytes
 
 from slashbench import selector
-from slashbench.bench import decoding, specimens
+from slashbench.bench import specimens
 from slashbench.bench.specimens import DTYPES, Specimen
+from slashbench.bench.subject import Factory, Inapplicable, Refused, Subject, failure, spell
+from slashbench.bench.verdicts import TIMEOUT_S, decode_apart, not_importable, summary, verdicts
 from slashbench.codecs import frame
-from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.frame import Coded
 from slashbench.errors import CorruptStream, NotConformant, Unencodable, UsageError
-
-Factory = Callable[[], Any]
-Array = npt.NDArray[Any]
 
 #: Most that incompressible data may grow, unless the codec's own `max_expansion` says more.
 MAX_EXPANSION = 1.25
 SLACK = 4096  # bytes, for tables and headers
 
 MOST_DAMAGED = 400  # streams
-TIMEOUT_S = 120
 
 _UNUSUAL = ("int64", "uint64", "bool", "complex64", "S4", "datetime64[s]", "longdouble", "O")
-
-
-class Inapplicable(unittest.SkipTest):
-    """There is nothing to check in this codec."""
 
 
 @dataclass(frozen=True)
@@ -103,134 +92,8 @@ def run(make: Factory, checks: Sequence[Check] | None = None) -> Iterator[Outcom
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a codec may raise anything; the other checks still run
-            status, detail = "fail", f"{_spell(error)}, where no error was expected"
+            status, detail = "fail", f"{spell(error)}, where no error was expected"
         yield Outcome(check.name, check.promise, status, detail, time.perf_counter() - started)
-
-
-class Refused(Exception):
-    """A codec of no declared domain does not take this input."""
-
-
-class Subject:
-    """A codec under test. Raises UsageError for what is none."""
-
-    def __init__(self, make: Factory) -> None:
-        self.make = make
-        self.codec = make()
-        if isinstance(self.codec, Bound):
-            raise UsageError(
-                f"{type(self.codec).__name__} is a yardstick, not a codec: it writes no bytes that "
-                "could be tested; name a codec from `bench list codecs`"
-            )
-        missing = [name for name in ("encode", "decode") if not hasattr(self.codec, name)]
-        if missing:
-            raise UsageError(
-                f"{self.codec!r} has no {' and no '.join(missing)}; a codec is a "
-                "numcodecs.abc.Codec"
-            )
-        self.framed = isinstance(self.codec, TensorCodec)
-        self.described = self.framed or hasattr(self.codec, "domains")
-        domains = self.codec.domains if self.described else DTYPES.keys()
-        self.dtypes = [dtype for domain in sorted(domains) for dtype in DTYPES[domain]]
-        self.dtype = "int16" if "int16" in self.dtypes else self.dtypes[-1]
-
-    def encode(self, specimen: Specimen, codec: Any = None) -> bytes:
-        """The stream. Raises Refused where the codec may, NotConformant where it may not."""
-        try:
-            encoded = (codec or self.codec).encode(specimen.array())
-        except Exception as error:
-            if not self.described:
-                raise Refused(_spell(error)) from error
-            raise failure("a stream", f"encode raised {_spell(error)}", specimen) from error
-        except BaseException as error:
-            raise _panic(error, "encode", specimen) from error
-        if self.framed and not isinstance(encoded, bytes):
-            raise failure("bytes from encode", type(encoded).__name__, specimen)
-        return bytes(ensure_bytes(encoded))
-
-    def decode(self, stream: Any, specimen: Specimen, out: Any = None, codec: Any = None) -> Any:
-        """What comes back, of whatever kind. Raises NotConformant for an error."""
-        decoder = codec or self.codec
-        try:
-            return decoder.decode(stream) if out is None else decoder.decode(stream, out=out)
-        except Exception as error:
-            raise failure("the tensor", f"decode raised {_spell(error)}", specimen) from error
-        except BaseException as error:
-            raise _panic(error, "decode", specimen) from error
-
-    def compare(self, decoded: Any, specimen: Specimen) -> None:
-        """Raises NotConformant unless this is the specimen, bit for bit."""
-        if wrong := self.difference(decoded, specimen.array()):
-            raise failure("the tensor that was encoded", wrong, specimen)
-
-    def difference(self, decoded: Any, array: Array) -> str:
-        """What is wrong with it, or nothing."""
-        native = array.astype(array.dtype.newbyteorder("="))
-        if not self.described:
-            came = bytes(ensure_bytes(decoded))
-            if came in (array.tobytes("C"), array.tobytes("A"), native.tobytes()):
-                return ""
-            return f"{len(came)} bytes that are not its {array.nbytes}"
-        if not isinstance(decoded, np.ndarray):
-            return f"a {type(decoded).__name__}, no array"
-        if (decoded.dtype, decoded.shape) != (native.dtype, native.shape):
-            return f"{decoded.dtype} of shape {decoded.shape}"
-        if decoded.tobytes() == native.tobytes():
-            return ""
-        bits, wanted = (np.frombuffer(a.tobytes(), f"V{a.itemsize}") for a in (decoded, native))
-        wrong = np.flatnonzero(bits != wanted)
-        first = int(wrong[0])
-        return (
-            f"{wrong.size} of {bits.size} values wrong, the first at {first}: "
-            f"{decoded.reshape(-1)[first]!r} for {native.reshape(-1)[first]!r}"
-        )
-
-    def round_trip(self, tried: Iterator[Specimen]) -> str:
-        """Encode, decode and compare each. Returns a remark on those that were refused."""
-        refused: dict[str, int] = {}
-        taken = 0
-        for specimen in tried:
-            try:
-                stream = self.encode(specimen)
-            except Refused:
-                refused[specimen.dtype] = refused.get(specimen.dtype, 0) + 1
-                continue
-            self.compare(self.decode(stream, specimen), specimen)
-            taken += 1
-        if not taken:
-            raise NotConformant("expected that some input is encoded; every one was refused")
-        total = sum(refused.values())
-        return f"{taken} inputs" + (f", {total} refused: {', '.join(refused)}" if refused else "")
-
-    def streams(self, kinds: Sequence[str], shape: tuple[int, ...]) -> list[tuple[Specimen, bytes]]:
-        """Some specimens of the usual dtype, encoded. Raises Inapplicable when it takes none."""
-        found = []
-        for kind in kinds:
-            specimen = Specimen(self.dtype, kind, shape)
-            with contextlib.suppress(Refused):
-                found.append((specimen, self.encode(specimen)))
-        if not found:
-            raise Inapplicable(f"it refuses {self.dtype}")
-        return found
-
-
-def failure(expected: str, came: str, specimen: Specimen, also: str = "") -> NotConformant:
-    """The error for one input, with the Python that makes it."""
-    return NotConformant(
-        f"expected {expected}; got {came}. To see it again{also}: "
-        f"from slashbench.bench.specimens import Specimen; array = {specimen!r}.array()"
-    )
-
-
-def _spell(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _panic(error: BaseException, what: str, specimen: Specimen) -> BaseException:
-    """A Rust panic is no Exception and must not pass a codec's edge; all else goes on as it is."""
-    if type(error).__name__ != "PanicException":
-        return error
-    return failure("an error that derives from Exception", f"{what}: {_spell(error)}", specimen)
 
 
 # Coming back
@@ -295,7 +158,7 @@ def _configuration(subject: Subject) -> str:
     try:
         again_config = json.loads(json.dumps(config))
     except (TypeError, ValueError) as error:
-        raise NotConformant(f"expected get_config() that JSON holds; got {_spell(error)}") from None
+        raise NotConformant(f"expected get_config() that JSON holds; got {spell(error)}") from None
     if again_config != config or config.get("id") != codec.codec_id:
         raise NotConformant(
             f"expected get_config() that JSON gives back, with id {codec.codec_id!r}; "
@@ -375,7 +238,7 @@ def _leaves_input_alone(subject: Subject) -> None:
                     stream = bytearray(ensure_bytes(subject.codec.encode(array)))
                 except Exception as error:
                     if frozen and subject.described:
-                        came = f"encode raised {_spell(error)}"
+                        came = f"encode raised {spell(error)}"
                         raise failure("a read-only array encoded", came, specimen) from error
                     continue
                 if array.tobytes() != specimen.array().tobytes():
@@ -458,12 +321,12 @@ def _ledger(subject: Subject) -> None:
 
 def _fresh_process(subject: Subject) -> None:
     encoded = subject.streams(["bell", "constant", "noise"], (30, 40))
-    if reason := _not_importable(subject):
+    if reason := not_importable(subject):
         raise Inapplicable(reason)
     for (specimen, stream), verdict in zip(
-        encoded, _apart(subject, [stream for _, stream in encoded]), strict=True
+        encoded, decode_apart(subject, [stream for _, stream in encoded]), strict=True
     ):
-        wanted = _summary(subject.decode(stream, specimen))
+        wanted = summary(subject.decode(stream, specimen))
         if verdict.refusal:
             raise failure("the tensor in a fresh process", verdict.refusal, specimen)
         if verdict.summary != wanted:
@@ -499,9 +362,9 @@ def _refuses(
     subject: Subject, specimen: Specimen, streams: list[bytes], what: Sequence[str]
 ) -> str:
     """Decode each: an error is right, CorruptStream for a codec of ours; the rest is remarked."""
-    intact = _summary(subject.decode(subject.encode(specimen), specimen))
+    intact = summary(subject.decode(subject.encode(specimen), specimen))
     unnoticed = []
-    for verdict, damage in zip(_verdicts(subject, streams), what, strict=True):
+    for verdict, damage in zip(verdicts(subject, streams), what, strict=True):
         if verdict.fatal:
             raise failure("an error", verdict.refusal, specimen, f", with {damage}")
         if subject.framed and not verdict.corrupt:
@@ -532,7 +395,7 @@ def _refusals(subject: Subject) -> None:
         except Exception as error:
             if not subject.described:
                 continue
-            came = _spell(error)
+            came = spell(error)
         else:
             came = subject.difference(decoded, array)
         if came:
@@ -558,11 +421,11 @@ def _bounded(subject: Subject) -> str:
         token = frame.decode_limit.set(limit)
         tracemalloc.start()
         try:
-            came = _summary(subject.codec.decode(data))
+            came = summary(subject.codec.decode(data))
         except CorruptStream:
             came = ""
         except Exception as error:
-            came = _spell(error)
+            came = spell(error)
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -574,95 +437,6 @@ def _bounded(subject: Subject) -> str:
                 f"{what} refused before it takes memory", f"{peak >> 20} MiB allocated", specimen
             )
     return ""
-
-
-# Decoding in another process, which may crash
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What decoding one stream came to."""
-
-    summary: str = ""  # of the tensor
-    refusal: str = ""  # the error
-    corrupt: bool = False  # the error is CorruptStream
-    fatal: bool = False  # it took the process with it, hung, or was no Exception
-
-
-def _summary(decoded: Any) -> str:
-    data = hashlib.sha256(ensure_bytes(decoded)).hexdigest()[:8]
-    dtype, shape = getattr(decoded, "dtype", "bytes"), getattr(decoded, "shape", len(decoded))
-    return f"{dtype} of shape {shape}, hash {data}"
-
-
-def _verdict(codec: Any, stream: bytes) -> Verdict:
-    try:
-        return Verdict(_summary(codec.decode(stream)))
-    except Exception as error:
-        return Verdict(refusal=_spell(error), corrupt=isinstance(error, CorruptStream))
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        return Verdict(refusal=_spell(error), fatal=True)
-
-
-def _verdicts(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
-    if _not_importable(subject):
-        return (_verdict(subject.codec, stream) for stream in streams)
-    return _apart(subject, streams)
-
-
-def _not_importable(subject: Subject) -> str:
-    """Why another process can't have this class, or nothing."""
-    cls = type(subject.codec)
-    found: Any = sys.modules.get(cls.__module__)
-    for name in cls.__qualname__.split("."):
-        found = getattr(found, name, None)
-    if found is cls and cls.__module__ != "__main__":
-        return ""
-    return f"another process can't import {cls.__qualname__}: define it at the top of a module"
-
-
-def _apart(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
-    """Decode in a process that never encoded; the last verdict is fatal if it dies or hangs."""
-    cls = type(subject.codec)
-    config = {key: value for key, value in subject.codec.get_config().items() if key != "id"}
-    context = decoding.fresh_processes()
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_answer,
-        args=(sender, cls.__module__, cls.__qualname__, config, streams),
-        daemon=True,
-    )
-    process.start()
-    sender.close()
-    try:
-        for _ in streams:
-            if not receiver.poll(TIMEOUT_S):
-                yield Verdict(refusal=f"no answer in {TIMEOUT_S} s", fatal=True)
-                return
-            try:
-                yield receiver.recv()
-            except EOFError:
-                process.join()
-                died = f"the process died with exit code {process.exitcode}"
-                yield Verdict(refusal=died, fatal=True)
-                return
-    finally:
-        process.kill()
-        process.join()
-
-
-def _answer(
-    sender: Any, module: str, name: str, config: dict[str, Any], streams: list[bytes]
-) -> None:
-    """Runs in the fresh process."""
-    cls: Any = importlib.import_module(module)
-    for part in name.split("."):
-        cls = getattr(cls, part)
-    codec = cls.from_config(config)
-    for stream in streams:
-        sender.send(_verdict(codec, stream))
 
 
 def _listed() -> tuple[Check, ...]:

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from slashbench import selector
 from slashbench.bench import conformance
-from slashbench.bench.conformance import Factory, Outcome
+from slashbench.bench.conformance import Outcome
+from slashbench.bench.subject import Factory, Subject
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import UsageError
@@ -45,7 +46,7 @@ def trials(text: str) -> Iterator[Trial]:
     """
     meant = [target for item in selector.split_list(text) for target in _targets(item)]
     for _, make in meant:
-        conformance.Subject(make)  # refuses what is no codec
+        Subject(make)  # refuses what is no codec
     for name, make in meant:
         yield Trial(name, list(conformance.run(make)))
 
