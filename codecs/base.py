@@ -183,7 +183,7 @@ class ChunkedCodec(TensorCodec):
     """
 
     def _encode(self, flat: npt.NDArray[Any]) -> Coded:
-        symbols = _narrowest(flat.view(f"i{flat.itemsize}"))
+        symbols = narrowest(flat.view(f"i{flat.itemsize}"))
         chunk = frame.chunk_for(flat.size)
         tables, payload, sizes = self.encode_chunks(symbols, chunk)
         return Coded(bytes([symbols.itemsize]) + tables, payload, sizes, chunk)
@@ -236,7 +236,7 @@ def as_int32(flat: npt.NDArray[Any]) -> Symbols:
     return flat.astype(np.int32, copy=False)
 
 
-def _narrowest(symbols: Integers) -> Integers:
+def narrowest(symbols: Integers) -> Integers:
     """The symbols in the narrowest signed type that holds them."""
     if symbols.itemsize == 1:
         return symbols

@@ -61,6 +61,20 @@ def by_chunk(positions: Positions, symbols: npt.NDArray[Any], chunk: int) -> lis
     ]
 
 
+def before(
+    patches: list[bytes], payload: bytes, sizes: npt.NDArray[np.int64]
+) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """(payload, bytes of each chunk) with every patch in front of its chunk; none is no change."""
+    if not patches:
+        return payload, sizes
+    edges = np.cumsum(sizes)
+    parts = [
+        patch + payload[end - size : end]
+        for patch, size, end in zip(patches, sizes, edges, strict=True)
+    ]
+    return b"".join(parts), sizes + np.array([len(patch) for patch in patches])
+
+
 def read(reader: Reader, symbols: int, dtype: np.dtype[Any]) -> tuple[Positions, Symbols]:
     """(positions, values) in a chunk of so many symbols. Raises CorruptStream for others."""
     steps = reader.array(np.dtype("<u2"), reader.varint(2 * symbols)).astype(np.int64)

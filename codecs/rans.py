@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from slashbench.codecs import exceptions
 from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.frame import Frame
 from slashbench.codecs.kernels import rans
@@ -54,17 +55,11 @@ class Rans(TableCodec):
         n_chunks = -(-places.array.size // chunk)
         out = np.empty(2 * places.array.size + 96 * n_chunks, np.uint8)
         sizes = np.empty(n_chunks, np.int64)
-        if not rans.encode(places.array, chunk, table, bits, out, sizes):
+        edges = rans.whole_chunks(places.array.size, chunk)
+        if not rans.encode(places.array, edges, table, bits, out, sizes):
             raise ValueError("the symbols changed while they were encoded")
         payload = out[out.size - int(sizes.sum()) :].tobytes()
-        if patches:
-            edges = np.cumsum(sizes)
-            parts = [
-                patch + payload[end - size : end]
-                for patch, size, end in zip(patches, sizes, edges, strict=True)
-            ]
-            payload = b"".join(parts)
-            sizes += [len(patch) for patch in patches]
+        payload, sizes = exceptions.before(patches, payload, sizes)
         listed = integer_list(frequencies.astype(np.uint32))
         return bytes([bits]) + listed, payload, tuple(sizes.tolist())
 
@@ -89,7 +84,8 @@ class Rans(TableCodec):
         if not rans.decoding_table(patterns.astype(np.uint64), frequencies, bits, table):
             raise CorruptStream(f"the frequencies don't sum to 2^{bits}")
         places = symbols.view(np.uint8) if narrow else np.empty(symbols.size, np.uint16)
-        if not rans.decode(parts.data, begins, ends, parts.chunk, table, bits, places):
+        edges = rans.whole_chunks(symbols.size, parts.chunk)
+        if not rans.decode(parts.data, begins, ends, edges, table, bits, places):
             raise CorruptStream("the words are cut off or damaged")
         if not narrow:
             symbols[:] = values[places]

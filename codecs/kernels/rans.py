@@ -11,6 +11,10 @@ round codes two symbols a lane, and renormalises a lane once, by a whole word:
 The last round may be short: a lane without a symbol in it stays as it is. A chunk is the eight
 states that the encoder ended with, 64 bits each, and the words, in the decoder's order; it must use
 them all and end with every state at 2^31.
+
+A chunk is cut into runs, each with a table of its own: one, but for `scale_classes`. A run ends
+after whole rounds, or with its chunk. `edges`, shape (chunks, runs), has the place in the whole
+tensor where each run ends; tables lie one after the other, in the order of the runs.
 """
 
 from __future__ import annotations
@@ -47,6 +51,14 @@ _16 = np.uint64(16)
 _SHORT = np.uint64(0xFFFF)
 _BYTE = np.uint64(0xFF)
 _WORD = np.uint64(0xFFFFFFFF)
+
+
+def whole_chunks(count: int, chunk: int) -> Integers:
+    """Edges of chunks of one run each."""
+    chunk = min(chunk, count)  # a stream may declare chunks of any size
+    edges: Integers = np.arange(chunk, count + chunk, chunk, dtype=np.int64)[:, None]
+    edges[-1] = count
+    return edges
 
 
 @kernel
@@ -145,74 +157,77 @@ def _make_room(x: Any, first: Any, second: Any, shift: Any, target: Any, at: Any
 
 @kernel
 def encode(
-    places: Places, chunk: int, table: Words, bits: int, out: Bytes, sizes: Integers
+    places: Places, edges: Integers, table: Words, bits: int, out: Bytes, sizes: Integers
 ) -> bool:
     """Encode all chunks, the last one first, towards the front of `out`; they end at its end.
 
     sizes: bytes of each chunk. False if `out` is too short: 2 bytes a symbol and 96 a chunk do.
     """
-    target, rows = out.ctypes.data, table.ctypes.data
+    target, tables, runs = out.ctypes.data, table.ctypes.data, edges.shape[1]
+    stride = 32 * (table.shape[0] // runs)
     at = np.int64(out.size)
     shift = np.uint64(63 - 2 * bits)
     x = np.empty(LANES, np.uint64)
     for c in range(sizes.size - 1, -1, -1):
-        start = c * chunk
-        end = min(start + chunk, places.size)
+        first_of_chunk = edges[c - 1, -1] if c else 0
         top = at
-        if at < 2 * (end - start) + 96:
+        if at < 2 * (edges[c, -1] - first_of_chunk) + 96:
             return False
         x[:] = _LOW
-        whole = start + (end - start) // ROUND * ROUND
-        for lane in range(min(LANES, end - whole) - 1, -1, -1):
-            i = whole + lane
-            first = rows + 32 * np.int64(places[i])
-            if i + LANES < end:
-                second = rows + 32 * np.int64(places[i + LANES])
-                x[lane], at = _make_room(x[lane], first, second, shift, target, at)
-                x[lane] = _push(x[lane], second)
-            else:
-                if x[lane] >= (load64(first + 24) & _WORD) << np.uint64(63 - bits):
-                    at -= 4
-                    store32(target + at, x[lane])
-                    x[lane] >>= _32
-            x[lane] = _push(x[lane], first)
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-        i = whole - ROUND
-        while i >= start:
-            a = rows + 32 * np.int64(places[i + 7])
-            b = rows + 32 * np.int64(places[i + 15])
-            x7, at = _make_room(x7, a, b, shift, target, at)
-            x7 = _push(_push(x7, b), a)
-            a = rows + 32 * np.int64(places[i + 6])
-            b = rows + 32 * np.int64(places[i + 14])
-            x6, at = _make_room(x6, a, b, shift, target, at)
-            x6 = _push(_push(x6, b), a)
-            a = rows + 32 * np.int64(places[i + 5])
-            b = rows + 32 * np.int64(places[i + 13])
-            x5, at = _make_room(x5, a, b, shift, target, at)
-            x5 = _push(_push(x5, b), a)
-            a = rows + 32 * np.int64(places[i + 4])
-            b = rows + 32 * np.int64(places[i + 12])
-            x4, at = _make_room(x4, a, b, shift, target, at)
-            x4 = _push(_push(x4, b), a)
-            a = rows + 32 * np.int64(places[i + 3])
-            b = rows + 32 * np.int64(places[i + 11])
-            x3, at = _make_room(x3, a, b, shift, target, at)
-            x3 = _push(_push(x3, b), a)
-            a = rows + 32 * np.int64(places[i + 2])
-            b = rows + 32 * np.int64(places[i + 10])
-            x2, at = _make_room(x2, a, b, shift, target, at)
-            x2 = _push(_push(x2, b), a)
-            a = rows + 32 * np.int64(places[i + 1])
-            b = rows + 32 * np.int64(places[i + 9])
-            x1, at = _make_room(x1, a, b, shift, target, at)
-            x1 = _push(_push(x1, b), a)
-            a = rows + 32 * np.int64(places[i])
-            b = rows + 32 * np.int64(places[i + 8])
-            x0, at = _make_room(x0, a, b, shift, target, at)
-            x0 = _push(_push(x0, b), a)
-            i -= ROUND
-        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
+        for run in range(runs - 1, -1, -1):
+            start = edges[c, run - 1] if run else first_of_chunk
+            end, rows = edges[c, run], tables + run * stride
+            whole = start + (end - start) // ROUND * ROUND
+            for lane in range(min(LANES, end - whole) - 1, -1, -1):
+                i = whole + lane
+                first = rows + 32 * np.int64(places[i])
+                if i + LANES < end:
+                    second = rows + 32 * np.int64(places[i + LANES])
+                    x[lane], at = _make_room(x[lane], first, second, shift, target, at)
+                    x[lane] = _push(x[lane], second)
+                else:
+                    if x[lane] >= (load64(first + 24) & _WORD) << np.uint64(63 - bits):
+                        at -= 4
+                        store32(target + at, x[lane])
+                        x[lane] >>= _32
+                x[lane] = _push(x[lane], first)
+            x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+            i = whole - ROUND
+            while i >= start:
+                a = rows + 32 * np.int64(places[i + 7])
+                b = rows + 32 * np.int64(places[i + 15])
+                x7, at = _make_room(x7, a, b, shift, target, at)
+                x7 = _push(_push(x7, b), a)
+                a = rows + 32 * np.int64(places[i + 6])
+                b = rows + 32 * np.int64(places[i + 14])
+                x6, at = _make_room(x6, a, b, shift, target, at)
+                x6 = _push(_push(x6, b), a)
+                a = rows + 32 * np.int64(places[i + 5])
+                b = rows + 32 * np.int64(places[i + 13])
+                x5, at = _make_room(x5, a, b, shift, target, at)
+                x5 = _push(_push(x5, b), a)
+                a = rows + 32 * np.int64(places[i + 4])
+                b = rows + 32 * np.int64(places[i + 12])
+                x4, at = _make_room(x4, a, b, shift, target, at)
+                x4 = _push(_push(x4, b), a)
+                a = rows + 32 * np.int64(places[i + 3])
+                b = rows + 32 * np.int64(places[i + 11])
+                x3, at = _make_room(x3, a, b, shift, target, at)
+                x3 = _push(_push(x3, b), a)
+                a = rows + 32 * np.int64(places[i + 2])
+                b = rows + 32 * np.int64(places[i + 10])
+                x2, at = _make_room(x2, a, b, shift, target, at)
+                x2 = _push(_push(x2, b), a)
+                a = rows + 32 * np.int64(places[i + 1])
+                b = rows + 32 * np.int64(places[i + 9])
+                x1, at = _make_room(x1, a, b, shift, target, at)
+                x1 = _push(_push(x1, b), a)
+                a = rows + 32 * np.int64(places[i])
+                b = rows + 32 * np.int64(places[i + 8])
+                x0, at = _make_room(x0, a, b, shift, target, at)
+                x0 = _push(_push(x0, b), a)
+                i -= ROUND
+            x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
         at -= 8 * LANES
         for lane in range(LANES):
             store64(target + at + 8 * lane, x[lane])
@@ -233,76 +248,78 @@ def decode(
     data: Bytes,
     begins: Integers,
     ends: Integers,
-    chunk: int,
+    edges: Integers,
     table: Words,
     bits: int,
     out: Places,
 ) -> bool:
-    """Decode chunks data[begins[c] : ends[c]] of `chunk` symbols each but for the last one.
+    """Decode chunks data[begins[c] : ends[c]] into the runs that `edges` cuts `out` into.
 
     out: the patterns of all symbols, uint8 or uint16. False for a damaged chunk.
     """
-    if table.size < 1 << bits or bits > MAX_BITS:
+    runs = edges.shape[1]
+    if table.size < runs << bits or bits > MAX_BITS:
         return False
-    stream, entries, target = data.ctypes.data, table.ctypes.data, out.ctypes.data
+    stream, tables, target = data.ctypes.data, table.ctypes.data, out.ctypes.data
     mask, b = np.uint64((1 << bits) - 1), np.uint64(bits)
     x = np.empty(LANES, np.uint64)
+    i = np.int64(0)
     for c in range(begins.size):
         at, end = begins[c], ends[c]
-        first = c * chunk
-        last = min(first + chunk, out.size)
-        if at < 0 or end > data.size or end - at < 8 * LANES or first >= last:
+        if at < 0 or end > data.size or end - at < 8 * LANES or edges[c, -1] > out.size:
             return False
         for lane in range(LANES):
             x[lane] = load64(stream + at + 8 * lane)
         at += 8 * LANES
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-        i = first
-        while out.itemsize == 1 and i + ROUND <= last and at + 4 * LANES <= end:
-            for half in range(2):
-                e0 = load64(entries + np.int64((x0 & mask) << np.uint64(3)))
-                e1 = load64(entries + np.int64((x1 & mask) << np.uint64(3)))
-                e2 = load64(entries + np.int64((x2 & mask) << np.uint64(3)))
-                e3 = load64(entries + np.int64((x3 & mask) << np.uint64(3)))
-                e4 = load64(entries + np.int64((x4 & mask) << np.uint64(3)))
-                e5 = load64(entries + np.int64((x5 & mask) << np.uint64(3)))
-                e6 = load64(entries + np.int64((x6 & mask) << np.uint64(3)))
-                e7 = load64(entries + np.int64((x7 & mask) << np.uint64(3)))
-                x0 = (e0 >> _16 & _SHORT) * (x0 >> b) + (e0 >> _32)
-                x1 = (e1 >> _16 & _SHORT) * (x1 >> b) + (e1 >> _32)
-                x2 = (e2 >> _16 & _SHORT) * (x2 >> b) + (e2 >> _32)
-                x3 = (e3 >> _16 & _SHORT) * (x3 >> b) + (e3 >> _32)
-                x4 = (e4 >> _16 & _SHORT) * (x4 >> b) + (e4 >> _32)
-                x5 = (e5 >> _16 & _SHORT) * (x5 >> b) + (e5 >> _32)
-                x6 = (e6 >> _16 & _SHORT) * (x6 >> b) + (e6 >> _32)
-                x7 = (e7 >> _16 & _SHORT) * (x7 >> b) + (e7 >> _32)
-                low = e0 & _BYTE | (e1 & _BYTE) << _8 | (e2 & _BYTE) << _16
-                low |= (e3 & _BYTE) << np.uint64(24)
-                high = e4 & _BYTE | (e5 & _BYTE) << _8 | (e6 & _BYTE) << _16
-                high |= (e7 & _BYTE) << np.uint64(24)
-                store64(target + i + LANES * half, low | high << _32)
-            x0, at = _word(x0, stream, at)
-            x1, at = _word(x1, stream, at)
-            x2, at = _word(x2, stream, at)
-            x3, at = _word(x3, stream, at)
-            x4, at = _word(x4, stream, at)
-            x5, at = _word(x5, stream, at)
-            x6, at = _word(x6, stream, at)
-            x7, at = _word(x7, stream, at)
-            i += ROUND
-        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
-        while i < last:
-            for lane in range(min(LANES, last - i)):
-                for place in range(i + lane, min(i + ROUND, last), LANES):
-                    entry = table[x[lane] & mask]
-                    out[place] = entry & _SHORT
-                    x[lane] = (entry >> _16 & _SHORT) * (x[lane] >> b) + (entry >> _32)
-                if x[lane] < _LOW:
-                    if at + 4 > end:
-                        return False
-                    x[lane] = x[lane] << _32 | load32(stream + at)
-                    at += 4
-            i += ROUND
+        for run in range(runs):
+            last, entries = edges[c, run], tables + (run << bits) * 8
+            x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+            while out.itemsize == 1 and i + ROUND <= last and at + 4 * LANES <= end:
+                for half in range(2):
+                    e0 = load64(entries + np.int64((x0 & mask) << np.uint64(3)))
+                    e1 = load64(entries + np.int64((x1 & mask) << np.uint64(3)))
+                    e2 = load64(entries + np.int64((x2 & mask) << np.uint64(3)))
+                    e3 = load64(entries + np.int64((x3 & mask) << np.uint64(3)))
+                    e4 = load64(entries + np.int64((x4 & mask) << np.uint64(3)))
+                    e5 = load64(entries + np.int64((x5 & mask) << np.uint64(3)))
+                    e6 = load64(entries + np.int64((x6 & mask) << np.uint64(3)))
+                    e7 = load64(entries + np.int64((x7 & mask) << np.uint64(3)))
+                    x0 = (e0 >> _16 & _SHORT) * (x0 >> b) + (e0 >> _32)
+                    x1 = (e1 >> _16 & _SHORT) * (x1 >> b) + (e1 >> _32)
+                    x2 = (e2 >> _16 & _SHORT) * (x2 >> b) + (e2 >> _32)
+                    x3 = (e3 >> _16 & _SHORT) * (x3 >> b) + (e3 >> _32)
+                    x4 = (e4 >> _16 & _SHORT) * (x4 >> b) + (e4 >> _32)
+                    x5 = (e5 >> _16 & _SHORT) * (x5 >> b) + (e5 >> _32)
+                    x6 = (e6 >> _16 & _SHORT) * (x6 >> b) + (e6 >> _32)
+                    x7 = (e7 >> _16 & _SHORT) * (x7 >> b) + (e7 >> _32)
+                    low = e0 & _BYTE | (e1 & _BYTE) << _8 | (e2 & _BYTE) << _16
+                    low |= (e3 & _BYTE) << np.uint64(24)
+                    high = e4 & _BYTE | (e5 & _BYTE) << _8 | (e6 & _BYTE) << _16
+                    high |= (e7 & _BYTE) << np.uint64(24)
+                    store64(target + i + LANES * half, low | high << _32)
+                x0, at = _word(x0, stream, at)
+                x1, at = _word(x1, stream, at)
+                x2, at = _word(x2, stream, at)
+                x3, at = _word(x3, stream, at)
+                x4, at = _word(x4, stream, at)
+                x5, at = _word(x5, stream, at)
+                x6, at = _word(x6, stream, at)
+                x7, at = _word(x7, stream, at)
+                i += ROUND
+            x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
+            while i < last:
+                for lane in range(min(LANES, last - i)):
+                    for place in range(i + lane, min(i + ROUND, last), LANES):
+                        entry = load64(entries + np.int64((x[lane] & mask) << np.uint64(3)))
+                        out[place] = entry & _SHORT
+                        x[lane] = (entry >> _16 & _SHORT) * (x[lane] >> b) + (entry >> _32)
+                    if x[lane] < _LOW:
+                        if at + 4 > end:
+                            return False
+                        x[lane] = x[lane] << _32 | load32(stream + at)
+                        at += 4
+                i += ROUND
+            i = last
         if at != end:
             return False
         for lane in range(LANES):

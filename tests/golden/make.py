@@ -35,6 +35,12 @@ def outliers() -> np.ndarray:
     return symbols
 
 
+def rows() -> np.ndarray:
+    """A matrix whose rows differ in scale by up to 8."""
+    symbols = bell(16_000).reshape(160, 100) // (1 + np.arange(160) % 8)[:, None]
+    return symbols.astype(np.int8)
+
+
 TENSORS = {
     "bell": bell(640).astype(np.int8).reshape(20, 32),
     "outliers": outliers(),
@@ -43,6 +49,8 @@ TENSORS = {
     "unsigned32": np.array([0, 1, 2**31, 2**32 - 1], np.uint32),
     "constant": np.full((3, 5, 7), -9, np.int16),
     "chunks": np.tile(bell(4096).astype(np.int8), 65),  # two chunks
+    "rows": rows(),
+    "columns": rows().T,
     "scalar": np.array(-128, np.int8),
     "empty": np.zeros((4, 0), np.int32),
     "float32": bell(200).astype(np.float32) / np.float32(64),
@@ -50,13 +58,24 @@ TENSORS = {
     "float64": bell(50).astype(np.float64) / 3,
 }
 
-INTEGERS = [name for name in TENSORS if not name.startswith("float") and name != "chunks"]
-OURS = ["pack", "exp-golomb", "golomb-rice", "elias-gamma", "elias-delta", "huffman", "rans"]
+LARGE = {"chunks", "rows", "columns"}
+INTEGERS = [name for name in TENSORS if not name.startswith("float") and name not in LARGE]
+OURS = [
+    "pack",
+    "exp-golomb",
+    "golomb-rice",
+    "elias-gamma",
+    "elias-delta",
+    "huffman",
+    "rans",
+    "rans-ggd",
+    "max",
+]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = {
     f"{codec}.{tensor}": (codec, {}, tensor)
     for codec in [*OURS, "range", "ans", "zstd"]
-    for tensor in (sorted(TENSORS.keys() - {"chunks"}) if codec == "zstd" else INTEGERS)
+    for tensor in (sorted(TENSORS.keys() - LARGE) if codec == "zstd" else INTEGERS)
 } | {
     "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),
     "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
@@ -64,6 +83,9 @@ CASES = {
     "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
     "huffman.chunks": ("huffman", {}, "chunks"),
     "rans.chunks": ("rans", {}, "chunks"),
+    "rans-ggd.chunks": ("rans-ggd", {}, "chunks"),
+    "max.rows": ("max", {}, "rows"),
+    "max.columns": ("max", {}, "columns"),
 }
 
 

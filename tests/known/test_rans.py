@@ -1,40 +1,18 @@
-"""rANS read by the book: codecs/FORMAT.md, in plain Python."""
-
-import struct
+"""rANS against the plain Python of slashbench.codecs.reference."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from slashbench.codecs import frame
 from slashbench.codecs.entropy import order0_bits
+from slashbench.codecs.kernels import rans as kernels
 from slashbench.codecs.mapping import unzigzag_of
 from slashbench.codecs.rans import Rans
+from slashbench.codecs.reference import rans as reference
 from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream
-
-
-def plain_decode(chunk, values, frequencies, bits, count):
-    """The symbols of one chunk, in arbitrary precision."""
-    slots = [
-        (value, frequency, offset)
-        for value, frequency in zip(values, frequencies, strict=True)
-        for offset in range(frequency)
-    ]
-    assert len(slots) == 2**bits
-    states = list(struct.unpack_from("<8Q", chunk))
-    words = list(struct.unpack(f"<{(len(chunk) - 64) // 4}I", chunk[64:]))
-    symbols = [None] * count
-    for start in range(0, count, 16):
-        for lane in range(8):
-            places = [i for i in (start + lane, start + lane + 8) if i < count]
-            for i in places:
-                symbols[i], frequency, bias = slots[states[lane] % 2**bits]
-                states[lane] = frequency * (states[lane] >> bits) + bias
-            if places and states[lane] < 2**31:
-                states[lane] = states[lane] << 32 | words.pop(0)
-    assert not words
-    assert states == [2**31] * 8
-    return symbols
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 15, 16, 17, 1000])
@@ -51,10 +29,51 @@ def test_streams_against_plain_python(count, bits):
         return
     assert reader.byte() == bits
     frequencies = reader.integers(size).tolist()
-    found = plain_decode(
-        parts.payload(0).tobytes(), range(low, low + size), frequencies, bits, count
-    )
-    assert found == symbols.tolist()
+    chunk, runs = parts.payload(0).tobytes(), [(count, frequencies)]
+    places = (symbols - low).tolist()
+    assert reference.decode(chunk, count, runs, bits) == places
+    assert reference.encode(places, runs, bits) == chunk
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_runs_against_plain_python(data):
+    """Chunks of several runs, some of them empty, each with a table of its own."""
+    bits = data.draw(st.sampled_from([8, 11, 15]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n_runs, n_chunks = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
+    ends = np.sort(rng.integers(0, 6, (n_chunks, n_runs)) * 16, 1)
+    ends[:, -1] = 90
+    ends[-1, -1] = 80 + data.draw(st.integers(1, 20))
+    edges = ends + 90 * np.arange(n_chunks)[:, None]
+    size = 5
+    tables = []
+    for _ in range(n_runs):
+        frequencies = np.empty(size, np.int64)
+        kernels.normalise(rng.integers(1, 1000, size) ** 2, bits, frequencies)
+        tables.append(frequencies)
+    dtype = data.draw(st.sampled_from([np.uint8, np.uint16]))
+    places = rng.integers(0, size, edges[-1, -1]).astype(dtype)
+    rows = np.empty((n_runs, size, 4), np.uint64)
+    slots = np.empty((n_runs, 1 << bits), np.uint64)
+    for run, frequencies in enumerate(tables):
+        kernels.encoding_table(frequencies, bits, rows[run])
+        assert kernels.decoding_table(
+            np.arange(size, dtype=np.uint64), frequencies, bits, slots[run]
+        )
+    out, sizes = np.empty(2 * places.size + 96 * n_chunks, np.uint8), np.empty(n_chunks, np.int64)
+    assert kernels.encode(places, edges, rows.reshape(-1, 4), bits, out, sizes)
+    stream = out[out.size - sizes.sum() :]
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    for c in range(n_chunks):
+        symbols = places[90 * c : edges[c, -1]].tolist()
+        runs = [(end, table.tolist()) for end, table in zip(ends[c], tables, strict=True)]
+        chunk = stream[bounds[c] : bounds[c + 1]].tobytes()
+        assert reference.encode(symbols, runs, bits) == chunk
+        assert reference.decode(chunk, len(symbols), runs, bits) == symbols
+    found = np.empty_like(places)
+    assert kernels.decode(stream, bounds[:-1], bounds[1:], edges, slots.reshape(-1), bits, found)
+    np.testing.assert_array_equal(found, places)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])

@@ -1,0 +1,137 @@
+"""Rows and columns in scale classes: smaller than the order-0 entropy where scales differ."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from slashbench.codecs import frame, parallel
+from slashbench.codecs.entropy import order0_bits
+from slashbench.codecs.rans import Rans
+from slashbench.codecs.rans_ggd import RansGgd
+from slashbench.codecs.scale_classes import COLUMNS, ROWS, ScaleClasses
+from slashbench.errors import CorruptStream, Unencodable
+
+
+def weights(shape, axis, dtype=np.int8, seed=0):
+    """A matrix whose rows (axis 0) or columns (axis 1) differ in scale by up to 8."""
+    rng = np.random.default_rng(seed)
+    scales = np.exp2(rng.uniform(0, 3, shape[axis]))
+    scales = np.expand_dims(scales, 1 - axis)
+    return np.rint(rng.normal(0, 1, shape) * scales).astype(dtype)
+
+
+def form(stream):
+    return frame.unpack(stream).tables[1]
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4"])
+@pytest.mark.parametrize(("axis", "expected"), [(0, ROWS), (1, COLUMNS)])
+@pytest.mark.parametrize("shape", [(1000, 300), (300, 1000), (301, 997)])
+def test_below_order_0(dtype, axis, expected, shape):
+    matrix = weights(shape, axis, dtype)
+    stream = ScaleClasses().encode(matrix)
+    assert form(stream) & ~2 == expected
+    assert len(stream) * 8 < 0.95 * order0_bits(matrix)
+    np.testing.assert_array_equal(ScaleClasses().decode(stream), matrix)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", ["i1", "i4"])
+def test_chunks_decode_apart_and_on_two_threads(axis, dtype):
+    matrix = weights((1303, 500), axis, dtype)
+    matrix[::17, 5] = np.iinfo(dtype).min  # exceptions
+    matrix[-1, -1] = np.iinfo(dtype).max
+    codec = ScaleClasses()
+    stream = codec.encode(matrix)
+    parts = frame.unpack(stream)
+    assert parts.chunks == 2
+    assert parts.tables[1] & 2
+    for index in range(2):
+        part = matrix.reshape(-1)[index * parts.chunk : (index + 1) * parts.chunk]
+        np.testing.assert_array_equal(codec.decode_chunk(stream, index), part)
+    token = parallel.threads.set(2)
+    try:
+        np.testing.assert_array_equal(codec.decode(stream), matrix)
+    finally:
+        parallel.threads.reset(token)
+
+
+def test_alike_lines_and_vectors_are_coded_as_one():
+    rng = np.random.default_rng(3)
+    matrix = np.rint(rng.normal(0, 2, (400, 500))).astype(np.int8)
+    for array in (matrix, matrix.reshape(-1), matrix[:1], matrix[:, :1], matrix[:3, :3]):
+        stream = ScaleClasses().encode(array)
+        assert form(stream) < ROWS
+        assert len(stream) == len(RansGgd().encode(array))
+        np.testing.assert_array_equal(ScaleClasses().decode(stream), array)
+
+
+def test_hardly_longer_than_with_a_table():
+    rng = np.random.default_rng(4)
+    for array in (
+        rng.integers(-128, 128, (200, 300)).astype(np.int8),
+        rng.integers(0, 2, (200, 300)).astype(np.uint8) * 7,
+        np.full((50, 50), 9, np.int16),
+        np.rint(rng.standard_cauchy((300, 300)) * 5).clip(-(2**31), 2**31 - 1).astype(np.int32),
+    ):
+        stream = ScaleClasses().encode(array)
+        assert len(stream) <= len(Rans().encode(array)) * 65 / 64 + 64
+        np.testing.assert_array_equal(ScaleClasses().decode(stream), array)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays.arrays(
+        st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32]),
+        arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12),
+    )
+)
+def test_any_array_comes_back(array):
+    for codec in (ScaleClasses(), ScaleClasses(bits=8), RansGgd(bits=9)):
+        back = codec.decode(codec.encode(array))
+        assert back.dtype == array.dtype
+        np.testing.assert_array_equal(back, array)
+
+
+def test_memory_order_and_dimensions_are_no_matter():
+    matrix = weights((60, 40), 0).repeat(8, 1)
+    for array in (matrix.T, np.asfortranarray(matrix), matrix.reshape(60, 8, 5, 8), matrix[::-2]):
+        np.testing.assert_array_equal(ScaleClasses().decode(ScaleClasses().encode(array)), array)
+
+
+def test_floats_are_refused():
+    with pytest.raises(Unencodable):
+        ScaleClasses().encode(np.ones((3, 3), np.float32))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_forged_tables_are_refused_or_decode(axis):
+    """Any byte of the tables, any value: CorruptStream, or an array of the declared size."""
+    parts = frame.unpack(ScaleClasses().encode(weights((150, 160), axis)))
+    payload = parts.payload(0).tobytes()
+    refused = 0
+    places = range(min(60, len(parts.tables)))
+    for place in places:
+        for flip in (1, 2, 128, 255):
+            tables = bytearray(parts.tables)
+            tables[place] ^= flip
+            coded = frame.Coded(bytes(tables), payload, (len(payload),), parts.chunk)
+            try:
+                found = ScaleClasses().decode(frame.pack(parts.dtype, parts.shape, coded))
+            except CorruptStream:
+                refused += 1
+            else:
+                assert found.shape == parts.shape
+    assert refused > 3.9 * len(places)
+
+
+@pytest.mark.parametrize(("shape", "chunk"), [((150, 160), 1000), ((24_000,), 24_000)])
+def test_chunks_that_are_not_rows_are_refused(shape, chunk):
+    parts = frame.unpack(ScaleClasses().encode(weights((150, 160), 0)))
+    payload = parts.payload(0).tobytes()
+    sizes = (len(payload), *(0,) * (24_000 // chunk - 1))
+    stream = frame.pack(parts.dtype, shape, frame.Coded(parts.tables, payload, sizes, chunk))
+    with pytest.raises(CorruptStream, match="whole rows"):
+        ScaleClasses().decode(stream)
