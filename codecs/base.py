@@ -96,7 +96,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     def ledger(self, buf: bytes) -> dict[str, int]:
         """Where the bytes of one stream go: header, tables, payload. They sum to `len(buf)`."""
         parts = frame.unpack(buf)
-        tables, payload = len(parts.tables), int(parts.offsets[-1] - parts.offsets[0])
+        tables, payload = len(parts.tables), int((parts.ends - parts.begins).sum())
         return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
 
     def _open(self, buf: Any) -> Frame:

@@ -75,9 +75,8 @@ class Frame:
     chunk: int  # values per chunk; 0 in an empty tensor
     tables: bytes
     data: Bytes  # the whole stream
-    offsets: (
-        Integers  # where in `data` each chunk begins, and the last one ends; shape (chunks + 1,)
-    )
+    begins: Integers  # where in `data` each chunk begins, shape (chunks,)
+    ends: Integers
     checksums: tuple[int, ...]
 
     @property
@@ -91,7 +90,7 @@ class Frame:
 
     def payload(self, index: int) -> Bytes:
         """The bytes of one chunk."""
-        return self.data[self.offsets[index] : self.offsets[index + 1]]
+        return self.data[self.begins[index] : self.ends[index]]
 
     def verify(self, first: int, last: int) -> None:
         """Raises CorruptStream if the checksum of one of these chunks does not match."""
@@ -182,10 +181,9 @@ def unpack(data: Any) -> Frame:
         raise CorruptStream("the checksum of the stream's header does not match: it is damaged")
     if not count and n_tables:
         raise CorruptStream("an empty tensor with tables")
-    offsets = np.cumsum([start + n_tables, *sizes])
-    return Frame(
-        version, dtype, tuple(shape), count, chunk, tables, stream, offsets, tuple(checksums)
-    )
+    edges = np.cumsum([start + n_tables, *sizes])
+    begins, ends, sums = edges[:-1], edges[1:], tuple(checksums)
+    return Frame(version, dtype, tuple(shape), count, chunk, tables, stream, begins, ends, sums)
 
 
 def _unpack_version1(stream: Bytes) -> Frame:
@@ -211,10 +209,10 @@ def _unpack_version1(stream: Bytes) -> Frame:
     if not count and (n_tables or n_payload):
         raise CorruptStream("an empty tensor with tables or payload")
     middle = start + n_tables
-    offsets = np.array([middle, len(data)])[: 2 if count else 1]
-    checksums = (crc32(data[middle:]),) if count else ()
-    tables = data[start:middle]
-    return Frame(1, dtype, tuple(shape), count, count, tables, stream, offsets, checksums)
+    chunks = [(middle, len(data), crc32(data[middle:]))] if count else []
+    begins, ends, sums = np.array(chunks, np.int64).reshape(-1, 3).T
+    tables, checksums = data[start:middle], tuple(sums.tolist())
+    return Frame(1, dtype, tuple(shape), count, count, tables, stream, begins, ends, checksums)
 
 
 def _checked_count(shape: list[int], dtype: np.dtype[Any]) -> int:

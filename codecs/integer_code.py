@@ -75,11 +75,10 @@ class IntegerCodec(ChunkedCodec):
         if order > integer_codes.MAX_ORDER:
             raise CorruptStream(f"order {order}, over {integer_codes.MAX_ORDER}")
         table, bits = _decoding_table(self.family, order, symbols.itemsize, symbols.size)
-        offsets = parts.offsets[first : last + 1]
         if not prefix.decode(
             parts.data,
-            offsets[:-1],
-            offsets[1:],
+            parts.begins[first:last],
+            parts.ends[first:last],
             parts.chunk,
             symbols.itemsize,
             table,

@@ -70,8 +70,8 @@ def decode(
         model.check(bits)
         if 2 * model.reach + 1 > size:
             raise CorruptStream(f"values up to {model.reach} in {symbols.dtype}")
-    begins = parts.offsets[first : first + n_chunks].copy()
-    ends = parts.offsets[first + 1 : first + n_chunks + 1]
+    begins = parts.begins[first : first + n_chunks].copy()
+    ends = parts.ends[first : first + n_chunks]
     patches = []
     if patched:
         for c in range(n_chunks):

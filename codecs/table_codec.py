@@ -102,7 +102,7 @@ class TableCodec(ChunkedCodec):
         if form > (_LISTED | _EXCEPTIONS):
             raise CorruptStream("the form of the alphabet is unknown")
         values = _read_values(tables, bool(form & _LISTED), symbols.dtype)
-        begins, ends = parts.offsets[first:last].copy(), parts.offsets[first + 1 : last + 1]
+        begins, ends = parts.begins[first:last].copy(), parts.ends[first:last]
         patches = []
         if form & _EXCEPTIONS:
             for c in range(last - first):

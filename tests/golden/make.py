@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 
 from slashbench.codecs.catalog import CODECS
@@ -55,29 +56,39 @@ TENSORS = {
     "empty": np.zeros((4, 0), np.int32),
     "float32": bell(200).astype(np.float32) / np.float32(64),
     "float16": np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0], np.float16),
+    "bfloat16": (bell(999) ** 3 / 256).astype(ml_dtypes.bfloat16),
     "float64": bell(50).astype(np.float64) / 3,
 }
 
 LARGE = {"chunks", "rows", "columns"}
-INTEGERS = [name for name in TENSORS if not name.startswith("float") and name not in LARGE]
+INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = ["pack", "exp-golomb", "golomb-rice", "elias-gamma", "elias-delta", "huffman", "rans"]
 MODELLED = ["rans-ggd", "max"]
+FLOATS = ["float-huffman", "float-rans"]
 #: name of a stream -> (codec, its settings, tensor)
-CASES = {
-    f"{codec}.{tensor}": (codec, {}, tensor)
-    for codec in [*OURS, *MODELLED, "range", "ans", "zstd"]
-    for tensor in (sorted(TENSORS.keys() - LARGE) if codec == "zstd" else INTEGERS)
-} | {
-    "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),
-    "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
-    "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
-    "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
-    "huffman.chunks": ("huffman", {}, "chunks"),
-    "rans.chunks": ("rans", {}, "chunks"),
-    "rans-ggd.chunks": ("rans-ggd", {}, "chunks"),
-    "max.rows": ("max", {}, "rows"),
-    "max.columns": ("max", {}, "columns"),
-}
+CASES = (
+    {
+        f"{codec}.{tensor}": (codec, {}, tensor)
+        for codec in [*OURS, *MODELLED, "range", "ans", "zstd"]
+        for tensor in (sorted(TENSORS.keys() - LARGE) if codec == "zstd" else INTEGERS)
+    }
+    | {
+        f"{codec}.{tensor}": (codec, {}, tensor)
+        for codec in FLOATS
+        for tensor in ("float16", "float32", "float64", "bfloat16")
+    }
+    | {
+        "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),
+        "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
+        "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
+        "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
+        "huffman.chunks": ("huffman", {}, "chunks"),
+        "rans.chunks": ("rans", {}, "chunks"),
+        "rans-ggd.chunks": ("rans-ggd", {}, "chunks"),
+        "max.rows": ("max", {}, "rows"),
+        "max.columns": ("max", {}, "columns"),
+    }
+)
 
 
 def main() -> None:

@@ -1,0 +1,244 @@
+"""Lossless floats: planes of bytes, the exponents coded, the noise left as it is.
+
+The sign and most of the mantissa of a trained weight are noise, its exponent takes some 2.6 bits
+(ZipNN, arXiv:2411.05239; DFloat11, arXiv:2504.11651). A float's bits are rotated left by one, so
+that its highest byte is the exponent alone, and each plane of bytes is coded for itself. Sixteen
+neighbouring exponents are nearly all there are: two of them make one symbol of a byte, whose code
+wastes half as much and is looked up half as often. An exponent outside that window is an exception.
+
+    tables  for each plane, the highest first:
+            u8 form: 0 raw, 1 coded, 2 in pairs, 3 in pairs with exceptions
+            in pairs: u8 the lowest value of the window
+            coded or in pairs: varint bytes of the coder's tables, and the tables
+    chunk   u32 each: bytes of the planes that are not raw, the highest first
+            the planes, the highest first; of n values in pairs with exceptions: exceptions.py, then
+            the coder's h = ceil(n / 2) symbols, (v[i] - low) + 16 (v[i + h] - low)
+
+An odd value that has no partner gets one that the decoder passes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs import exceptions, frame
+from slashbench.codecs.base import ChunkedCodec, TensorCodec
+from slashbench.codecs.frame import Coded, Frame
+from slashbench.codecs.huffman import Huffman
+from slashbench.codecs.kernels import planes
+from slashbench.codecs.rans import Rans
+from slashbench.codecs.tables import Reader
+from slashbench.errors import CorruptStream
+
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[Any]  # uint16, uint32 or uint64
+Integers = npt.NDArray[np.int64]
+
+_RAW, _CODED, _PAIRS, _PATCHED_PAIRS = 0, 1, 2, 3  # forms
+
+_SAMPLE = 64, 1024  # blocks and their length, by which an encoder chooses a form
+_WORTH_CODING = 7.95  # bits a byte, at most
+_FEW = 1 / 64  # exceptions, at most
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """One plane of a coded tensor: how it was coded, and its bytes in each chunk."""
+
+    form: int
+    low: int
+    tables: bytes
+    chunks: list[Any]  # buffers
+
+    def table(self) -> bytes:
+        """Its part of the tables."""
+        if self.form == _RAW:
+            return bytes([_RAW])
+        low = bytes([self.low]) if self.form >= _PAIRS else b""
+        return bytes([self.form]) + low + frame.varint(len(self.tables)) + self.tables
+
+
+class FloatCodec(TensorCodec):
+    """Byte planes of floats under an integer codec of ours."""
+
+    domains: ClassVar[frozenset[str]] = frozenset({"floats"})
+    coder: ClassVar[type[ChunkedCodec]]
+
+    def _encode(self, flat: npt.NDArray[Any]) -> Coded:
+        words = flat.view(f"u{flat.itemsize}")
+        chunk = frame.chunk_for(words.size)
+        coded = []
+        for plane in range(words.itemsize - 1, -1, -1):
+            values = np.empty(words.size, np.uint8)
+            planes.take(words, plane, values)
+            coded.append(self._encode_plane(values, chunk))
+        pieces, sizes = [], []
+        for parts in zip(*(plane.chunks for plane in coded), strict=True):
+            lengths = np.array([len(part) for part in parts], "<u4")
+            head = lengths[[plane.form != _RAW for plane in coded]].tobytes()
+            pieces += [head, *parts]
+            sizes.append(len(head) + int(lengths.sum()))
+        tables = b"".join(plane.table() for plane in coded)
+        return Coded(tables, b"".join(pieces), tuple(sizes), chunk)
+
+    def _encode_plane(self, values: Bytes, chunk: int) -> _Plane:
+        counts = _sampled(values)
+        total = int(counts.sum())
+        inside = np.convolve(counts, np.ones(planes.WINDOW, np.int64), "valid")
+        low = int(inside.argmax())
+        if total - int(inside[low]) <= total * _FEW:
+            usual = low + int(counts[low : low + planes.WINDOW].argmax())
+            plane = self._encode_pairs(values, chunk, low, usual)
+            if plane is not None:
+                return plane
+        shares = counts[counts > 0] / total
+        if -float(shares @ np.log2(shares)) > _WORTH_CODING:
+            spans = range(0, values.size, chunk)
+            return _Plane(_RAW, 0, b"", [values[i : i + chunk].data for i in spans])
+        tables, payload, sizes = self.coder().encode_chunks(values.view(np.int8), chunk)
+        return _Plane(_CODED, 0, tables, _cut(payload, sizes))
+
+    def _encode_pairs(self, values: Bytes, chunk: int, low: int, usual: int) -> _Plane | None:
+        """None if more values lie outside the window than the sample has shown."""
+        half = (chunk + 1) // 2
+        n_chunks = -(-values.size // chunk)
+        n_last = values.size - (n_chunks - 1) * chunk
+        pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
+        beyond = 0
+        for c in range(n_chunks):
+            part = values[c * chunk : (c + 1) * chunk]
+            beyond += planes.pair(part, low, usual, pairs[c * half : (c + 1) * half])
+        if beyond > values.size * 2 * _FEW:
+            return None
+        tables, payload, sizes = self.coder().encode_chunks(pairs.view(np.int8), half)
+        chunks = _cut(payload, sizes)
+        if not beyond:
+            return _Plane(_PAIRS, low, tables, chunks)
+        positions = np.empty(beyond, np.int64)
+        planes.locate(values, low, positions)
+        patches = exceptions.by_chunk(positions, values.view(np.int8), chunk)
+        patched = [b"".join(both) for both in zip(patches, chunks, strict=True)]
+        return _Plane(_PATCHED_PAIRS, low, tables, patched)
+
+    def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+        words = flat.view(f"u{flat.itemsize}")
+        coded = _read_planes(parts, first, last, words.itemsize)
+        for plane, (form, low, inner) in enumerate(reversed(coded)):
+            if form == _RAW:
+                _put_chunks(inner, plane, words, inner.payload)
+            elif form == _CODED:
+                values = np.empty(words.size, np.uint8)
+                self._decode_plane(inner, values)
+                planes.put(values, plane, words)
+            else:
+                self._decode_pairs(inner, plane, low, form == _PATCHED_PAIRS, words)
+
+    def _decode_plane(self, inner: Frame, values: Bytes) -> None:
+        tables = Reader(inner.tables)
+        self.coder().decode_chunks(tables, inner, 0, inner.begins.size, values.view(np.int8))
+
+    def _decode_pairs(
+        self, inner: Frame, plane: int, low: int, patched: bool, words: Words
+    ) -> None:
+        chunk, half = inner.chunk, (inner.chunk + 1) // 2
+        n_chunks = inner.begins.size
+        n_last = words.size - (n_chunks - 1) * chunk
+        patches, begins = [], inner.begins
+        if patched:
+            begins = begins.copy()
+            for c in range(n_chunks):
+                reader = Reader(inner.payload(c).data)
+                size = chunk if c < n_chunks - 1 else n_last
+                patches.append(exceptions.read(reader, size, np.dtype(np.int8)))
+                begins[c] += reader.position
+        pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
+        self._decode_plane(replace(inner, begins=begins, chunk=half), pairs)
+        values = np.empty(min(chunk, words.size), np.uint8)
+
+        def of_chunk(c: int) -> Bytes:
+            part = values[: n_last if c == n_chunks - 1 else chunk]
+            planes.unpair(pairs[c * half : (c + 1) * half], low, part)
+            if patched:
+                positions, exact = patches[c]
+                part[positions] = exact.view(np.uint8)
+            return part
+
+        _put_chunks(inner, plane, words, of_chunk)
+
+
+class FloatHuffman(FloatCodec):
+    """Lossless floats, exponents in pairs under canonical Huffman: for speed.
+
+    ZipNN's planes (arXiv:2411.05239) with two exponents a codeword. float16 to float64 and
+    bfloat16, every bit pattern.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.float-huffman"
+    coder: ClassVar[type[ChunkedCodec]] = Huffman
+
+
+class FloatRans(FloatCodec):
+    """Lossless floats, exponents in pairs under interleaved rANS: for size.
+
+    As `float-huffman`, within half a per cent of the exponents' entropy.
+    """
+
+    codec_id: ClassVar[str] = "slashbench.float-rans"
+    coder: ClassVar[type[ChunkedCodec]] = Rans
+
+
+def _put_chunks(inner: Frame, plane: int, words: Words, of_chunk: Any) -> None:
+    """Put of_chunk(c) in its place for every chunk c."""
+    for c in range(inner.begins.size):
+        target = words[c * inner.chunk : (c + 1) * inner.chunk]
+        values = of_chunk(c)
+        if values.size != target.size:
+            raise CorruptStream(f"{values.size} bytes for {target.size} values")
+        planes.put(values, plane, target)
+
+
+def _read_planes(
+    parts: Frame, first: int, last: int, n_planes: int
+) -> list[tuple[int, int, Frame]]:
+    """(form, low, frame of its own chunks `first` to `last` - 1) of each plane, highest first."""
+    tables = Reader(parts.tables)
+    heads = []
+    for _ in range(n_planes):
+        form = tables.byte()
+        if form > _PATCHED_PAIRS:
+            raise CorruptStream(f"a plane of the unknown form {form}")
+        low = tables.byte() if form >= _PAIRS else 0
+        size = tables.varint(len(parts.tables)) if form != _RAW else 0
+        heads.append((form, low, tables.array(np.dtype(np.uint8), size).tobytes()))
+    tables.end()
+    is_raw = np.array([form == _RAW for form, _, _ in heads])
+    sizes = np.empty((last - first, n_planes), np.int64)
+    for c in range(last - first):
+        reader = Reader(parts.payload(first + c).data)
+        sizes[c, is_raw] = parts.values_in(first + c, first + c + 1)
+        sizes[c, ~is_raw] = reader.array(np.dtype("<u4"), int((~is_raw).sum()))
+        if reader.position + sizes[c].sum() != len(parts.payload(first + c)):
+            raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
+    ends = parts.ends[first:last, None] - sizes[:, ::-1].cumsum(1)[:, ::-1] + sizes
+    return [
+        (form, low, replace(parts, tables=own, begins=ends[:, i] - sizes[:, i], ends=ends[:, i]))
+        for i, (form, low, own) in enumerate(heads)
+    ]
+
+
+def _sampled(values: Bytes) -> Integers:
+    """How often each byte occurs in blocks spread over the values, shape (256,)."""
+    blocks, length = _SAMPLE
+    if values.size > blocks * length:
+        step = values.size // blocks
+        values = values[: blocks * step].reshape(blocks, step)[:, :length].reshape(-1)
+    return np.bincount(values, minlength=256)
+
+
+def _cut(payload: bytes, sizes: tuple[int, ...]) -> list[memoryview]:
+    view, edges = memoryview(payload), np.cumsum(sizes).tolist()
+    return [view[end - size : end] for size, end in zip(sizes, edges, strict=True)]

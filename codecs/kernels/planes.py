@@ -1,0 +1,103 @@
+"""Bytes of floats apart and together again, and two small numbers in a byte.
+
+A word is rotated left by one, which puts the sign last: the highest plane of bytes then holds the
+exponent (of bfloat16 and float32) and nothing else. Every loop is over one plane, which is what the
+compiler turns into wide instructions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.kernels import kernel
+
+Words = npt.NDArray[Any]  # uint16, uint32 or uint64
+Bytes = npt.NDArray[np.uint8]
+
+WINDOW = 16  # values that fit half a byte
+
+
+@kernel
+def take(words: Words, plane: int, out: Bytes) -> None:
+    """out[i] = byte `plane` of the rotated words[i]; 0 is the lowest."""
+    n = min(words.size, out.size)
+    words, out = words[:n], out[:n]
+    if plane == 0:
+        last = 8 * words.itemsize - 1
+        for i in range(n):
+            out[i] = np.uint8(words[i] << 1 | words[i] >> last)
+    else:
+        shift = 8 * plane - 1
+        for i in range(n):
+            out[i] = np.uint8(words[i] >> shift)
+
+
+@kernel
+def put(bytes_: Bytes, plane: int, words: Words) -> None:
+    """Write byte `plane` of the rotated words; plane 0 comes first and clears the others."""
+    n = min(words.size, bytes_.size)
+    words, bytes_ = words[:n], bytes_[:n]
+    zero = words.dtype.type(0)
+    if plane == 0:
+        last = 8 * words.itemsize - 1
+        for i in range(n):
+            low = zero | bytes_[i]
+            words[i] = low >> 1 | low << last
+    else:
+        shift = 8 * plane - 1
+        for i in range(n):
+            words[i] |= (zero | bytes_[i]) << shift
+
+
+@kernel
+def pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
+    """out[i] = values i and i + h in half a byte each, less `low`; h = out.size. For one chunk.
+
+    A value outside the window that begins at `low` becomes `usual`. Returns how many there are.
+    """
+    half = out.size
+    first, second = values[:half], values[half:]
+    n, base, stand_in = min(second.size, half), np.uint8(low), np.uint8(usual - low)
+    beyond = 0
+    for i in range(half):
+        a = np.uint8(first[i] - base)
+        beyond += int(a >= WINDOW)
+        out[i] = a if a < WINDOW else stand_in
+    for i in range(n):
+        b = np.uint8(second[i] - base)
+        beyond += int(b >= WINDOW)
+        out[i] |= np.uint8((b if b < WINDOW else stand_in) << 4)
+    for i in range(n, half):  # an odd one out
+        out[i] |= np.uint8(stand_in << 4)
+    return beyond
+
+
+@kernel
+def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
+    """The inverse of `pair`, for values inside the window."""
+    half = pairs.size
+    first, second = out[:half], out[half:]
+    n, base = min(second.size, half), np.uint8(low)
+    for i in range(min(half, first.size)):
+        first[i] = (pairs[i] & 15) + base
+    for i in range(n):
+        second[i] = (pairs[i] >> 4) + base
+
+
+@kernel
+def locate(values: Bytes, low: int, positions: npt.NDArray[np.int64]) -> None:
+    """The places of the values outside the window, ascending, as many as there is room for."""
+    base, found = np.uint8(low), 0
+    for start in range(0, values.size, 256):
+        block = values[start : start + 256]
+        seen = np.uint8(0)
+        for value in block:
+            seen |= np.uint8(value - base)
+        if seen >= WINDOW:
+            for i in range(block.size):
+                if np.uint8(block[i] - base) >= WINDOW and found < positions.size:
+                    positions[found] = start + i
+                    found += 1
