@@ -38,6 +38,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     codec_id: ClassVar[str]
     domains: ClassVar[frozenset[str]] = frozenset({"integers"})  # also "floats"
     revision: ClassVar[int] = 1  # of the bytes written: raise it when they change
+    trusts_input: ClassVar[bool] = False  # a forged stream may crash it: a library believes it
     max_expansion: ClassVar[float] = 1.25  # noise grows to at most this many times its size
 
     def encode(self, buf: Any) -> bytes:

@@ -6,6 +6,8 @@ from typing import Any
 
 from slashbench.registry import Registry
 
+_PEERS = "pip install 'slashbench[peers]'"
+
 CODECS: Registry[Any] = Registry("codec", group="slashbench.codecs")
 
 CODECS.lazy("entropy", "slashbench.codecs.entropy:Entropy")
@@ -23,3 +25,30 @@ CODECS.lazy("float-rans", "slashbench.codecs.floats:FloatRans")
 CODECS.lazy("range", "slashbench.codecs.range_coder:RangeCoder", needs="constriction")
 CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
 CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
+
+# Peers: other people's compressors (codecs/peers/).
+CODECS.lazy("zlib", "slashbench.codecs.peers.deflate:Deflate")
+CODECS.lazy("bz2", "slashbench.codecs.peers.bzip2:Bzip2")
+CODECS.lazy("lzma", "slashbench.codecs.peers.xz:Xz")
+CODECS.lazy("brotli", "slashbench.codecs.peers.brotli:Brotli", needs="brotli", install=_PEERS)
+CODECS.lazy("lz4", "slashbench.codecs.peers.lz4:Lz4", needs="lz4", install=_PEERS)
+CODECS.lazy("blosc2", "slashbench.codecs.peers.blosc2:Blosc2", needs="blosc2", install=_PEERS)
+CODECS.lazy("pcodec", "slashbench.codecs.peers.pcodec:Pcodec", needs="pcodec", install=_PEERS)
+CODECS.lazy("zipnn", "slashbench.codecs.peers.zipnn:ZipNN", needs="zipnn", install=_PEERS)
+CODECS.lazy(
+    "openzl-huffman", "slashbench.codecs.peers.openzl:OpenZLHuffman", needs="openzl", install=_PEERS
+)
+CODECS.lazy(
+    "openzl-fse", "slashbench.codecs.peers.openzl:OpenZLFse", needs="openzl", install=_PEERS
+)
+CODECS.lazy(
+    "constriction-huffman",
+    "slashbench.codecs.peers.constriction_huffman:ConstrictionHuffman",
+    needs="constriction",
+)
+CODECS.lazy(
+    "deepcabac",
+    "slashbench.codecs.peers.deepcabac:DeepCabac",
+    needs="nncodec",
+    install="pip install --no-deps nncodec",
+)

@@ -24,6 +24,7 @@ SHAPE_ZERO = 128
 MAX_SHAPE = 224  # 2^3
 SCALE_STEPS = 64  # an octave: a scale is 2^(index / 64 - 8)
 SCALE_ZERO = 512
+MAX_STEP = 32
 MAX_SCALE = 1984  # 2^23
 
 _SQRT_HALF = 0.7071067811865476
@@ -147,9 +148,9 @@ def _cost(counts: Floats, shape: int, scale: int, masses: Floats) -> Any:
 def fit(counts: Floats, shape: int, scale: int, step: int) -> Any:
     """(shape, scale) that code values with these counts of 0, +-1, +-2, ... in the fewest bits.
 
-    A search in steps, halved from `step`, among the eight neighbours of a first guess; the cost has
-    a valley in which the scale grows with the shape, so they are too. For the encoder only: the
-    result need not be the same everywhere.
+    A search among eight neighbours, in steps doubled after each that helps and halved otherwise.
+    The cost has a valley in which the scale grows with the shape, so the neighbours lie along it.
+    For the encoder only: the result need not be the same everywhere.
     """
     masses = np.empty(counts.size)
     best = _cost(counts, shape, scale, masses)
@@ -165,5 +166,7 @@ def fit(counts: Floats, shape: int, scale: int, step: int) -> Any:
                         best, found_shape, found_scale = bits, a, b
         if found_shape == shape and found_scale == scale:
             step //= 2
+        else:
+            step = min(2 * step, MAX_STEP)
         shape, scale = found_shape, found_scale
     return shape, scale

@@ -64,6 +64,8 @@ LARGE = {"chunks", "rows", "columns"}
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = ["pack", "exp-golomb", "golomb-rice", "elias-gamma", "elias-delta", "huffman", "rans"]
 MODELLED = ["rans-ggd", "max"]
+PEERS = ["zlib", "bz2", "lzma", "brotli", "lz4", "blosc2", "pcodec", "zipnn", "openzl-huffman"]
+PEERS += ["openzl-fse", "constriction-huffman", "deepcabac"]
 FLOATS = ["float-huffman", "float-rans"]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = (
@@ -76,6 +78,11 @@ CASES = (
         f"{codec}.{tensor}": (codec, {}, tensor)
         for codec in FLOATS
         for tensor in ("float16", "float32", "float64", "bfloat16")
+    }
+    | {
+        f"{codec}.{tensor}": (codec, {}, tensor)
+        for codec in PEERS
+        for tensor in ("bell", "outliers", "scalar", "empty")
     }
     | {
         "exp-golomb.rank0-bell": ("exp-golomb", {"k": 0, "map": "rank"}, "bell"),

@@ -19,13 +19,24 @@ from slashbench.codecs.constriction_words import refusals
 from slashbench.codecs.tables import integer_list
 from slashbench.errors import CorruptStream
 
-NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
+NAMES = [
+    name
+    for name in CODECS.available()
+    if not issubclass(CODECS.get(name), Bound) and not CODECS.get(name).trusts_input
+]
 CODERS = {name: CODECS.get(name)() for name in NAMES} | {
     "exp-golomb-rank": CODECS.get("exp-golomb")(k=0, map="rank"),
     "huffman-4": CODECS.get("huffman")(max_length=4),
     "huffman-14": CODECS.get("huffman")(max_length=14),
 }
+OF_INTEGERS = {name: codec for name, codec in CODERS.items() if "integers" in codec.domains}
 every_codec = pytest.mark.parametrize("codec", CODERS.values(), ids=CODERS)
+of_integers = pytest.mark.parametrize("codec", OF_INTEGERS.values(), ids=OF_INTEGERS)
+
+
+def some(codec, n):
+    """A tensor of n values that the codec takes."""
+    return bell(n) if "integers" in codec.domains else bell(n).astype(np.float32)
 
 
 def pack(dtype, shape, tables, payload):
@@ -42,7 +53,7 @@ def opened(stream):
 
 @every_codec
 def test_every_prefix_is_refused(codec):
-    for array in [*tensors(codec.domains), np.zeros((0, 5), np.int32)]:
+    for array in [*tensors(codec.domains), some(codec, 0).reshape(0, 5)]:
         stream = codec.encode(array)
         for size in range(0, len(stream), max(1, len(stream) // 500)):
             with pytest.raises(CorruptStream):
@@ -67,7 +78,7 @@ def test_forged_streams_are_refused_or_decode_to_what_they_declare(codec):
 
 @every_codec
 def test_intact_frame_around_cut_tables(codec):
-    parts, payload = opened(codec.encode(bell(400)))
+    parts, payload = opened(codec.encode(some(codec, 400)))
     for size in range(len(parts.tables)):
         with pytest.raises(CorruptStream):
             codec.decode(pack(parts.dtype, parts.shape, parts.tables[:size], payload))
@@ -77,7 +88,7 @@ def test_intact_frame_around_cut_tables(codec):
 def test_intact_frame_around_a_cut_payload(name):
     # Not asked of the range coder: any words are some message, and past the last come zeros. The
     # frame's checksum is what guards it.
-    parts, payload = opened(CODERS[name].encode(bell(400)))
+    parts, payload = opened(CODERS[name].encode(some(CODERS[name], 400)))
     for size in range(len(payload)):
         stream = pack(parts.dtype, parts.shape, parts.tables, payload[:size])
         with pytest.raises(CorruptStream):
@@ -100,17 +111,21 @@ def test_an_empty_tensor_has_no_tables(codec):
         codec.decode(stream)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"zstd"}))
+@pytest.mark.parametrize(
+    "name", [name for name in OF_INTEGERS if "floats" not in CODERS[name].domains]
+)
 def test_a_dtype_the_codec_never_writes_is_refused(name):
     parts, payload = opened(CODERS[name].encode(bell(9)))
     with pytest.raises(CorruptStream, match="never writes float32"):
         CODERS[name].decode(pack(np.dtype("f4"), (9,), parts.tables, payload))
 
 
-@every_codec
+@of_integers
 def test_values_must_fit_the_declared_dtype(codec):
     parts, payload = opened(codec.encode(np.array([0, 1, 700, 1], np.int32)))
-    with pytest.raises(CorruptStream, match=r"does not fit the declared int8|2 bytes in a tensor"):
+    with pytest.raises(
+        CorruptStream, match=r"does not fit|bytes in a tensor|holds \d+ bytes|not 4"
+    ):
         codec.decode(pack(np.dtype("i1"), (4,), parts.tables, payload))
 
 
@@ -124,13 +139,13 @@ def test_values_must_fit_the_declared_dtype(codec):
     ids=str,
 )
 def test_impossible_shapes_are_refused(codec, shape):
-    parts, whole = opened(codec.encode(bell(20)))
+    parts, whole = opened(codec.encode(some(codec, 20)))
     for tables, payload in [(parts.tables, whole), (b"", b"")]:
         with pytest.raises(CorruptStream):
             codec.decode(pack(np.dtype("i4"), shape, tables, payload))
 
 
-@every_codec
+@of_integers
 def test_far_more_symbols_than_the_payload_holds_are_refused_at_once(codec):
     parts, payload = opened(codec.encode(bell(640)))
     started = time.perf_counter()
@@ -164,7 +179,7 @@ def forged_zstd(payload, n):
 def test_zstd_bomb_is_refused_unopened():
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     assert len(bomb) < 1 << 15
-    with pytest.raises(CorruptStream, match="declares 268435456 bytes, the tensor has 10"):
+    with pytest.raises(CorruptStream, match="declares 268435456 bytes, not 10"):
         CODERS["zstd"].decode(forged_zstd(bomb, 10))
 
 

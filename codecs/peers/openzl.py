@@ -1,0 +1,48 @@
+"""OpenZL's entropy coders."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import openzl.ext as zl
+
+from slashbench.codecs.byte_codec import ByteCodec
+from slashbench.errors import CorruptStream
+
+
+class _OpenZL(ByteCodec):
+    """One graph of OpenZL over bytes."""
+
+    graph: ClassVar[Any]
+    trusts_input: ClassVar[bool] = True
+
+    def compress(self, raw: bytes, itemsize: int) -> bytes:
+        """An OpenZL frame."""
+        compressor, context = zl.Compressor(), zl.CCtx()
+        compressor.select_starting_graph(self.graph().parameterize(compressor))
+        context.ref_compressor(compressor)
+        context.set_parameter(zl.CParam.FormatVersion, zl.MAX_FORMAT_VERSION)
+        frame: bytes = context.compress([zl.Input(zl.Type.Serial, raw)])
+        return frame
+
+    def decompress(self, payload: bytes, size: int) -> bytes:
+        """The `size` bytes. A frame that says it holds another number is refused unopened."""
+        info = zl.FrameInfo(payload)
+        if info.num_outputs != 1 or info.output_content_size(0) != size:
+            raise CorruptStream(f"the OpenZL frame does not declare {size} bytes")
+        found: bytes = zl.DCtx().decompress(payload)[0].content.as_nparray().tobytes()
+        return found
+
+
+class OpenZLHuffman(_OpenZL):
+    """OpenZL's Huffman coder (Huff0; openzl.org) over bytes. Decode trusted streams only."""
+
+    codec_id: ClassVar[str] = "slashbench.openzl-huffman"
+    graph: ClassVar[Any] = zl.graphs.Huffman
+
+
+class OpenZLFse(_OpenZL):
+    """OpenZL's FSE, a table-driven ANS (openzl.org), over bytes. Decode trusted streams only."""
+
+    codec_id: ClassVar[str] = "slashbench.openzl-fse"
+    graph: ClassVar[Any] = zl.graphs.Fse
