@@ -58,7 +58,7 @@ def test_codecs_and_reports_import_no_torch() -> None:
     program = (
         "import sys\n"
         "from slashbench.codecs.catalog import CODECS\n"
-        "assert [CODECS.get(name) for name in CODECS.names()]\n"
+        "assert [CODECS.get(name) for name in CODECS.available()]\n"
         "import slashbench.bench.decoding, slashbench.bench.report.terminal\n"
         "assert 'torch' not in sys.modules\n"
     )
