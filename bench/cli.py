@@ -26,6 +26,7 @@ examples
   bench list codecs                              what there is, and what pip brings the rest
   bench report --md BOARD.md                     boards from the records there are
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
+  bench speed --codecs huffman,zipnn             how fast they are, side by side
 
 selectors
   name:key=value:key=value     an entry with settings        zstd:level=19
@@ -57,6 +58,22 @@ skipped with a reason. The same checks from pytest:
       check(MyCodec)
 
 exit codes: 0 no check failed, 1 some failed, 2 wrong use
+"""
+
+
+TIMING = """\
+examples
+  bench speed                                    a codec of each kind, on one and all threads
+  bench speed --codecs huffman,zipnn --data 4bits --against zipnn --threads 1
+  bench speed --codecs all --data bf16,fp16 --json speed.json
+  bench speed --codecs my-codec,huffman          yours, once it is registered
+
+The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as floats. Every codec
+is checked to give them back, then all take turns, so that noise of the machine hits all alike.
+Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
+it is ready: Ctrl-C keeps those there are.
+
+exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
 """
 
 
@@ -185,6 +202,33 @@ def _test_codec(options: argparse.Namespace) -> int:
     return 0 if all(trial.passed for trial in trials) else 1
 
 
+def _speed(options: argparse.Namespace) -> int:
+    from slashbench.bench import measure, progress, speed
+    from slashbench.bench.files import write_atomically
+    from slashbench.bench.report import speed as board
+    from slashbench.bench.report import terminal
+    from slashbench.record import Speed, Speeds, encode_speeds
+
+    console = _console()
+    request = speed.Request(
+        options.codecs, options.data, options.repeats, speed.numbers_of_threads(options.threads)
+    )
+    planned = speed.plan(request)
+    for what, why in planned.left_out.items():
+        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
+    measured: list[Speed] = []
+    with progress.Bar(console) as bar:
+        for speeds in speed.run(planned, request, bar.show):
+            single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
+            measured += speeds
+            terminal.print_table(board.table(speeds, options.against.split(","), single), console)
+            if options.json is not None:
+                found = Speeds(speeds=measured, provenance=measure.provenance(None))
+                write_atomically(options.json, encode_speeds(found))
+    console.print(board.LEGEND, style="dim")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
@@ -241,6 +285,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     test.add_argument("--json", action="store_true", help="for programs")
     test.set_defaults(verb=_test_codec)
+
+    speed = verbs.add_parser(
+        "speed",
+        help="time codecs side by side on real weights, as ratios to their peers",
+        epilog=TIMING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    speed.add_argument("--codecs", metavar="LIST", help="codecs (default: one of each kind)")
+    speed.add_argument(
+        "--data",
+        metavar="LIST",
+        default="2bits,3bits,4bits,6bits,bf16",
+        help="entropies, such as 4bits or 0.5bits, and bf16, fp16, fp32 (default: %(default)s)",
+    )
+    speed.add_argument("--repeats", type=int, default=9, metavar="N", help="rounds (default: 9)")
+    speed.add_argument(
+        "--threads",
+        default="1,all",
+        metavar="LIST",
+        help="numbers of threads, each measured apart (default: %(default)s)",
+    )
+    speed.add_argument(
+        "--against",
+        default="zipnn,openzl-fse,zstd:level=1,memcpy",
+        metavar="LIST",
+        help="codecs whose speed is the measure of all others (default: %(default)s)",
+    )
+    speed.add_argument("--json", type=Path, metavar="FILE", help="write every round's time as well")
+    speed.set_defaults(verb=_speed)
 
     report = verbs.add_parser(
         "report", parents=[out], help="boards from the records there are, complete or not"

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from slashbench import selector
+from slashbench.bench.entries import entries
 from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Model
-from slashbench.errors import BrokenPlugin, MissingDependency, UnknownName, UsageError
-from slashbench.link import Link, links
-from slashbench.registry import Registry
-from slashbench.selector import Selector
+from slashbench.errors import UnknownName, UsageError
+from slashbench.link import Link
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
 
@@ -75,7 +74,7 @@ def plan(request: Request) -> Plan:
     result = Plan()
     for model in _models(request, list(parts), result):
         part = parts.get(model.name, default)
-        codecs = list(_entries(CODECS, request.codecs or part.codecs, result))
+        codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
         texts = selector.split_list(request.recipes) if request.recipes else part.recipes
         seeds = _seeds(request.seeds or part.seeds)
         if model.item.plan is None:
@@ -131,29 +130,9 @@ def _suite(name: str) -> tuple[dict[str, Part], Part]:
 
 def _models(request: Request, named: list[str], result: Plan) -> Iterator[Link[Model]]:
     if request.models is None:
-        yield from _entries(MODELS, ",".join(named), result)
+        yield from entries(MODELS, ",".join(named), result.left_out)
     else:
-        yield from _entries(MODELS, request.models, result, first=named)
-
-
-def _entries(
-    registry: Registry[Any], text: str, result: Plan, first: Sequence[str] = ()
-) -> Iterator[Link[Any]]:
-    """Configured entries of a list such as `all` or `zstd:level=1..19,huffman`.
-
-    What `all` names but can't run here is left out with its reason; what the user names by itself
-    and can't run is an error.
-    """
-    for item in selector.split_list(text):
-        if item != "all":
-            yield from links(registry, selector.parse(item))
-            continue
-        names = registry.names()
-        for name in sorted(names, key=lambda n: (n not in first, names.index(n))):
-            try:
-                yield from links(registry, Selector(name))
-            except (MissingDependency, BrokenPlugin) as error:
-                result.left_out[f"{registry.kind} {name}"] = str(error)
+        yield from entries(MODELS, request.models, result.left_out, first=named)
 
 
 def _recipes(model: Link[Model], texts: Sequence[str], result: Plan) -> Iterator[Recipe]:

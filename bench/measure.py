@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -28,6 +29,13 @@ ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENB
 CONTENDED = 1.1  # wall over CPU time above which something else ran on the core
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """While this lasts, no other slashbench on this machine is timing."""
+    with filelock.FileLock(Path(tempfile.gettempdir()) / "slashbench-timing.lock"):
+        yield
+
+
 def time_alone(
     operation: Callable[[], object], *, least: int = 3, most: int = 7, budget_s: float = 1.0
 ) -> Samples:
@@ -35,7 +43,7 @@ def time_alone(
 
     Takes at least `least` samples, then more up to `most` while they fit in `budget_s` seconds.
     """
-    with filelock.FileLock(Path(tempfile.gettempdir()) / "slashbench-timing.lock"):
+    with alone():
         operation()
         wall_ns: list[int] = []
         cpu_ns: list[int] = []

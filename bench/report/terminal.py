@@ -28,14 +28,15 @@ def show(store: Store, console: Console) -> None:
         return
     board = blocks(found)
     for table in tables.leaderboard(board):
-        _print(table, console)
+        print_table(table, console)
     console.print(Text(tables.LEGEND, style="dim"))
     for table in tables.training_against_post_training(board):
-        _print(table, console)
-    _print(tables.failures(found), console)
+        print_table(table, console)
+    print_table(tables.failures(found), console)
 
 
-def _print(table: tables.Table, console: Console) -> None:
+def print_table(table: tables.Table, console: Console) -> None:
+    """Print a table, without its spare columns where the terminal is too narrow for all."""
     if not table.rows:
         return
     console.print(Text(f"\n{table.title}", style="bold"))

@@ -135,6 +135,29 @@ class TimeRecord(Record, frozen=True, kw_only=True, tag="time"):
     contended: bool = False  # wall time over 1.1 x CPU time: something else ran
 
 
+class Speed(msgspec.Struct, frozen=True, kw_only=True):
+    """One codec on one sample of tensors, in memory, beside others in one process."""
+
+    codec: str
+    data: str
+    threads: int  # that share out the tensors
+    machine: str
+    n_values: int
+    native_bytes: int
+    stream_bytes: int
+    bound_bits: float | None  # order-0 entropy per tensor, summed; integers only
+    encode: Samples  # of all tensors, histogram, tables and parameter search included
+    decode: Samples
+
+
+class Speeds(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one `bench speed` measured."""
+
+    speeds: list[Speed]
+    provenance: Provenance
+    schema_version: int = SCHEMA_VERSION
+
+
 class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     """One cell of the matrix and the keys of the records it is made of."""
 
@@ -164,6 +187,11 @@ def key_of(stage: str, **parts: Any) -> str:
 def encode(record: Record) -> bytes:
     """One record as one line of JSON."""
     return msgspec.json.encode(record) + b"\n"
+
+
+def encode_speeds(speeds: Speeds) -> bytes:
+    """What `bench speed --json` writes, for people to read as well."""
+    return msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n"
 
 
 def decode(data: bytes) -> AnyRecord:

@@ -1,0 +1,198 @@
+"""How fast codecs are, side by side in one process.
+
+Rounds go round: each codec encodes and decodes all tensors once, then the next, so that a machine
+that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
+allocation are included; files are not. Threads share out the tensors, the same way for every codec.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench import selector
+from slashbench.bench import measure, speed_data
+from slashbench.bench.entries import entries
+from slashbench.bench.speed_data import Sample
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.errors import MissingDependency, SlashbenchError, UsageError
+from slashbench.link import Link
+from slashbench.record import Samples, Speed
+
+#: Compared unless the user says otherwise: one of each kind, of ours and of others.
+USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "float-huffman", "float-rans",
+         "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
+         "blosc2")  # fmt: skip
+DATA = "2bits,3bits,4bits,6bits,bf16"
+MEMCPY = "memcpy"
+
+_LEAST = 3  # rounds of a codec, however slow it is
+_BUDGET_S = 30.0  # after which a codec has had enough rounds
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to time. codecs: None for the usual ones. threads: numbers of them, measured apart."""
+
+    codecs: str | None = None
+    data: str = DATA
+    repeats: int = 9
+    threads: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Configured codecs that are here, the names of the data, and what is left out and why."""
+
+    codecs: list[Link[Any]]
+    data: list[str]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def plan(request: Request) -> Plan:
+    """Check the request. Raises UsageError (and its kinds) before anything is timed."""
+    if request.repeats < 1 or not request.threads or min(request.threads) < 1:
+        raise UsageError("repeats and threads must be at least 1")
+    left_out: dict[str, str] = {}
+    if request.codecs is not None:
+        found = list(entries(CODECS, request.codecs, left_out))
+    else:
+        found = []
+        for name in USUAL:
+            try:
+                found += entries(CODECS, name, left_out)
+            except MissingDependency as error:
+                left_out[f"codec {name}"] = str(error)
+    codecs = {link.text: link for link in found if not isinstance(link.item, Bound)}
+    return Plan(list(codecs.values()), speed_data.names(request.data), left_out)
+
+
+def run(planned: Plan, request: Request, progress: Progress) -> Iterator[list[Speed]]:
+    """Time every codec on each sample, under each number of threads: a list for each of them."""
+    for sample in speed_data.samples(planned.data):
+        taking = [link for link in planned.codecs if sample.domain in link.item.domains]
+        if not taking:
+            raise UsageError(f"none of the codecs takes {sample.name}, which are {sample.domain}")
+        contestants = [_Contestant(MEMCPY, _Copy(), sample)]
+        for at, link in enumerate(taking):
+            progress(f"{sample.name}: {link.text} there and back", at / len(taking))
+            contestants.append(_Contestant(link.text, link.item, sample))
+        for threads in request.threads:
+            yield _race(sample, contestants, threads, request.repeats, progress)
+
+
+def numbers_of_threads(text: str) -> tuple[int, ...]:
+    """`1,all` -> (1, as many as this process may run at once). Raises UsageError."""
+    try:
+        found = [_all() if item == "all" else int(item) for item in selector.split_list(text)]
+    except ValueError:
+        raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
+    return tuple(dict.fromkeys(found))
+
+
+def _all() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Copy:
+    """The yardstick: what any codec must at least do."""
+
+    def encode(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array.copy()
+
+    decode = encode
+
+
+class _Contestant:
+    """A codec, its streams of the sample, and what each round took."""
+
+    def __init__(self, name: str, codec: Any, sample: Sample) -> None:
+        self.name, self.codec = name, codec
+        self.streams = [codec.encode(tensor) for tensor in sample.tensors]
+        for tensor, stream in zip(sample.tensors, self.streams, strict=True):
+            decoded = codec.decode(stream)
+            if decoded.shape != tensor.shape or decoded.tobytes() != tensor.tobytes():
+                raise SlashbenchError(f"{name} does not give back {sample.name}: a bug of it")
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of all streams."""
+        return sum(s.nbytes if isinstance(s, np.ndarray) else len(s) for s in self.streams)
+
+
+def _race(
+    sample: Sample,
+    contestants: Sequence[_Contestant],
+    threads: int,
+    repeats: int,
+    progress: Progress,
+) -> list[Speed]:
+    encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
+    decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
+    with measure.alone(), _pool(threads) as pool:
+        for turn in range(repeats):
+            for at, one in enumerate(contestants):
+                spent = sum(wall for wall, _ in encode[one.name] + decode[one.name])
+                if turn >= _LEAST and spent > _BUDGET_S * 1e9:
+                    continue
+                done = (turn + at / len(contestants)) / repeats
+                progress(f"{sample.name}, {threads} threads: {one.name}", done)
+                encode[one.name].append(_timed(pool, one.codec.encode, sample.tensors))
+                decode[one.name].append(_timed(pool, one.codec.decode, one.streams))
+    return [
+        Speed(
+            codec=one.name,
+            data=sample.name,
+            threads=threads,
+            machine=measure.machine(),
+            n_values=sample.n_values,
+            native_bytes=sum(tensor.nbytes for tensor in sample.tensors),
+            stream_bytes=one.stream_bytes,
+            bound_bits=sample.bound_bits,
+            encode=_samples(encode[one.name]),
+            decode=_samples(decode[one.name]),
+        )
+        for one in contestants
+    ]
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Executor | None]:
+    if threads == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(time.sleep, [0.01] * threads))  # its threads are there before the clock is
+        yield pool
+
+
+def _timed(
+    pool: Executor | None, operation: Callable[[Any], object], items: Sequence[Any]
+) -> tuple[int, int]:
+    """(wall, CPU) nanoseconds of the operation on each item; results are dropped at once."""
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    if pool is None:
+        for item in items:
+            operation(item)
+    else:
+        for _ in pool.map(operation, items):
+            pass
+    return time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+
+
+def _samples(times: Sequence[tuple[int, int]]) -> Samples:
+    wall, cpu = np.array(times).T.tolist()
+    return Samples(wall_ns=wall, cpu_ns=cpu, warmup=1)

@@ -1,0 +1,83 @@
+"""`bench speed` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def bench_speed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "slashbench.bench.cli", "speed", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "160"},
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What is printed and what is written."""
+    folder = tmp_path_factory.mktemp("speed")
+    done = bench_speed(
+        *"--codecs huffman,pack,entropy,float-huffman --data 1.5bits,fp16 --repeats 2".split(),
+        *"--threads 1,2 --against pack --json speed.json".split(),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((folder / "speed.json").read_text())
+
+
+def test_a_board_for_each_sample_and_number_of_threads(measured: tuple[str, Any]) -> None:
+    printed, _ = measured
+    for title in ("1.5bits · 1 thread", "1.5bits · 2 threads", "fp16 · 1 thread"):
+        assert title in printed
+    assert printed.count("enc x pack") == 2  # what takes no floats is on no board of floats
+    assert printed.count("dec x 1 thread") == 2
+
+
+def test_what_is_written_says_what_was_timed(measured: tuple[str, Any]) -> None:
+    _, written = measured
+    assert written["provenance"]["cpu_model"]
+    found = {(s["data"], s["codec"], s["threads"]): s for s in written["speeds"]}
+    assert set(found) == {
+        (data, codec, threads)
+        for data, codecs in {
+            "1.5bits": ("memcpy", "huffman", "pack"),
+            "fp16": ("memcpy", "float-huffman"),
+        }.items()
+        for codec in codecs
+        for threads in (1, 2)
+    }
+    huffman = found["1.5bits", "huffman", 1]
+    assert huffman["n_values"] == huffman["native_bytes"] == 10_764_288
+    assert huffman["bound_bits"] / huffman["n_values"] == pytest.approx(1.5, abs=0.003)
+    assert huffman["bound_bits"] < 8 * huffman["stream_bytes"] < 1.2 * huffman["bound_bits"]
+    assert found["fp16", "memcpy", 1]["stream_bytes"] == 2 * 10_764_288
+    for speed in found.values():
+        assert len(speed["encode"]["wall_ns"]) == len(speed["decode"]["wall_ns"]) == 2
+        assert min(speed["encode"]["wall_ns"] + speed["decode"]["wall_ns"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--codecs nothing", "no codec 'nothing'"),
+        ("--data 9bits", "no data '9bits'"),
+        ("--threads few", "threads 'few'"),
+        ("--repeats 0", "at least 1"),
+        ("--codecs huffman --data bf16", "none of the codecs takes bf16"),
+    ],
+)
+def test_wrong_use(arguments: str, said: str, tmp_path: Path) -> None:
+    done = bench_speed(*arguments.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
