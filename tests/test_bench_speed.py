@@ -28,15 +28,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     """What is printed and what is written."""
     folder = tmp_path_factory.mktemp("speed")
     done = bench_speed(
-        *[
-            "--codecs",
-            "huffman,pack,entropy,float-huffman",
-            "--data",
-            "1.5bits,fp16",
-            "--repeats",
-            "2",
-        ],
-        *["--threads", "1,2", "--against", "pack", "--json", "speed.json"],
+        "--codecs=huffman,pack,entropy,float-huffman",
+        "--data=1.5bits,fp16",
+        *["--repeats=2", "--threads=1,2", "--against=pack", "--json=speed.json"],
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
