@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.codecs import frame
+from slashbench.codecs.kernels import exceptions as kernel
 from slashbench.codecs.kernels import tally
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.kernels.exceptions import LONG
 from slashbench.errors import CorruptStream
 
+Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 Symbols = npt.NDArray[Any]  # int8, int16 or int32
-
-_LONG = 0xFFFF
 
 
 def outside(symbols: npt.NDArray[np.int8], low: int, high: int, count: int) -> Positions:
@@ -41,10 +41,10 @@ def to_bytes(positions: Positions, values: Symbols) -> bytes:
     """The exceptions of one chunk; positions ascend."""
     gaps = positions.copy()
     gaps[1:] -= positions[:-1] + 1
-    if gaps.size and int(gaps.max()) >= _LONG:
-        long = gaps // _LONG  # steps without an exception, before each one
-        steps = np.full(int(long.sum()) + gaps.size, _LONG, "<u2")
-        steps[np.cumsum(long + 1) - 1] = gaps % _LONG
+    if gaps.size and int(gaps.max()) >= LONG:
+        long = gaps // LONG  # steps without an exception, before each one
+        steps = np.full(int(long.sum()) + gaps.size, LONG, "<u2")
+        steps[np.cumsum(long + 1) - 1] = gaps % LONG
     else:
         steps = gaps.astype("<u2")
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
@@ -75,12 +75,15 @@ def before(
     return b"".join(parts), sizes + np.array([len(patch) for patch in patches])
 
 
-def read(reader: Reader, symbols: int, dtype: np.dtype[Any]) -> tuple[Positions, Symbols]:
-    """(positions, values) in a chunk of so many symbols. Raises CorruptStream for others."""
-    steps = reader.array(np.dtype("<u2"), reader.varint(2 * symbols)).astype(np.int64)
-    is_exception = steps != _LONG
-    reached = np.cumsum(steps + is_exception)
-    positions = reached[is_exception] - 1
-    if reached.size and reached[-1] > symbols:
+def skip(data: Bytes, begins: Positions, ends: Positions, width: int) -> Positions:
+    """Where in `data` each chunk goes on after its exceptions. Raises CorruptStream."""
+    after = np.empty(begins.size, np.int64)
+    if not kernel.skip(data, begins, ends, width, after):
+        raise CorruptStream("the exceptions of a chunk are cut off")
+    return after
+
+
+def put(data: Bytes, begins: Positions, ends: Positions, chunk: int, symbols: Symbols) -> None:
+    """Write the exceptions of chunks of so many symbols over those. Raises CorruptStream."""
+    if not kernel.put(data, begins, ends, chunk, symbols.itemsize, symbols.view(np.uint8)):
         raise CorruptStream("an exception lies beyond its chunk")
-    return positions, reader.array(dtype.newbyteorder("<"), positions.size).astype(dtype)

@@ -19,13 +19,13 @@ An odd value that has no partner gets one that the decoder passes over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import exceptions, frame
+from slashbench.codecs import exceptions, frame, streams
 from slashbench.codecs.base import ChunkedCodec, TensorCodec
 from slashbench.codecs.frame import Coded, Frame
 from slashbench.codecs.huffman import Huffman
@@ -40,7 +40,7 @@ Integers = npt.NDArray[np.int64]
 
 _RAW, _CODED, _PAIRS, _PATCHED_PAIRS = 0, 1, 2, 3  # forms
 
-_SAMPLE = 64, 1024  # blocks and their length, by which an encoder chooses a form
+_SAMPLE = 32, 512  # blocks and their length, by which an encoder chooses a form
 _WORTH_CODING = 7.95  # bits a byte, at most
 _FEW = 1 / 64  # exceptions, at most
 
@@ -145,26 +145,19 @@ class FloatCodec(TensorCodec):
         self, inner: Frame, plane: int, low: int, patched: bool, words: Words
     ) -> None:
         chunk, half = inner.chunk, (inner.chunk + 1) // 2
-        n_chunks = inner.begins.size
+        heads, ends = inner.begins, inner.ends
+        n_chunks = heads.size
         n_last = words.size - (n_chunks - 1) * chunk
-        patches, begins = [], inner.begins
-        if patched:
-            begins = begins.copy()
-            for c in range(n_chunks):
-                reader = Reader(inner.payload(c).data)
-                size = chunk if c < n_chunks - 1 else n_last
-                patches.append(exceptions.read(reader, size, np.dtype(np.int8)))
-                begins[c] += reader.position
+        begins = exceptions.skip(inner.data, heads, ends, 1) if patched else heads
         pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
-        self._decode_plane(replace(inner, begins=begins, chunk=half), pairs)
+        self._decode_plane(inner.within(inner.tables, begins, ends, half), pairs)
         values = np.empty(min(chunk, words.size), np.uint8)
 
         def of_chunk(c: int) -> Bytes:
             part = values[: n_last if c == n_chunks - 1 else chunk]
             planes.unpair(pairs[c * half : (c + 1) * half], low, part)
             if patched:
-                positions, exact = patches[c]
-                part[positions] = exact.view(np.uint8)
+                exceptions.put(inner.data, heads[c : c + 1], ends[c : c + 1], part.size, part)
             return part
 
         _put_chunks(inner, plane, words, of_chunk)
@@ -215,17 +208,21 @@ def _read_planes(
         size = tables.varint(len(parts.tables)) if form != _RAW else 0
         heads.append((form, low, tables.array(np.dtype(np.uint8), size).tobytes()))
     tables.end()
-    is_raw = np.array([form == _RAW for form, _, _ in heads])
+    coded = [i for i, (form, _, _) in enumerate(heads) if form != _RAW]
+    begins, chunk_ends = parts.begins[first:last], parts.ends[first:last]
     sizes = np.empty((last - first, n_planes), np.int64)
-    for c in range(last - first):
-        reader = Reader(parts.payload(first + c).data)
-        sizes[c, is_raw] = parts.values_in(first + c, first + c + 1)
-        sizes[c, ~is_raw] = reader.array(np.dtype("<u4"), int((~is_raw).sum()))
-        if reader.position + sizes[c].sum() != len(parts.payload(first + c)):
-            raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
-    ends = parts.ends[first:last, None] - sizes[:, ::-1].cumsum(1)[:, ::-1] + sizes
+    sizes[:] = parts.chunk
+    sizes[-1] = parts.values_in(last - 1, last)
+    at = begins[:, None] + np.arange(4 * len(coded))
+    if at.size and (at[:, -1] >= chunk_ends).any():
+        raise CorruptStream("a chunk is too short for the sizes of its planes")
+    sizes[:, coded] = parts.data[at].view("<u4")
+    starts = begins + 4 * len(coded)
+    ends = starts[:, None] + sizes.cumsum(1)
+    if (ends[:, -1] != chunk_ends).any():
+        raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
     return [
-        (form, low, replace(parts, tables=own, begins=ends[:, i] - sizes[:, i], ends=ends[:, i]))
+        (form, low, parts.within(own, ends[:, i] - sizes[:, i], ends[:, i]))
         for i, (form, low, own) in enumerate(heads)
     ]
 
@@ -236,7 +233,9 @@ def _sampled(values: Bytes) -> Integers:
     if values.size > blocks * length:
         step = values.size // blocks
         values = values[: blocks * step].reshape(blocks, step)[:, :length].reshape(-1)
-    return np.bincount(values, minlength=256)
+    tally = streams.tally(values.view(np.int8), values.size)
+    counts: Integers = tally.reshape(-1, 256).sum(0, dtype=np.int64)
+    return counts
 
 
 def _cut(payload: bytes, sizes: tuple[int, ...]) -> list[memoryview]:

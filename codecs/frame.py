@@ -92,6 +92,14 @@ class Frame:
         """The bytes of one chunk."""
         return self.data[self.begins[index] : self.ends[index]]
 
+    def within(
+        self, tables: bytes, begins: Integers, ends: Integers, chunk: int | None = None
+    ) -> Frame:
+        """A coder's own stream inside this one's chunks; its checksums are these."""
+        values = self.chunk if chunk is None else chunk
+        return Frame(self.version, self.dtype, self.shape, self.count, values, tables, self.data,
+                     begins, ends, self.checksums)  # fmt: skip
+
     def verify(self, first: int, last: int) -> None:
         """Raises CorruptStream if the checksum of one of these chunks does not match."""
         for index in range(first, last):

@@ -17,7 +17,6 @@ from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.frame import Frame
 from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.kernels import rans
-from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
@@ -70,18 +69,8 @@ def decode(
         model.check(bits)
         if 2 * model.reach + 1 > size:
             raise CorruptStream(f"values up to {model.reach} in {symbols.dtype}")
-    begins = parts.begins[first : first + n_chunks].copy()
-    ends = parts.ends[first : first + n_chunks]
-    patches = []
-    if patched:
-        for c in range(n_chunks):
-            start = c * parts.chunk
-            reader = Reader(parts.payload(first + c).data)
-            positions, values = exceptions.read(
-                reader, min(parts.chunk, symbols.size - start), symbols.dtype
-            )
-            patches.append((positions + start, values))
-            begins[c] += reader.position
+    heads, ends = parts.begins[first : first + n_chunks], parts.ends[first : first + n_chunks]
+    begins = exceptions.skip(parts.data, heads, ends, symbols.itemsize) if patched else heads
     table = np.empty((len(models), 1 << bits), np.uint64)
     for run, model in enumerate(models):
         patterns = _places(model, zero, size).astype(np.uint64)
@@ -92,8 +81,8 @@ def decode(
         raise CorruptStream("the words are cut off or damaged")
     if not narrow:
         symbols[:] = places.astype(np.int32) - zero
-    for positions, values in patches:
-        symbols[positions] = values
+    if patched:
+        exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
 
 
 def _place_of_zero(symbols: SymbolArray, models: Models) -> tuple[int, int]:

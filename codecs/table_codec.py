@@ -102,15 +102,9 @@ class TableCodec(ChunkedCodec):
         if form > (_LISTED | _EXCEPTIONS):
             raise CorruptStream("the form of the alphabet is unknown")
         values = _read_values(tables, bool(form & _LISTED), symbols.dtype)
-        begins, ends = parts.begins[first:last].copy(), parts.ends[first:last]
-        patches = []
-        if form & _EXCEPTIONS:
-            for c in range(last - first):
-                size = min(parts.chunk, symbols.size - c * parts.chunk)
-                reader = Reader(parts.payload(first + c).data)
-                positions, patch = exceptions.read(reader, size, symbols.dtype)
-                patches.append((positions + c * parts.chunk, patch))
-                begins[c] += reader.position
+        heads, ends = parts.begins[first:last], parts.ends[first:last]
+        patched = bool(form & _EXCEPTIONS)
+        begins = exceptions.skip(parts.data, heads, ends, symbols.itemsize) if patched else heads
         if values.size == 1:
             if np.any(begins != ends):
                 raise CorruptStream("a tensor of one symbol has codewords")
@@ -118,8 +112,8 @@ class TableCodec(ChunkedCodec):
             symbols[:] = values[0]
         else:
             self.decode_values(tables, values, parts, begins, ends, symbols)
-        for positions, patch in patches:
-            symbols[positions] = patch
+        if patched:
+            exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
 
     @abstractmethod
     def encode_places(

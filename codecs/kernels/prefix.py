@@ -93,14 +93,22 @@ def build(
     """Fill the table, 2^(bits + 1) entries, from codewords and the `width` bytes of each symbol.
 
     Codewords longer than `bits` are left out. A table for b bits follows from those for fewer: the
-    first symbol, then whatever the table for the remaining bits holds.
+    first symbol, then whatever the table for the remaining bits holds. Between the longest look
+    that follows another codeword and the whole one, tables would find but single symbols that the
+    whole one finds as well; they stay empty.
     """
     most = np.uint64(6 - width)
     shift = np.uint64(8 * width)
+    shortest = bits
+    for length in lengths:
+        if length > 0:
+            shortest = min(shortest, length)
     table[: min(2, table.size)] = 0
     for b in range(1, bits + 1):
         base = 1 << b
         table[base : 2 * base] = 0
+        if bits - shortest < b < bits:
+            continue
         for i in range(symbols.size):
             length = lengths[i]
             if length > b or length < 1:
