@@ -412,7 +412,7 @@ def _bounded(subject: Subject) -> str:
     size = specimen.array().nbytes
     parts = frame.unpack(stream)
     payload = b"".join(parts.payload(i).tobytes() for i in range(parts.chunks))
-    huge = Coded(parts.tables, payload, (len(payload),), 1 << 40)
+    huge = Coded(parts.tables, [(payload,)], 1 << 40)
     forged = frame.pack(parts.dtype, (1 << 40,), huge)
     for what, limit, data in [
         ("a stream that declares one byte more than frame.decode_limit", size - 1, stream),

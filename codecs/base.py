@@ -20,7 +20,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ndarray_copy
 
 from slashbench.codecs import frame, parallel
-from slashbench.codecs.frame import Coded, Frame
+from slashbench.codecs.frame import Coded, Frame, Pieces
 from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
@@ -129,7 +129,7 @@ class WholeTensorCodec(TensorCodec):
 
     def _encode(self, flat: npt.NDArray[Any]) -> Coded:
         tables, payload = self._encode_whole(flat)
-        return Coded(tables, payload, (len(payload),), flat.size)
+        return Coded(tables, [(payload,)], flat.size)
 
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         if parts.chunks != 1:
@@ -186,8 +186,8 @@ class ChunkedCodec(TensorCodec):
     def _encode(self, flat: npt.NDArray[Any]) -> Coded:
         symbols = narrowest(flat.view(f"i{flat.itemsize}"))
         chunk = frame.chunk_for(flat.size)
-        tables, payload, sizes = self.encode_chunks(symbols, chunk)
-        return Coded(bytes([symbols.itemsize]) + tables, payload, sizes, chunk)
+        tables, chunks = self.encode_chunks(symbols, chunk)
+        return Coded(bytes([symbols.itemsize]) + tables, chunks, chunk)
 
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         if parts.version == 1:
@@ -206,8 +206,8 @@ class ChunkedCodec(TensorCodec):
             target[:] = symbols
 
     @abstractmethod
-    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,), n at least 1."""
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,), n at least 1."""
 
     @abstractmethod
     def decode_chunks(

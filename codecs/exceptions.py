@@ -61,18 +61,11 @@ def by_chunk(positions: Positions, symbols: npt.NDArray[Any], chunk: int) -> lis
     ]
 
 
-def before(
-    patches: list[bytes], payload: bytes, sizes: npt.NDArray[np.int64]
-) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """(payload, bytes of each chunk) with every patch in front of its chunk; none is no change."""
+def before(patches: list[bytes], chunks: list[frame.Pieces]) -> list[frame.Pieces]:
+    """The chunks with every patch in front of its own; none is no change."""
     if not patches:
-        return payload, sizes
-    edges = np.cumsum(sizes)
-    parts = [
-        patch + payload[end - size : end]
-        for patch, size, end in zip(patches, sizes, edges, strict=True)
-    ]
-    return b"".join(parts), sizes + np.array([len(patch) for patch in patches])
+        return chunks
+    return [(patch, *pieces) for patch, pieces in zip(patches, chunks, strict=True)]
 
 
 def skip(data: Bytes, begins: Positions, ends: Positions, width: int) -> Positions:

@@ -10,7 +10,7 @@ import numpy as np
 from slashbench.codecs import frame
 from slashbench.codecs.alphabet import histogram, translate
 from slashbench.codecs.base import Integers
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.integer_code import IntegerCodec, checked_order
 from slashbench.codecs.kernels import integer_codes
 from slashbench.codecs.mapping import by_rank, from_rank_table, rank_table, unzigzag, zigzag
@@ -38,11 +38,11 @@ class ExpGolomb(IntegerCodec):
         self.k = checked_order(k)
         self.map = map
 
-    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,)."""
         if self.map == "zigzag":
-            tables, payload, sizes = super().encode_chunks(symbols, chunk)
-            return frame.varint(0) + tables, payload, sizes
+            tables, chunks = super().encode_chunks(symbols, chunk)
+            return frame.varint(0) + tables, chunks
         found = histogram(symbols.astype(np.int32, copy=False))
         ranked = by_rank(found.values, found.counts)
         # A rank is coded as the symbol that zig-zag makes of it, so all else stays the same.
@@ -51,9 +51,9 @@ class ExpGolomb(IntegerCodec):
             np.arange(ranked.size, dtype=np.uint32)
         )
         mapped = translate(symbols.astype(np.int32, copy=False), found.values, codes, 0)
-        tables, payload, sizes = super().encode_chunks(mapped.astype(symbols.dtype), chunk)
+        tables, chunks = super().encode_chunks(mapped.astype(symbols.dtype), chunk)
         listed = frame.varint(ranked.size) + integer_list(rank_table(ranked))
-        return listed + tables, payload, sizes
+        return listed + tables, chunks
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers

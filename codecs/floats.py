@@ -19,6 +19,8 @@ An odd value that has no partner gets one that the decoder passes over.
 
 from __future__ import annotations
 
+import itertools
+import struct
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +29,7 @@ import numpy.typing as npt
 
 from slashbench.codecs import exceptions, frame, streams
 from slashbench.codecs.base import ChunkedCodec, TensorCodec
-from slashbench.codecs.frame import Coded, Frame
+from slashbench.codecs.frame import Coded, Frame, Pieces
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.kernels import planes
 from slashbench.codecs.rans import Rans
@@ -52,7 +54,7 @@ class _Plane:
     form: int
     low: int
     tables: bytes
-    chunks: list[Any]  # buffers
+    chunks: list[Pieces]
 
     def table(self) -> bytes:
         """Its part of the tables."""
@@ -76,14 +78,16 @@ class FloatCodec(TensorCodec):
             values = np.empty(words.size, np.uint8)
             planes.take(words, plane, values)
             coded.append(self._encode_plane(values, chunk))
-        pieces, sizes = [], []
+        chunks = []
         for parts in zip(*(plane.chunks for plane in coded), strict=True):
-            lengths = np.array([len(part) for part in parts], "<u4")
-            head = lengths[[plane.form != _RAW for plane in coded]].tobytes()
-            pieces += [head, *parts]
-            sizes.append(len(head) + int(lengths.sum()))
-        tables = b"".join(plane.table() for plane in coded)
-        return Coded(tables, b"".join(pieces), tuple(sizes), chunk)
+            lengths = [
+                sum(map(len, pieces))
+                for plane, pieces in zip(coded, parts, strict=True)
+                if plane.form != _RAW
+            ]
+            head = struct.pack(f"<{len(lengths)}I", *lengths)
+            chunks.append((head, *itertools.chain(*parts)))
+        return Coded(b"".join(plane.table() for plane in coded), chunks, chunk)
 
     def _encode_plane(self, values: Bytes, chunk: int) -> _Plane:
         counts = _sampled(values)
@@ -98,9 +102,9 @@ class FloatCodec(TensorCodec):
         shares = counts[counts > 0] / total
         if -float(shares @ np.log2(shares)) > _WORTH_CODING:
             spans = range(0, values.size, chunk)
-            return _Plane(_RAW, 0, b"", [values[i : i + chunk].data for i in spans])
-        tables, payload, sizes = self.coder().encode_chunks(values.view(np.int8), chunk)
-        return _Plane(_CODED, 0, tables, _cut(payload, sizes))
+            return _Plane(_RAW, 0, b"", [(values[i : i + chunk].data,) for i in spans])
+        tables, chunks = self.coder().encode_chunks(values.view(np.int8), chunk)
+        return _Plane(_CODED, 0, tables, chunks)
 
     def _encode_pairs(self, values: Bytes, chunk: int, low: int, usual: int) -> _Plane | None:
         """None if more values lie outside the window than the sample has shown."""
@@ -114,15 +118,13 @@ class FloatCodec(TensorCodec):
             beyond += planes.pair(part, low, usual, pairs[c * half : (c + 1) * half])
         if beyond > values.size * 2 * _FEW:
             return None
-        tables, payload, sizes = self.coder().encode_chunks(pairs.view(np.int8), half)
-        chunks = _cut(payload, sizes)
+        tables, chunks = self.coder().encode_chunks(pairs.view(np.int8), half)
         if not beyond:
             return _Plane(_PAIRS, low, tables, chunks)
         positions = np.empty(beyond, np.int64)
         planes.locate(values, low, positions)
         patches = exceptions.by_chunk(positions, values.view(np.int8), chunk)
-        patched = [b"".join(both) for both in zip(patches, chunks, strict=True)]
-        return _Plane(_PATCHED_PAIRS, low, tables, patched)
+        return _Plane(_PATCHED_PAIRS, low, tables, exceptions.before(patches, chunks))
 
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         words = flat.view(f"u{flat.itemsize}")
@@ -236,8 +238,3 @@ def _sampled(values: Bytes) -> Integers:
     tally = streams.tally(values.view(np.int8), values.size)
     counts: Integers = tally.reshape(-1, 256).sum(0, dtype=np.int64)
     return counts
-
-
-def _cut(payload: bytes, sizes: tuple[int, ...]) -> list[memoryview]:
-    view, edges = memoryview(payload), np.cumsum(sizes).tolist()
-    return [view[end - size : end] for size, end in zip(sizes, edges, strict=True)]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -50,17 +51,17 @@ _DTYPES = tuple(
 _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 _FLOATS = frozenset(_DTYPES[6:])
 
+Pieces = tuple[Any, ...]  # buffers of bytes that follow one another in a chunk
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """What a codec made of a flat array: its tables, and its chunks one after the other."""
+    """What a codec made of a flat array: its tables, and the pieces of each chunk."""
 
     tables: bytes
-    payload: bytes
-    sizes: tuple[int, ...]  # of the chunks, in bytes; they sum to the payload's length
+    chunks: Sequence[Pieces]
     chunk: int  # values per chunk, but for the last one
 
 
@@ -124,18 +125,33 @@ def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> b
     """Frame one coded tensor; None for an empty one."""
     head = MAGIC + bytes([VERSION, _CODES[dtype.newbyteorder("=")], len(shape)])
     numbers: tuple[int, ...] = (*shape, 0)
-    tables, payload, checksums = b"", b"", b""
+    tables = b""
+    pieces: list[Any] = []
+    checksums = []
     if coded is not None:
-        tables, payload = coded.tables, coded.payload
-        numbers = (*shape, coded.chunk, len(tables), *coded.sizes)
-        view, start, sums = memoryview(payload), 0, []
-        for size in coded.sizes:
-            sums.append(crc32(view[start : start + size]))
-            start += size
-        checksums = struct.pack(f"<{len(sums)}I", *sums)
+        tables, sizes = coded.tables, []
+        for chunk in coded.chunks:
+            size = checksum = 0
+            for piece in chunk:
+                size += len(piece)
+                checksum = crc32(piece, checksum)
+            sizes.append(size)
+            checksums.append(checksum)
+            pieces += chunk
+        numbers = (*shape, coded.chunk, len(tables), *sizes)
     head += b"".join(map(varint, numbers))
-    checksum = struct.pack("<I", crc32(tables, crc32(head)))
-    return b"".join([head, checksum, checksums, tables, payload])
+    first = crc32(tables, crc32(head))
+    sums = struct.pack(f"<{1 + len(checksums)}I", first, *checksums)
+    return b"".join([head, sums, tables, *pieces])
+
+
+def cut(payload: Any, sizes: Iterable[int]) -> list[Pieces]:
+    """Each chunk of a payload as one piece, nothing copied. payload: a buffer of bytes."""
+    view, begin, pieces = memoryview(payload), 0, []
+    for size in sizes:
+        pieces.append((view[begin : begin + size],))
+        begin += size
+    return pieces
 
 
 def unpack(data: Any) -> Frame:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from slashbench.codecs import streams
 from slashbench.codecs.alphabet import MAX_VALUES
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.kernels import prefix
 from slashbench.codecs.prefix_code import canonical, package_merge
 from slashbench.codecs.table_codec import Places, TableCodec
@@ -47,10 +47,8 @@ class Huffman(TableCodec):
             )
         self.max_length = max_length
 
-    def encode_places(
-        self, places: Places, chunk: int, patches: list[bytes]
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(table, payload, bytes of each chunk) of places."""
+    def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(table, pieces of each chunk) of places."""
         lengths = np.zeros(places.counts.size, np.int64)
         present = np.flatnonzero(places.counts)
         limit = self.max_length
@@ -65,10 +63,8 @@ class Huffman(TableCodec):
         else:
             bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
             prefix.measure(places.array, chunk, by_place, prefix.HUFFMAN, 0, bits)
-        layout = streams.Layout.of(bits, places.array.size, chunk, list(map(len, patches)))
+        layout = streams.Layout.of(bits, places.array.size, chunk)
         out = layout.room()
-        for patch, begin in zip(patches, layout.begins, strict=False):
-            out[begin - len(patch) : begin] = np.frombuffer(patch, np.uint8)
         if places.tally is not None:
             done = prefix.encode(
                 places.array, chunk, entries, limit, layout.begins, layout.ends, out
@@ -79,7 +75,7 @@ class Huffman(TableCodec):
             )
         if not done:
             raise ValueError("the symbols changed while they were encoded")
-        return nibbles(lengths), out.tobytes(), layout.chunk_sizes
+        return nibbles(lengths), cut(out, layout.chunk_sizes)
 
     def decode_values(
         self,

@@ -17,7 +17,7 @@ from slashbench.codecs import streams
 from slashbench.codecs.alphabet import histogram
 from slashbench.codecs.base import ChunkedCodec
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.kernels import integer_codes, prefix
 from slashbench.codecs.mapping import unzigzag, zigzag
 from slashbench.codecs.tables import Reader
@@ -35,10 +35,8 @@ class IntegerCodec(ChunkedCodec):
 
     family: ClassVar[int]  # in kernels.integer_codes
 
-    def encode_chunks(
-        self, symbols: SymbolArray, chunk: int
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,)."""
         n_chunks = -(-symbols.size // chunk)
         if symbols.itemsize == 1:
             counts = streams.tally(symbols, chunk).astype(np.int64)
@@ -64,7 +62,7 @@ class IntegerCodec(ChunkedCodec):
             )
         if not done:
             raise ValueError("the symbols changed while they were encoded")
-        return bytes([order]), out.tobytes(), layout.chunk_sizes
+        return bytes([order]), cut(out, layout.chunk_sizes)
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from slashbench.codecs import exceptions
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.kernels import rans
 from slashbench.errors import CorruptStream
@@ -25,8 +25,8 @@ Models = Sequence[GeneralisedGaussian]
 
 def encode(
     symbols: SymbolArray, edges: Integers, models: Models, bits: int
-) -> tuple[bool, bytes, tuple[int, ...]]:
-    """(whether chunks begin with exceptions, payload, bytes of each chunk) of symbols, shape (n,).
+) -> tuple[bool, list[Pieces]]:
+    """(whether chunks begin with exceptions, pieces of each chunk) of symbols, shape (n,).
 
     All chunks but the last are equally long.
     """
@@ -48,9 +48,8 @@ def encode(
     sizes = np.empty(n_chunks, np.int64)
     if not rans.encode(places, edges, table.reshape(-1, 4), bits, out, sizes):
         raise ValueError("the symbols changed while they were encoded")
-    payload = out[out.size - int(sizes.sum()) :].tobytes()
-    payload, sizes = exceptions.before(patches, payload, sizes)
-    return bool(patches), payload, tuple(sizes.tolist())
+    chunks = cut(out[out.size - int(sizes.sum()) :], sizes.tolist())
+    return bool(patches), exceptions.before(patches, chunks)
 
 
 def decode(

@@ -8,7 +8,7 @@ import numpy as np
 
 from slashbench.codecs import frame
 from slashbench.codecs.base import ChunkedCodec, Integers, Symbols
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.kernels import fixed
 from slashbench.codecs.mapping import unzigzag_of, zigzag_of
 from slashbench.codecs.tables import Reader
@@ -26,14 +26,14 @@ class Pack(ChunkedCodec):
     codec_id: ClassVar[str] = "slashbench.pack"
     revision: ClassVar[int] = 2
 
-    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,)."""
         low, width = range_of(symbols)
         chunks = []
         for start in range(0, symbols.size, chunk):
             part = symbols[start : start + chunk].astype(np.int32, copy=False)
-            chunks.append(pack(part, low, width))
-        return table(low, width), b"".join(chunks), tuple(map(len, chunks))
+            chunks.append((pack(part, low, width),))
+        return table(low, width), chunks
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers

@@ -7,9 +7,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import exceptions
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.table_codec import Places, TableCodec
 from slashbench.codecs.tables import Reader, integer_list
@@ -37,10 +36,8 @@ class Rans(TableCodec):
             raise ValueError(f"bits must be 8 to {rans.MAX_BITS}, or -1 for the usual, not {bits}")
         self.bits = bits
 
-    def encode_places(
-        self, places: Places, chunk: int, patches: list[bytes]
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(table, payload, bytes of each chunk) of places."""
+    def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(table, pieces of each chunk) of places."""
         bits = self.bits
         if bits < 0:
             bits = 12 if places.tally is not None else rans.MAX_BITS
@@ -58,10 +55,9 @@ class Rans(TableCodec):
         edges = rans.whole_chunks(places.array.size, chunk)
         if not rans.encode(places.array, edges, table, bits, out, sizes):
             raise ValueError("the symbols changed while they were encoded")
-        payload = out[out.size - int(sizes.sum()) :].tobytes()
-        payload, sizes = exceptions.before(patches, payload, sizes)
         listed = integer_list(frequencies.astype(np.uint32))
-        return bytes([bits]) + listed, payload, tuple(sizes.tolist())
+        chunks = cut(out[out.size - int(sizes.sum()) :], sizes.tolist())
+        return bytes([bits]) + listed, chunks
 
     def decode_values(
         self,

@@ -21,7 +21,7 @@ from slashbench.codecs import frame, model_runs, streams
 from slashbench.codecs import generalised_gaussian as ggd
 from slashbench.codecs.alphabet import Histogram, histogram
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.rans import Rans
@@ -51,21 +51,19 @@ class RansGgd(Rans):
 
     codec_id: ClassVar[str] = "slashbench.rans-ggd"
 
-    def encode_chunks(
-        self, symbols: SymbolArray, chunk: int
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,)."""
         bits = self.bits_for(symbols)
         counts, most = self.counted(symbols, bits)
         model = self.fitted(counts)
         if model is None or cost(counts, model, bits) > most:
-            tables, payload, sizes = super().encode_chunks(symbols, chunk)
-            return bytes([TABLE]) + tables, payload, sizes
+            tables, chunks = super().encode_chunks(symbols, chunk)
+            return bytes([TABLE]) + tables, chunks
         edges = rans.whole_chunks(symbols.size, chunk)
-        patched, payload, sizes = model_runs.encode(symbols, edges, [model], bits)
+        patched, chunks = model_runs.encode(symbols, edges, [model], bits)
         head = bytes([MODEL | EXCEPTIONS * patched, bits, model.shape])
         tables = head + model.scale.to_bytes(2, "little") + frame.varint(model.reach)
-        return tables, payload, sizes
+        return tables, chunks
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray

@@ -120,9 +120,9 @@ class ScaleClasses(RansGgd):
         plans = _plans(matrix.shape, height, 0, axis, labels, len(models))
         coded = _to_coded_order(matrix, plans, axis)
         edges = _edges(plans, n_columns)
-        patched, payload, sizes = model_runs.encode(coded, edges, models, bits)
+        patched, chunks = model_runs.encode(coded, edges, models, bits)
         head = bytes([matrix.itemsize, axis | EXCEPTIONS * patched, bits])
-        return Coded(head + _classes_to_bytes(models, labels), payload, sizes, height * n_columns)
+        return Coded(head + _classes_to_bytes(models, labels), chunks, height * n_columns)
 
     def _choose(self, matrix: SymbolArray, bits: int) -> tuple[int, Models, Integers] | None:
         """(axis, models, class of each line) that take the fewest bits; None for one class."""

@@ -1,14 +1,11 @@
 """Where the streams of prefix codewords lie in a tensor's chunks (kernels/prefix.py).
 
-    u32 x 3  bytes of the first three streams; not there in a chunk of under FEW symbols
-    ...      four streams, each padded to a byte with zeros; one in a chunk of under FEW symbols
-
-What a codec puts before the streams, such as exceptions, counts as its prefix.
+u32 x 3  bytes of the first three streams; not there in a chunk of under FEW symbols
+...      four streams, each padded to a byte with zeros; one in a chunk of under FEW symbols
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,24 +32,21 @@ class Layout:
     ends: Integers
 
     @classmethod
-    def of(cls, bits: Integers, count: int, chunk: int, prefixes: Sequence[int] = ()) -> Layout:
-        """From the bits of each stream, shape (chunks, STREAMS), and bytes before each chunk's."""
+    def of(cls, bits: Integers, count: int, chunk: int) -> Layout:
+        """From the bits of each stream, shape (chunks, STREAMS)."""
         sizes = (bits + 7) // 8
-        before = np.zeros(len(sizes), np.int64)
-        if prefixes:
-            before[:] = prefixes
         n_last = count - chunk * (len(sizes) - 1)
-        sizes[:, 0] += before + (_HEADS if chunk >= FEW else 0)
+        if chunk >= FEW:
+            sizes[:, 0] += _HEADS
         if chunk >= FEW > n_last:
             sizes[-1, 0] -= _HEADS
         ends = np.cumsum(sizes.reshape(-1)).reshape(sizes.shape)
-        before[1:] += ends[:-1, -1]
-        return cls(before, ends)
+        return cls(np.append(0, ends[:-1, -1]), ends)
 
     @property
     def chunk_sizes(self) -> tuple[int, ...]:
-        """Bytes of each chunk, prefix included."""
-        return tuple(np.diff(self.ends[:, -1], prepend=0).tolist())
+        """Bytes of each chunk."""
+        return tuple((self.ends[:, -1] - self.begins).tolist())
 
     def room(self) -> Bytes:
         """An array for the whole payload."""

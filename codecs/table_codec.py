@@ -27,7 +27,7 @@ from slashbench.codecs.alphabet import MAX_VALUES, histogram, translate
 from slashbench.codecs.base import ChunkedCodec
 from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.exp_golomb import ExpGolomb
-from slashbench.codecs.frame import Frame
+from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.mapping import unzigzag, unzigzag_of, zigzag, zigzag_of
 from slashbench.codecs.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
@@ -67,10 +67,8 @@ class TableCodec(ChunkedCodec):
 
     rarest: ClassVar[float]
 
-    def encode_chunks(
-        self, symbols: SymbolArray, chunk: int
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(tables, payload, bytes of each chunk) of symbols, shape (n,)."""
+    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(tables, pieces of each chunk) of symbols, shape (n,)."""
         if symbols.itemsize == 1:
             tables, places, positions = self._of_bytes(symbols, chunk)
             form = 0
@@ -78,8 +76,8 @@ class TableCodec(ChunkedCodec):
             tables, places, positions = self._of_wider(symbols)
             form = _LISTED
         if positions.size * _FEW > symbols.size:
-            tables, payload, sizes = ExpGolomb().encode_chunks(symbols, chunk)
-            return bytes([_TOO_MANY]) + tables, payload, sizes
+            tables, chunks = ExpGolomb().encode_chunks(symbols, chunk)
+            return bytes([_TOO_MANY]) + tables, chunks
         patches = []
         if positions.size:
             form |= _EXCEPTIONS
@@ -87,9 +85,9 @@ class TableCodec(ChunkedCodec):
         tables = bytes([form]) + tables
         if np.count_nonzero(places.counts) == 1:
             n_chunks = -(-symbols.size // chunk)
-            return tables, b"".join(patches), tuple(map(len, patches)) or (0,) * n_chunks
-        table, payload, sizes = self.encode_places(places, chunk, patches)
-        return tables + table, payload, sizes
+            return tables, exceptions.before(patches, [()] * n_chunks)
+        table, chunks = self.encode_places(places, chunk)
+        return tables + table, exceptions.before(patches, chunks)
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
@@ -116,10 +114,8 @@ class TableCodec(ChunkedCodec):
             exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
 
     @abstractmethod
-    def encode_places(
-        self, places: Places, chunk: int, patches: list[bytes]
-    ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(table, payload, bytes of each chunk); a chunk begins with its patch, if any has one."""
+    def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
+        """(table, pieces of each chunk)."""
 
     @abstractmethod
     def decode_values(

@@ -48,13 +48,14 @@ class Stream:
 
     def framed(self) -> bytes:
         """The stream, with checksums that match."""
-        payload, sizes = b"".join(self.chunks), tuple(map(len, self.chunks))
         if self.version == 1:
+            payload = b"".join(self.chunks)
             head = bytes([1, DTYPES.index(self.dtype), len(self.shape)])
             head += b"".join(map(frame.varint, (*self.shape, len(self.tables), len(payload))))
             body = self.tables + payload
             return head + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body
-        return frame.pack(self.dtype, self.shape, Coded(self.tables, payload, sizes, self.chunk))
+        chunks = [(chunk,) for chunk in self.chunks]
+        return frame.pack(self.dtype, self.shape, Coded(self.tables, chunks, self.chunk))
 
 
 def bell(n: int, seed: int = 0) -> Any:

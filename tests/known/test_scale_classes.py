@@ -117,7 +117,7 @@ def test_forged_tables_are_refused_or_decode(axis):
         for flip in (1, 2, 128, 255):
             tables = bytearray(parts.tables)
             tables[place] ^= flip
-            coded = frame.Coded(bytes(tables), payload, (len(payload),), parts.chunk)
+            coded = frame.Coded(bytes(tables), [(payload,)], parts.chunk)
             try:
                 found = ScaleClasses().decode(frame.pack(parts.dtype, parts.shape, coded))
             except CorruptStream:
@@ -130,8 +130,7 @@ def test_forged_tables_are_refused_or_decode(axis):
 @pytest.mark.parametrize(("shape", "chunk"), [((150, 160), 1000), ((24_000,), 24_000)])
 def test_chunks_that_are_not_rows_are_refused(shape, chunk):
     parts = frame.unpack(ScaleClasses().encode(weights((150, 160), 0)))
-    payload = parts.payload(0).tobytes()
-    sizes = (len(payload), *(0,) * (24_000 // chunk - 1))
-    stream = frame.pack(parts.dtype, shape, frame.Coded(parts.tables, payload, sizes, chunk))
+    chunks = [(parts.payload(0).tobytes(),)] + [()] * (24_000 // chunk - 1)
+    stream = frame.pack(parts.dtype, shape, frame.Coded(parts.tables, chunks, chunk))
     with pytest.raises(CorruptStream, match="whole rows"):
         ScaleClasses().decode(stream)
