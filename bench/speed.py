@@ -142,6 +142,7 @@ def _race(
 ) -> list[Speed]:
     encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
     decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
+    shares = _shares([tensor.size for tensor in sample.tensors], threads)
     with measure.alone(), _pool(threads) as pool:
         for turn in range(repeats):
             for at, one in enumerate(contestants):
@@ -150,8 +151,10 @@ def _race(
                     continue
                 done = (turn + at / len(contestants)) / repeats
                 progress(f"{sample.name}, {threads} threads: {one.name}", done)
-                encode[one.name].append(_timed(pool, one.codec.encode, sample.tensors))
-                decode[one.name].append(_timed(pool, one.codec.decode, one.streams))
+                tensors = [[sample.tensors[i] for i in share] for share in shares]
+                streams = [[one.streams[i] for i in share] for share in shares]
+                encode[one.name].append(_timed(pool, one.codec.encode, tensors))
+                decode[one.name].append(_timed(pool, one.codec.decode, streams))
     return [
         Speed(
             codec=one.name,
@@ -180,17 +183,29 @@ def _pool(threads: int) -> Iterator[Executor | None]:
 
 
 def _timed(
-    pool: Executor | None, operation: Callable[[Any], object], items: Sequence[Any]
+    pool: Executor | None, operation: Callable[[Any], object], shares: Sequence[Sequence[Any]]
 ) -> tuple[int, int]:
-    """(wall, CPU) nanoseconds of the operation on each item; results are dropped at once."""
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-    if pool is None:
+    """(wall, CPU) nanoseconds of the operation on each item; a thread takes one share."""
+
+    def work(items: Sequence[Any]) -> None:
         for item in items:
-            operation(item)
-    else:
-        for _ in pool.map(operation, items):
-            pass
+            operation(item)  # what it returns is dropped at once
+
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    for _ in map(work, shares) if pool is None else pool.map(work, shares):
+        pass
     return time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+
+
+def _shares(sizes: Sequence[int], threads: int) -> list[list[int]]:
+    """Which tensors each thread takes, the largest first: about as many values for each."""
+    shares: list[list[int]] = [[] for _ in range(threads)]
+    loads = [0] * threads
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        least = loads.index(min(loads))
+        shares[least].append(index)
+        loads[least] += sizes[index]
+    return shares
 
 
 def _samples(times: Sequence[tuple[int, int]]) -> Samples:
