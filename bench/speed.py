@@ -29,7 +29,8 @@ from slashbench.link import Link
 from slashbench.record import Samples, Speed
 
 #: Compared unless the user says otherwise: one of each kind, of ours and of others.
-USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "float-huffman", "float-rans",
+USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "sparse",
+         "float-huffman", "float-rans",
          "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
          "blosc2")  # fmt: skip
 DATA = "2bits,3bits,4bits,6bits,bf16"

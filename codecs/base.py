@@ -183,9 +183,14 @@ class ChunkedCodec(TensorCodec):
     tables.
     """
 
+    @classmethod
+    def chunk_for(cls, count: int) -> int:
+        """Symbols a chunk, of a tensor of so many."""
+        return frame.chunk_for(count)
+
     def _encode(self, flat: npt.NDArray[Any]) -> Coded:
         symbols = narrowest(flat.view(f"i{flat.itemsize}"))
-        chunk = frame.chunk_for(flat.size)
+        chunk = self.chunk_for(flat.size)
         tables, chunks = self.encode_chunks(symbols, chunk)
         return Coded(bytes([symbols.itemsize]) + tables, chunks, chunk)
 

@@ -62,7 +62,16 @@ TENSORS = {
 
 LARGE = {"chunks", "rows", "columns"}
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
-OURS = ["pack", "exp-golomb", "golomb-rice", "elias-gamma", "elias-delta", "huffman", "rans"]
+OURS = [
+    "pack",
+    "exp-golomb",
+    "golomb-rice",
+    "elias-gamma",
+    "elias-delta",
+    "huffman",
+    "rans",
+    "sparse",
+]
 MODELLED = ["rans-ggd", "max"]
 PEERS = ["zlib", "bz2", "lzma", "brotli", "lz4", "blosc2", "pcodec", "zipnn", "openzl-huffman"]
 PEERS += ["openzl-fse", "constriction-huffman", "deepcabac"]
