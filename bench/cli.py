@@ -28,6 +28,8 @@ examples
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
 
+  bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
+
 selectors
   name:key=value:key=value     an entry with settings        zstd:level=19
   a,b,c  or  all               a list

@@ -27,6 +27,9 @@ CODECS.lazy("range", "slashbench.codecs.range_coder:RangeCoder", needs="constric
 CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
 CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
 
+# Whatever numcodecs has: numcodecs.zlib:level=9. By name only, never in `all`.
+CODECS.family("numcodecs.", "slashbench.codecs.foreign:by_id")
+
 # Peers: other people's compressors (codecs/peers/).
 CODECS.lazy("zlib", "slashbench.codecs.peers.deflate:Deflate")
 CODECS.lazy("bz2", "slashbench.codecs.peers.bzip2:Bzip2")

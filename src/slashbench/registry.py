@@ -59,6 +59,7 @@ class Registry(Generic[T]):
         self.problems: list[str] = []  # plug-ins that were skipped, and why
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, type[T]] = {}
+        self._families: dict[str, str] = {}  # prefix -> function that finds the class
         self._plugins_read = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
@@ -79,6 +80,13 @@ class Registry(Generic[T]):
         modules = tuple(needs.split())
         self._add(Entry(name, target, modules, install or "pip install " + " ".join(modules)))
 
+    def family(self, prefix: str, target: str) -> None:
+        """Names with this prefix are found by target("rest of the name"); none of them is listed.
+
+        target: "module:function" that returns a class or raises UnknownName.
+        """
+        self._families[prefix] = target
+
     def names(self) -> list[str]:
         """All registered names, available or not, in order of registration."""
         self._read_plugins()
@@ -93,6 +101,13 @@ class Registry(Generic[T]):
         if name in self._loaded:
             return self._loaded[name]
         entry = self._entries.get(name)
+        for prefix, target in self._families.items():
+            if entry is None and name.startswith(prefix):
+                module, _, function = target.partition(":")
+                found: type[T] = getattr(importlib.import_module(module), function)(
+                    name.removeprefix(prefix)
+                )
+                return found
         if entry is None:
             raise UnknownName(self._unknown(name))
         if missing := entry.missing():

@@ -88,8 +88,10 @@ def settings_of(cls: type) -> list[Setting]:
     ]
 
 
-def _type_of(parameter: inspect.Parameter) -> type:
-    """What an unannotated keyword takes: more of its default, or text."""
+def _type_of(parameter: inspect.Parameter) -> Any:
+    """What an unannotated keyword takes: more of its default; for None a number or text."""
+    if parameter.default is None:
+        return int | float | str
     kind = type(parameter.default)
     return kind if kind in _CONVERTERS else str
 

@@ -69,7 +69,7 @@ def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any
     for index in range(first, last):
         if index == first + 1000:
             baseline = _resident()
-        data = mutator.mutant(rng_of(seed, index), originals)
+        data = mutator.mutant(rng_of(seed, index), originals)[:_ROOM_FOR_INPUT]
         board[_BOARD.size : _BOARD.size + len(data)] = data
         _BOARD.pack_into(board, 0, index, len(data), refused, accepted)
         try:
