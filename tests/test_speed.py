@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,7 +15,9 @@ from slashbench.trainers.quantize import UniformInStd
 
 pytestmark = pytest.mark.benchmark
 
-NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
+CODING = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
+NAMES = [name for name in CODING if "integers" in CODECS.get(name).domains]
+OF_FLOATS = [name for name in CODING if "floats" in CODECS.get(name).domains]
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +44,37 @@ def test_decode(benchmark: Any, name: str, symbols: np.ndarray[Any, Any]) -> Non
     stream = codec.encode(symbols)
     decoded = benchmark.pedantic(codec.decode, (stream,), rounds=7, warmup_rounds=1)
     assert np.array_equal(decoded, symbols)
+
+
+@pytest.fixture(scope="module")
+def weights() -> np.ndarray[Any, Any]:
+    """The same block's weights in bfloat16."""
+    parts = [weight.numpy().reshape(-1) for weight in MiniLMBlock().build(0).state_dict().values()]
+    return np.concatenate(parts).astype(ml_dtypes.bfloat16)
+
+
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_encode_floats(benchmark: Any, name: str, weights: np.ndarray[Any, Any]) -> None:
+    codec = CODECS.get(name)()
+    stream = benchmark.pedantic(codec.encode, (weights,), rounds=7, warmup_rounds=1)
+    benchmark.extra_info["bits_per_value"] = 8 * len(stream) / weights.size
+
+
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_decode_floats(benchmark: Any, name: str, weights: np.ndarray[Any, Any]) -> None:
+    codec = CODECS.get(name)()
+    stream = codec.encode(weights)
+    decoded = benchmark.pedantic(codec.decode, (stream,), rounds=7, warmup_rounds=1)
+    assert decoded.tobytes() == weights.tobytes()
+
+
+@pytest.mark.parametrize("name", ["huffman", "rans", "float-huffman"])
+def test_decode_one_chunk(
+    benchmark: Any, name: str, symbols: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]
+) -> None:
+    """Random access: a chunk in the middle, header and tables read anew."""
+    codec = CODECS.get(name)()
+    values = symbols if "integers" in codec.domains else weights
+    stream = codec.encode(values)
+    chunk = benchmark.pedantic(codec.decode_chunk, (stream, 5), rounds=50, warmup_rounds=1)
+    assert np.array_equal(chunk, values[5 * chunk.size : 6 * chunk.size])
