@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slashbench import selector
-from slashbench.bench import measure, speed_data
+from slashbench.bench import measure
 from slashbench.bench.entries import entries
 from slashbench.bench.speed_data import Sample
 from slashbench.codecs.base import Bound
@@ -33,7 +32,6 @@ USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "sparse",
          "float-huffman", "float-rans",
          "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
          "blosc2")  # fmt: skip
-DATA = "2bits,3bits,4bits,6bits,bf16"
 MEMCPY = "memcpy"
 
 _LEAST = 3  # rounds of a codec, however slow it is
@@ -42,32 +40,14 @@ _BUDGET_S = 30.0  # after which a codec has had enough rounds
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to time. codecs: None for the usual ones. threads: numbers of them, measured apart."""
+def contestants(text: str | None) -> tuple[list[Link[Any]], dict[str, str]]:
+    """(configured codecs of a list, None for the usual ones; what is left out, and why).
 
-    codecs: str | None = None
-    data: str = DATA
-    repeats: int = 9
-    threads: tuple[int, ...] = (1,)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Configured codecs that are here, the names of the data, and what is left out and why."""
-
-    codecs: list[Link[Any]]
-    data: list[str]
-    left_out: dict[str, str] = field(default_factory=dict)
-
-
-def plan(request: Request) -> Plan:
-    """Check the request. Raises UsageError (and its kinds) before anything is timed."""
-    if request.repeats < 1 or not request.threads or min(request.threads) < 1:
-        raise UsageError("repeats and threads must be at least 1")
+    Raises UsageError (and its kinds).
+    """
     left_out: dict[str, str] = {}
-    if request.codecs is not None:
-        found = list(entries(CODECS, request.codecs, left_out))
+    if text is not None:
+        found = list(entries(CODECS, text, left_out))
     else:
         found = []
         for name in USUAL:
@@ -76,21 +56,32 @@ def plan(request: Request) -> Plan:
             except MissingDependency as error:
                 left_out[f"codec {name}"] = str(error)
     codecs = {link.text: link for link in found if not isinstance(link.item, Bound)}
-    return Plan(list(codecs.values()), speed_data.names(request.data), left_out)
+    return list(codecs.values()), left_out
 
 
-def run(planned: Plan, request: Request, progress: Progress) -> Iterator[list[Speed]]:
-    """Time every codec on each sample, under each number of threads: a list for each of them."""
-    for sample in speed_data.samples(planned.data):
-        taking = [link for link in planned.codecs if sample.domain in link.item.domains]
+def run(
+    samples: Iterable[Sample],
+    codecs: Sequence[Link[Any]],
+    repeats: int,
+    threads: Sequence[int],
+    progress: Progress,
+) -> Iterator[list[Speed]]:
+    """Time every codec on each sample, under each number of threads: a list for each of them.
+
+    Raises UsageError for a sample that none of the codecs takes.
+    """
+    if repeats < 1 or min(threads) < 1:
+        raise UsageError("repeats and threads must be at least 1")
+    for sample in samples:
+        taking = [link for link in codecs if sample.domain in link.item.domains]
         if not taking:
             raise UsageError(f"none of the codecs takes {sample.name}, which are {sample.domain}")
-        contestants = [_Contestant(MEMCPY, _Copy(), sample)]
+        racing = [_Contestant(MEMCPY, _Copy(), sample)]
         for at, link in enumerate(taking):
             progress(f"{sample.name}: {link.text} there and back", at / len(taking))
-            contestants.append(_Contestant(link.text, link.item, sample))
-        for threads in request.threads:
-            yield _race(sample, contestants, threads, request.repeats, progress)
+            racing.append(_Contestant(link.text, link.item, sample))
+        for number in threads:
+            yield _race(sample, racing, number, repeats, progress)
 
 
 def numbers_of_threads(text: str) -> tuple[int, ...]:
@@ -136,21 +127,21 @@ class _Contestant:
 
 def _race(
     sample: Sample,
-    contestants: Sequence[_Contestant],
+    racing: Sequence[_Contestant],
     threads: int,
     repeats: int,
     progress: Progress,
 ) -> list[Speed]:
-    encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
-    decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in contestants}
+    encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
+    decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
     shares = _shares([tensor.size for tensor in sample.tensors], threads)
     with measure.alone(), _pool(threads) as pool:
         for turn in range(repeats):
-            for at, one in enumerate(contestants):
+            for at, one in enumerate(racing):
                 spent = sum(wall for wall, _ in encode[one.name] + decode[one.name])
                 if turn >= _LEAST and spent > _BUDGET_S * 1e9:
                     continue
-                done = (turn + at / len(contestants)) / repeats
+                done = (turn + at / len(racing)) / repeats
                 progress(f"{sample.name}, {threads} threads: {one.name}", done)
                 tensors = [[sample.tensors[i] for i in share] for share in shares]
                 streams = [[one.streams[i] for i in share] for share in shares]
@@ -163,13 +154,13 @@ def _race(
             threads=threads,
             machine=measure.machine(),
             n_values=sample.n_values,
-            native_bytes=sum(tensor.nbytes for tensor in sample.tensors),
+            native_bytes=sample.native_bytes,
             stream_bytes=one.stream_bytes,
             bound_bits=sample.bound_bits,
             encode=_samples(encode[one.name]),
             decode=_samples(decode[one.name]),
         )
-        for one in contestants
+        for one in racing
     ]
 
 

@@ -37,11 +37,15 @@ _MOST = 7.0  # bits that int8 can still hold without much clipping
 
 @dataclass(frozen=True)
 class Sample:
-    """Named tensors of one domain. `bound_bits`: their order-0 entropy, None for floats."""
+    """Named tensors of one domain.
+
+    bound_bits: their order-0 entropy, None for floats. native_bytes: of the weights they came from.
+    """
 
     name: str
     tensors: Arrays
     bound_bits: float | None
+    native_bytes: int
 
     @property
     def n_values(self) -> int:
@@ -72,10 +76,15 @@ def samples(wanted: list[str]) -> Iterator[Sample]:
     weights = _matrices()
     for name in wanted:
         if name in FLOATS:
-            yield Sample(name, [weight.astype(FLOATS[name]) for weight in weights], None)
+            tensors = [weight.astype(FLOATS[name]) for weight in weights]
+            yield Sample(name, tensors, None, _n_bytes(tensors))
         else:
             tensors = _at_entropy(weights, float(_BITS.fullmatch(name)[1]))  # type: ignore[index]
-            yield Sample(name, tensors, sum(map(order0_bits, tensors)))
+            yield Sample(name, tensors, sum(map(order0_bits, tensors)), _n_bytes(tensors))
+
+
+def _n_bytes(tensors: Arrays) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _matrices() -> Arrays:

@@ -55,6 +55,41 @@ def table(speeds: Sequence[Speed], against: Sequence[str], one_thread: Sequence[
     )
 
 
+RANKING_LEGEND = """\
+front ●: no codec is both smaller and faster to decode · of native: bytes over those of the \
+weights as they were · enc, dec: MB/s of those, one thread, median of the rounds"""
+
+
+def ranking(speeds: Sequence[Speed]) -> Table:
+    """Codecs on one sample, the smallest first, with the Pareto front of size and decode speed."""
+    first = speeds[0]
+    rows: list[tuple[str, ...]] = []
+    fastest = float("inf")
+    for speed in sorted(
+        speeds, key=lambda s: (s.stream_bytes, statistics.median(s.decode.wall_ns))
+    ):
+        taken = statistics.median(speed.decode.wall_ns)
+        rows.append(
+            (
+                "●" if taken < fastest else "",
+                speed.codec,
+                number(8 * speed.stream_bytes / speed.n_values, 3),
+                number(100 * speed.stream_bytes / speed.native_bytes, 1) + " %",
+                _over(speed),
+                number(_rate(speed.native_bytes, speed.encode), 0),
+                number(_rate(speed.native_bytes, speed.decode), 0),
+            )
+        )
+        fastest = min(fastest, taken)
+    return Table(
+        title=first.data,
+        about=f"{first.n_values:,} values, {first.native_bytes / 1e6:.1f} MB",
+        columns=("front", "codec", "bits/value", "of native", "over entropy", "enc MB/s",
+                 "dec MB/s"),
+        rows=rows,
+    )  # fmt: skip
+
+
 def ratio(mine: Samples, other: Samples) -> float:
     """How many times as fast as the other: the median over rounds, which share their noise."""
     pairs = zip(other.wall_ns, mine.wall_ns, strict=False)

@@ -14,9 +14,9 @@ _MOST = 2**31 - 1 - 32  # bytes that a chunk of Blosc2 can hold
 
 
 class Blosc2(ByteCodec):
-    """Blosc2: bit-shuffle and Zstandard in blocks that fit the cache.
+    """Blosc2: bit-shuffle and Zstandard in cached blocks. Decode trusted streams only.
 
-    level: 1 to 9. Decode trusted streams only.
+    level: 1 to 9.
     """
 
     codec_id: ClassVar[str] = "slashbench.blosc2"
