@@ -156,6 +156,19 @@ def _make_room(x: Any, first: Any, second: Any, shift: Any, target: Any, at: Any
 
 
 @kernel
+def _two(x: Any, first: Any, second: Any, shift: Any, target: Any, at: Any) -> Any:
+    """(state, place) after two more symbols, the second one first."""
+    x, at = _make_room(x, first, second, shift, target, at)
+    return _push(_push(x, second), first), at
+
+
+@kernel
+def _row(places: Any, lane: int) -> Any:
+    """Where the row of 32 bytes lies that one of eight places in a word leads to."""
+    return np.int64((places >> np.uint64(8 * lane) & _BYTE) << np.uint64(5))
+
+
+@kernel
 def encode(
     places: Places, edges: Integers, table: Words, bits: int, out: Bytes, sizes: Integers
 ) -> bool:
@@ -164,6 +177,7 @@ def encode(
     sizes: bytes of each chunk. False if `out` is too short: 2 bytes a symbol and 96 a chunk do.
     """
     target, tables, runs = out.ctypes.data, table.ctypes.data, edges.shape[1]
+    source, narrow = places.ctypes.data, places.itemsize == 1
     stride = 32 * (table.shape[0] // runs)
     at = np.int64(out.size)
     shift = np.uint64(63 - 2 * bits)
@@ -193,39 +207,42 @@ def encode(
                 x[lane] = _push(x[lane], first)
             x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
             i = whole - ROUND
+            while narrow and i >= start:
+                early, late = load64(source + i), load64(source + i + LANES)
+                a, b = rows + _row(early, 7), rows + _row(late, 7)
+                x7, at = _two(x7, a, b, shift, target, at)
+                a, b = rows + _row(early, 6), rows + _row(late, 6)
+                x6, at = _two(x6, a, b, shift, target, at)
+                a, b = rows + _row(early, 5), rows + _row(late, 5)
+                x5, at = _two(x5, a, b, shift, target, at)
+                a, b = rows + _row(early, 4), rows + _row(late, 4)
+                x4, at = _two(x4, a, b, shift, target, at)
+                a, b = rows + _row(early, 3), rows + _row(late, 3)
+                x3, at = _two(x3, a, b, shift, target, at)
+                a, b = rows + _row(early, 2), rows + _row(late, 2)
+                x2, at = _two(x2, a, b, shift, target, at)
+                a, b = rows + _row(early, 1), rows + _row(late, 1)
+                x1, at = _two(x1, a, b, shift, target, at)
+                a, b = rows + _row(early, 0), rows + _row(late, 0)
+                x0, at = _two(x0, a, b, shift, target, at)
+                i -= ROUND
             while i >= start:
-                a = rows + 32 * np.int64(places[i + 7])
-                b = rows + 32 * np.int64(places[i + 15])
-                x7, at = _make_room(x7, a, b, shift, target, at)
-                x7 = _push(_push(x7, b), a)
-                a = rows + 32 * np.int64(places[i + 6])
-                b = rows + 32 * np.int64(places[i + 14])
-                x6, at = _make_room(x6, a, b, shift, target, at)
-                x6 = _push(_push(x6, b), a)
-                a = rows + 32 * np.int64(places[i + 5])
-                b = rows + 32 * np.int64(places[i + 13])
-                x5, at = _make_room(x5, a, b, shift, target, at)
-                x5 = _push(_push(x5, b), a)
-                a = rows + 32 * np.int64(places[i + 4])
-                b = rows + 32 * np.int64(places[i + 12])
-                x4, at = _make_room(x4, a, b, shift, target, at)
-                x4 = _push(_push(x4, b), a)
-                a = rows + 32 * np.int64(places[i + 3])
-                b = rows + 32 * np.int64(places[i + 11])
-                x3, at = _make_room(x3, a, b, shift, target, at)
-                x3 = _push(_push(x3, b), a)
-                a = rows + 32 * np.int64(places[i + 2])
-                b = rows + 32 * np.int64(places[i + 10])
-                x2, at = _make_room(x2, a, b, shift, target, at)
-                x2 = _push(_push(x2, b), a)
-                a = rows + 32 * np.int64(places[i + 1])
-                b = rows + 32 * np.int64(places[i + 9])
-                x1, at = _make_room(x1, a, b, shift, target, at)
-                x1 = _push(_push(x1, b), a)
-                a = rows + 32 * np.int64(places[i])
-                b = rows + 32 * np.int64(places[i + 8])
-                x0, at = _make_room(x0, a, b, shift, target, at)
-                x0 = _push(_push(x0, b), a)
+                a, b = 32 * np.int64(places[i + 7]), 32 * np.int64(places[i + 15])
+                x7, at = _two(x7, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 6]), 32 * np.int64(places[i + 14])
+                x6, at = _two(x6, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 5]), 32 * np.int64(places[i + 13])
+                x5, at = _two(x5, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 4]), 32 * np.int64(places[i + 12])
+                x4, at = _two(x4, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 3]), 32 * np.int64(places[i + 11])
+                x3, at = _two(x3, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 2]), 32 * np.int64(places[i + 10])
+                x2, at = _two(x2, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 1]), 32 * np.int64(places[i + 9])
+                x1, at = _two(x1, rows + a, rows + b, shift, target, at)
+                a, b = 32 * np.int64(places[i + 0]), 32 * np.int64(places[i + 8])
+                x0, at = _two(x0, rows + a, rows + b, shift, target, at)
                 i -= ROUND
             x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = x0, x1, x2, x3, x4, x5, x6, x7
         at -= 8 * LANES
