@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -129,31 +130,37 @@ class FloatCodec(TensorCodec):
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         words = flat.view(f"u{flat.itemsize}")
         coded = _read_planes(parts, first, last, words.itemsize)
-        for plane, (form, low, inner) in enumerate(reversed(coded)):
-            if form == _RAW:
-                _put_chunks(inner, plane, words, inner.payload)
-            elif form == _CODED:
-                values = np.empty(words.size, np.uint8)
-                self._decode_plane(inner, values)
-                planes.put(values, plane, words)
+        lowest_first = [self._plane(words.size, *plane) for plane in reversed(coded)]
+        for c in range(last - first):  # a chunk stays in the cache while its planes come together
+            target = words[c * parts.chunk : (c + 1) * parts.chunk]
+            found = [of_chunk(c) for of_chunk in lowest_first]
+            if any(values.size != target.size for values in found):
+                raise CorruptStream(f"planes of other than {target.size} bytes")
+            if words.itemsize == 2:
+                planes.join(found[1], found[0], target)
             else:
-                self._decode_pairs(inner, plane, low, form == _PATCHED_PAIRS, words)
+                for plane, values in enumerate(found):
+                    planes.put(values, plane, target)
 
-    def _decode_plane(self, inner: Frame, values: Bytes) -> None:
-        tables = Reader(inner.tables)
-        self.coder().decode_chunks(tables, inner, 0, inner.begins.size, values.view(np.int8))
+    def _plane(self, count: int, form: int, low: int, inner: Frame) -> Callable[[int], Bytes]:
+        """A function that gives the plane's bytes of a chunk, until it is called for another."""
+        if form == _RAW:
+            return inner.payload
+        if form == _CODED:
+            plane = np.empty(count, np.uint8)
+            self._decode_coded(inner, plane)
+            return lambda c: plane[c * inner.chunk : (c + 1) * inner.chunk]
+        return self._pairs(count, low, form == _PATCHED_PAIRS, inner)
 
-    def _decode_pairs(
-        self, inner: Frame, plane: int, low: int, patched: bool, words: Words
-    ) -> None:
+    def _pairs(self, count: int, low: int, patched: bool, inner: Frame) -> Callable[[int], Bytes]:
         chunk, half = inner.chunk, (inner.chunk + 1) // 2
         heads, ends = inner.begins, inner.ends
         n_chunks = heads.size
-        n_last = words.size - (n_chunks - 1) * chunk
+        n_last = count - (n_chunks - 1) * chunk
         begins = exceptions.skip(inner.data, heads, ends, 1) if patched else heads
         pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
-        self._decode_plane(inner.within(inner.tables, begins, ends, half), pairs)
-        values = np.empty(min(chunk, words.size), np.uint8)
+        self._decode_coded(inner.within(inner.tables, begins, ends, half), pairs)
+        values = np.empty(min(chunk, count), np.uint8)
 
         def of_chunk(c: int) -> Bytes:
             part = values[: n_last if c == n_chunks - 1 else chunk]
@@ -162,7 +169,11 @@ class FloatCodec(TensorCodec):
                 exceptions.put(inner.data, heads[c : c + 1], ends[c : c + 1], part.size, part)
             return part
 
-        _put_chunks(inner, plane, words, of_chunk)
+        return of_chunk
+
+    def _decode_coded(self, inner: Frame, values: Bytes) -> None:
+        tables = Reader(inner.tables)
+        self.coder().decode_chunks(tables, inner, 0, inner.begins.size, values.view(np.int8))
 
 
 class FloatHuffman(FloatCodec):
@@ -184,16 +195,6 @@ class FloatRans(FloatCodec):
 
     codec_id: ClassVar[str] = "slashbench.float-rans"
     coder: ClassVar[type[ChunkedCodec]] = Rans
-
-
-def _put_chunks(inner: Frame, plane: int, words: Words, of_chunk: Any) -> None:
-    """Put of_chunk(c) in its place for every chunk c."""
-    for c in range(inner.begins.size):
-        target = words[c * inner.chunk : (c + 1) * inner.chunk]
-        values = of_chunk(c)
-        if values.size != target.size:
-            raise CorruptStream(f"{values.size} bytes for {target.size} values")
-        planes.put(values, plane, target)
 
 
 def _read_planes(

@@ -53,6 +53,17 @@ def put(bytes_: Bytes, plane: int, words: Words) -> None:
 
 
 @kernel
+def join(high: Bytes, low: Bytes, words: Words) -> None:
+    """Both planes of 16-bit words at once: half the memory traffic of two times `put`."""
+    n = min(words.size, high.size, low.size)
+    words, high, low = words[:n], high[:n], low[:n]
+    zero = words.dtype.type(0)
+    for i in range(n):
+        rotated = zero | high[i] << 8 | low[i]
+        words[i] = rotated >> 1 | rotated << 15
+
+
+@kernel
 def pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
     """out[i] = values i and i + h in half a byte each, less `low`; h = out.size. For one chunk.
 
