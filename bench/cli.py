@@ -223,6 +223,7 @@ def _speed(options: argparse.Namespace) -> int:
     from slashbench.bench.files import write_atomically
     from slashbench.bench.report import speed as board
     from slashbench.bench.report import terminal
+    from slashbench.bench.report.markdown import speeds_to_markdown
     from slashbench.record import Speed, Speeds, encode_speeds
 
     console = _console()
@@ -232,14 +233,17 @@ def _speed(options: argparse.Namespace) -> int:
     for what, why in left_out.items():
         console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
     measured: list[Speed] = []
+    against = options.against.split(",")
     with progress.Bar(console) as bar:
         for speeds in speed.run(samples, codecs, options.repeats, threads, bar.show):
             single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
             measured += speeds
-            terminal.print_table(board.table(speeds, options.against.split(","), single), console)
+            terminal.print_table(board.table(speeds, against, single), console)
+            found = Speeds(speeds=measured, against=against, provenance=measure.provenance(None))
             if options.json is not None:
-                found = Speeds(speeds=measured, provenance=measure.provenance(None))
                 write_atomically(options.json, encode_speeds(found))
+            if options.md is not None:
+                write_atomically(options.md, speeds_to_markdown(found).encode())
     console.print(board.LEGEND, style="dim")
     return 0
 
@@ -356,6 +360,7 @@ def _parser() -> argparse.ArgumentParser:
         help="codecs whose speed is the measure of all others (default: %(default)s)",
     )
     speed.add_argument("--json", type=Path, metavar="FILE", help="write every round's time as well")
+    speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 
     scan = verbs.add_parser(

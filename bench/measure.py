@@ -23,7 +23,8 @@ from slashbench import __version__
 from slashbench.record import Provenance, Samples
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "numcodecs",
-             "safetensors", "transformers", "tokenizers", "scikit-learn")  # fmt: skip
+             "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",
+             "pcodec", "zipnn", "openzl", "nncodec")  # fmt: skip
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 
 CONTENDED = 1.1  # wall over CPU time above which something else ran on the core

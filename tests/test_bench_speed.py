@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from slashbench.bench.report.markdown import speeds_to_markdown
+from slashbench.record import decode_speeds
+
 
 def bench_speed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -30,10 +33,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     done = bench_speed(
         "--codecs=huffman,pack,entropy,float-huffman",
         "--data=1.5bits,fp16",
-        *["--repeats=2", "--threads=1,2", "--against=pack", "--json=speed.json"],
+        *["--repeats=2", "--threads=1,2", "--against=pack", "--json=speed.json", "--md=speed.md"],
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
+    board = (folder / "speed.md").read_text()
+    assert board == speeds_to_markdown(decode_speeds((folder / "speed.json").read_bytes()))
+    assert "| huffman" in board
     return done.stdout, json.loads((folder / "speed.json").read_text())
 
 

@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 
 from slashbench.bench.report import export
+from slashbench.bench.report.markdown import speeds_to_markdown
 from slashbench.bench.store import Store
+from slashbench.record import decode_speeds
 
 RESULTS = Path(__file__).parents[1] / "results"
 PUBLISHED = sorted(p.parent for p in RESULTS.glob("*/records") if p.parent.name != "local")
+
+
+def test_speeds_follow_from_what_was_measured() -> None:
+    for measured in RESULTS.glob("*/speed.json"):
+        board = speeds_to_markdown(decode_speeds(measured.read_bytes()))
+        assert measured.with_suffix(".md").read_text() == board
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)

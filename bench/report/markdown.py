@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from slashbench.bench.report import tables
+from slashbench.bench.report import speed, tables
 from slashbench.bench.report.leaderboard import blocks
 from slashbench.bench.report.rows import rows
 from slashbench.bench.store import Store
+from slashbench.record import Provenance, Speeds
 
 
 def to_markdown(store: Store) -> str:
@@ -25,9 +26,21 @@ def to_markdown(store: Store) -> str:
     failed = tables.failures(found)
     if failed.rows:
         parts.append(_table(failed, "###"))
-    parts.append("## Where the numbers come from")
-    parts.append("\n".join(f"- {line}" for line in tables.provenance(store.cells())))
+    parts += _origin([cell.provenance for cell in store.cells()])
     return "\n\n".join(parts) + "\n"
+
+
+def speeds_to_markdown(found: Speeds) -> str:
+    """The board of `bench speed`, and where its numbers come from."""
+    parts = ["# slashbench speed", speed.LEGEND]
+    parts += [_table(table) for table in speed.boards(found)]
+    parts += _origin([found.provenance])
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(runs: list[Provenance]) -> list[str]:
+    lines = "\n".join(f"- {line}" for line in tables.provenance(runs))
+    return ["## Where the numbers come from", lines]
 
 
 def _table(table: tables.Table, heading: str = "##") -> str:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from slashbench.bench.report.tables import NOTHING, Table, number
-from slashbench.record import Samples, Speed
+from slashbench.record import Samples, Speed, Speeds
 
 LEGEND = """\
 M/s: million values a second, median of the rounds · x: times as fast as that codec, median of the \
@@ -53,6 +53,17 @@ def table(speeds: Sequence[Speed], against: Sequence[str], one_thread: Sequence[
         columns=tuple(columns),
         rows=rows,
     )
+
+
+def boards(found: Speeds) -> list[Table]:
+    """A table for each sample and number of threads."""
+    groups: dict[tuple[str, int], list[Speed]] = {}
+    for speed in found.speeds:
+        groups.setdefault((speed.data, speed.threads), []).append(speed)
+    return [
+        table(speeds, found.against, groups.get((data, 1), []) if threads > 1 else [])
+        for (data, threads), speeds in groups.items()
+    ]
 
 
 RANKING_LEGEND = """\

@@ -13,7 +13,7 @@ from slashbench.bench.report.equal_accuracy import (
 )
 from slashbench.bench.report.leaderboard import Block, Line
 from slashbench.bench.report.rows import Row
-from slashbench.record import CellRecord
+from slashbench.record import Provenance
 
 NOTHING = "–"
 
@@ -91,31 +91,27 @@ def failures(rows: Iterable[Row]) -> Table:
     )
 
 
-def provenance(cells: Sequence[CellRecord]) -> list[str]:
-    """Machines, versions and commands behind the cells, one sentence each."""
+def provenance(runs: Sequence[Provenance]) -> list[str]:
+    """Machines, versions and commands behind records, one sentence each."""
 
-    def distinct(of: Callable[[CellRecord], str]) -> list[str]:
-        return sorted({of(cell) for cell in cells})
+    def distinct(of: Callable[[Provenance], str]) -> list[str]:
+        return sorted({of(run) for run in runs})
 
-    libraries = distinct(
-        lambda c: ", ".join(f"{n} {v}" for n, v in sorted(c.provenance.libraries.items()))
-    )
+    libraries = distinct(lambda r: ", ".join(f"{n} {v}" for n, v in sorted(r.libraries.items())))
     return [
         *distinct(
-            lambda c: (
-                f"machine: {c.provenance.cpu_model}, {c.provenance.cpu_count} cores, "
-                f"{c.provenance.platform}, Python {c.provenance.python}"
+            lambda r: (
+                f"machine: {r.cpu_model}, {r.cpu_count} cores, {r.platform}, Python {r.python}"
             )
         ),
         *[f"libraries: {text}" for text in libraries],
         *distinct(
-            lambda c: (
-                f"slashbench {c.provenance.slashbench}, commit "
-                f"{c.provenance.git_commit or 'unknown'}"
-                f"{' with local changes' if c.provenance.git_dirty else ''}"
+            lambda r: (
+                f"slashbench {r.slashbench}, commit {r.git_commit or 'unknown'}"
+                f"{' with local changes' if r.git_dirty else ''}"
             )
         ),
-        *distinct(lambda c: f"command: {_without_paths(c.provenance.command_line)}"),
+        *distinct(lambda r: f"command: {_without_paths(r.command_line)}"),
     ]
 
 

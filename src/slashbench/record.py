@@ -154,6 +154,7 @@ class Speeds(msgspec.Struct, frozen=True, kw_only=True):
     """All that one `bench speed` measured."""
 
     speeds: list[Speed]
+    against: list[str]  # codecs to whose speed the board compares all others
     provenance: Provenance
     schema_version: int = SCHEMA_VERSION
 
@@ -192,6 +193,11 @@ def encode(record: Record) -> bytes:
 def encode_speeds(speeds: Speeds) -> bytes:
     """What `bench speed --json` writes, for people to read as well."""
     return msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n"
+
+
+def decode_speeds(data: bytes) -> Speeds:
+    """The inverse of `encode_speeds`. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=Speeds)
 
 
 def decode(data: bytes) -> AnyRecord:
