@@ -25,6 +25,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import ml_dtypes
@@ -205,7 +206,7 @@ def unpack(data: Any) -> Frame:
         raise CorruptStream("the checksum of the stream's header does not match: it is damaged")
     if not count and n_tables:
         raise CorruptStream("an empty tensor with tables")
-    edges = np.cumsum([start + n_tables, *sizes])
+    edges = np.fromiter(accumulate(sizes, initial=start + n_tables), np.int64, n_chunks + 1)
     begins, ends, sums = edges[:-1], edges[1:], tuple(checksums)
     return Frame(version, dtype, tuple(shape), count, chunk, tables, stream, begins, ends, sums)
 

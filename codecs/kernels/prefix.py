@@ -100,9 +100,13 @@ def build(
     most = np.uint64(6 - width)
     shift = np.uint64(8 * width)
     shortest = bits
-    for length in lengths:
-        if length > 0:
-            shortest = min(shortest, length)
+    length_of = np.zeros(256, np.uint64)
+    for i in range(symbols.size):
+        if lengths[i] > 0:
+            shortest = min(shortest, lengths[i])
+        if width == 1:
+            length_of[symbols[i] & _BYTE] = np.uint64(lengths[i])
+    entries, of_last = table.ctypes.data, length_of.ctypes.data
     table[: min(2, table.size)] = 0
     for b in range(1, bits + 1):
         base = 1 << b
@@ -111,11 +115,24 @@ def build(
             continue
         for i in range(symbols.size):
             length = lengths[i]
-            if length > b or length < 1:
+            if length > b or length < 1 or codes[i] >> np.uint64(length) != np.uint64(0):
                 continue
             left = b - length
             symbol = symbols[i] | np.uint64(length) << np.uint64(48) | np.uint64(width) << _56
             place = base + np.int64(codes[i])
+            if width == 1:
+                source = entries + (8 << left)
+                target, step = entries + 8 * place, 8 << length
+                for _ in range(1 << left):
+                    entry = load64(source)
+                    # Of six symbols, the last one makes room: arithmetic, since it is often there.
+                    full = np.uint64(0) - np.uint64(entry >> _56 > most)
+                    last = load64(of_last + np.int64(entry >> np.uint64(37) & np.uint64(0x7F8)))
+                    entry -= full & (np.uint64(1) << _56 | last << np.uint64(48))
+                    store64(target, symbol + ((entry & ~_SYMBOLS) | (entry << shift) & _SYMBOLS))
+                    source += 8
+                    target += step
+                continue
             for rest in range(1 << left):
                 entry = np.uint64(0)
                 look = left
