@@ -71,7 +71,7 @@ def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iter
         quantised = None
         if quantiser is not None and domain_of(array.dtype) == "floats":
             quantised = quantiser.quantise(name, array.astype(np.float32))
-        if quantised is not None and quantised.step is not None:
+        if quantised is not None and quantised.grid is not None:
             group, coded = spelled, quantised.values
         elif quantiser is None:
             group, coded = array.dtype.name, array

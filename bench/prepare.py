@@ -14,7 +14,7 @@ import torch
 
 from slashbench.bench import checkpoint, weights
 from slashbench.codecs.entropy import order0_bits
-from slashbench.contracts import Model, Quantised, Quantiser, Weights
+from slashbench.contracts import Calibration, Quantised, Quantiser, Weights
 from slashbench.errors import Unencodable
 from slashbench.link import Link
 from slashbench.record import TensorSize
@@ -53,18 +53,19 @@ class Prepared:
         return [msgspec.structs.replace(s, n_bytes=stream_bytes[s.name]) for s in self.sizes]
 
 
-def prepare(model: Model, quantiser: Link[Quantiser], state: Weights) -> Prepared:
+def prepare(calibration: Calibration, quantiser: Link[Quantiser], state: Weights) -> Prepared:
     """Quantise every tensor of a checkpoint, each tied one once.
 
     Raises Unencodable for weights the quantiser refuses and where it leaves nothing to code.
     """
     aliases = weights.tied_names(state)
     prepared = Prepared({}, {}, aliases, [])
-    for name, array in to_numpy(state).items():
-        if name in aliases:
-            continue
-        kind = weights.kind_of(model, name, state[name])
-        tensor = None if kind == "buffer" else quantiser.item.quantise(name, array)
+    arrays = {name: array for name, array in to_numpy(state).items() if name not in aliases}
+    floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+    quantised = quantiser.item.quantise_all(floats, calibration)
+    for name, array in arrays.items():
+        kind = weights.kind_of(calibration.model, name, state[name])
+        tensor = quantised.get(name)
         if tensor is None:
             prepared.stored[name] = array
         else:

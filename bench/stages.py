@@ -23,7 +23,7 @@ from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
 from slashbench.bench.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.contracts import Split, Weights
+from slashbench.contracts import Calibration, Split, Weights
 from slashbench.errors import (
     CorruptFile,
     StoreBusy,
@@ -167,7 +167,7 @@ class Stages:
             CheckpointRecord,
             key,
             what,
-            lambda: self._save(cell, step.item.apply(self._load(parent)), None),
+            lambda: self._save(cell, step.item.apply(self._load(parent), _calibration(cell)), None),
         )
 
     def _train(self, cell: Cell) -> Fields:
@@ -263,7 +263,7 @@ class Stages:
         identity = (point.artifact_sha256, cell.recipe.quantiser.text)
         if self._prepared is None or self._prepared[0] != identity:
             self._prepared = None  # free the last one before the next is made
-            made = prepare(cell.model.item, cell.recipe.quantiser, self._load(point))
+            made = prepare(_calibration(cell), cell.recipe.quantiser, self._load(point))
             self._prepared = identity, made
         return self._prepared[1]
 
@@ -397,6 +397,10 @@ class Stages:
     def _put(self, record: Record) -> None:
         self.store.put(record)
         self._made.add(record.key)
+
+
+def _calibration(cell: Cell) -> Calibration:
+    return Calibration(cell.model.item, cell.seed)
 
 
 def _threads(cell: Cell) -> int:

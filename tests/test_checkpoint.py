@@ -20,6 +20,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantised
 from slashbench.errors import CorruptFile
+from slashbench.grid import Levels, OneStep, Steps
 
 INTEGER_CODECS = [
     name
@@ -31,8 +32,10 @@ INTEGER_CODECS = [
 def sample() -> tuple[dict[str, Quantised], dict[str, np.ndarray], dict[str, str]]:  # type: ignore[type-arg]
     generator = np.random.default_rng(7)
     coded = {
-        "embedding": Quantised(generator.integers(-9, 9, (50, 8)).astype(np.int32), 2**-8),
-        "out": Quantised(np.rint(generator.laplace(0, 2, (8, 30))).astype(np.int32), 0.037),
+        "embedding": Quantised(generator.integers(-9, 9, (50, 8)).astype(np.int32), OneStep(2**-8)),
+        "out": Quantised(
+            np.rint(generator.laplace(0, 2, (8, 30))).astype(np.int32), OneStep(0.037)
+        ),
     }
     stored = {
         "bias": generator.normal(size=30).astype(np.float32),
@@ -73,6 +76,41 @@ def test_ledger_sums_to_the_file(name: str) -> None:
     assert file.stream_bytes.keys() == {"embedding", "out", "bias", "positions"}
 
 
+def grids() -> dict[str, Quantised]:
+    values = np.random.default_rng(3).integers(0, 8, (6, 10)).astype(np.int32)
+    ramp = np.linspace(0.5, 3, 18, dtype=np.float32)
+    return {
+        "by row": Quantised(values, Steps(ramp[:6])),
+        "by group": Quantised(values, Steps(ramp.reshape(6, 3).astype(np.float16))),
+        "convolution": Quantised(values.reshape(6, 5, 2), Steps(ramp[:6])),
+        "codebook": Quantised(values, Levels(ramp[:8] ** 2)),
+    }
+
+
+def test_steps_and_codebooks_are_stored_and_counted(tmp_path: Path) -> None:
+    file = checkpoint.encode(grids(), {}, {}, CODECS.get("huffman")(), "huffman")
+    assert file.ledger["scales"] == 6 * 4 + 18 * 2 + 6 * 4
+    assert file.ledger["codebooks"] == 8 * 4
+    assert sum(file.ledger.values()) == len(file.data)
+    assert file.stream_bytes.keys() == grids().keys()
+    path = tmp_path / "file"
+    path.write_bytes(file.data)
+    weights = checkpoint.read(path)
+    assert weights.keys() == grids().keys()
+    for name, tensor in grids().items():
+        assert weights[name].tobytes() == tensor.dequantise().tobytes()
+
+
+@pytest.mark.parametrize("name", ["by row", "codebook"])
+def test_a_grid_that_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
+    values = np.arange(40, dtype=np.int32).reshape(20, 2)
+    lying = {name: Quantised(values, grids()[name].grid)}
+    path = tmp_path / "file"
+    path.write_bytes(checkpoint.encode(lying, {}, {}, CODECS.get("huffman")(), "huffman").data)
+    with pytest.raises(CorruptFile, match="does not fit"):
+        checkpoint.read(path)
+
+
 def test_lossless_floats(tmp_path: Path) -> None:
     weight = np.array([[np.nan, -0.0], [np.inf, 1e-45]], np.float32)
     weight.view(np.uint32)[0, 0] |= 0x1234  # a NaN with a payload
@@ -101,7 +139,8 @@ def test_every_process_writes_the_same_bytes() -> None:
         "from slashbench.bench import checkpoint\n"
         "from slashbench.codecs.catalog import CODECS\n"
         "from slashbench.contracts import Quantised\n"
-        "coded = {n: Quantised(np.arange(9, dtype=np.int32), 0.5) for n in 'abcdef'}\n"
+        "from slashbench.grid import OneStep\n"
+        "coded = {n: Quantised(np.arange(9, dtype=np.int32), OneStep(0.5)) for n in 'abcdef'}\n"
         "stored = {n: np.ones(3, np.float32) for n in 'ghijkl'}\n"
         "file = checkpoint.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
         "print(hashlib.sha256(file.data).hexdigest())\n"

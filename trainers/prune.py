@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from slashbench.contracts import Transform, Weights
+from slashbench.contracts import Calibration, Transform, Weights
 
 
 class MagnitudePrune(Transform):
@@ -22,7 +22,7 @@ class MagnitudePrune(Transform):
             raise ValueError(f"sparsity={sparsity} must be in [0, 1)")
         self.sparsity = sparsity
 
-    def apply(self, weights: Weights) -> Weights:
+    def apply(self, weights: Weights, calibration: Calibration) -> Weights:
         """New weights with the floor(sparsity * count) smallest magnitudes set to zero."""
         matrices = {id(w): w for w in weights.values() if w.is_floating_point() and w.ndim >= 2}
         magnitudes = torch.cat([w.abs().flatten() for w in matrices.values()] or [torch.empty(0)])

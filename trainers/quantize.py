@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slashbench.contracts import Quantised, Quantiser
 from slashbench.errors import Unencodable
+from slashbench.grid import OneStep
 
 Scope = Literal["matrices", "all"]
 
@@ -38,7 +39,7 @@ class Rounding(Quantiser):
         grid = np.rint(weight / step) if step > 0 else np.full(weight.shape, np.inf)
         if grid.size and np.abs(grid).max() >= 2**31:
             raise Unencodable(f"{name}: step {step:g} is too fine, |weight| / step is over 2^31")
-        return Quantised(grid.astype(np.int32), float(step))
+        return Quantised(grid.astype(np.int32), OneStep(float(step)))
 
     @abstractmethod
     def step_of(self, weight: npt.NDArray[Any]) -> float:

@@ -6,13 +6,15 @@ particular codec, regime or model, and torch is imported for types only.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import numpy.typing as npt
+
+from slashbench.grid import Grid
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +96,12 @@ class Model(ABC):
         """Training loss of one batch, a scalar, in nats."""
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
 
+    def calibration(self, seed: int) -> Iterator[Any]:
+        """Batches that `loss` takes, for post-training steps that look at data: of training data,
+        never of validation or test data.
+        """
+        return self.batches(seed)
+
     @abstractmethod
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
         """The metric on held-out data. Hyper-parameters are chosen on `validation` only."""
@@ -136,28 +144,51 @@ class Regime(ABC):
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a post-training step may look at beside the weights: the model and its training data.
+
+    Validation and test data are out of its reach.
+    """
+
+    model: Model
+    seed: int  # draws the batches
+
+    def module(self, weights: Weights) -> nn.Module:
+        """The model with these weights, in evaluation mode."""
+        module = self.model.build(self.seed)
+        module.load_state_dict(weights)
+        return module.eval()
+
+    def batches(self, count: int) -> list[Any]:
+        """The first `count` batches of the calibration set."""
+        return list(itertools.islice(self.model.calibration(self.seed), count))
+
+    def forward(self, module: nn.Module, batch: Any) -> torch.Tensor:
+        """Run the module on one batch. Returns the training loss, a scalar, in nats."""
+        return self.model.loss(module, batch)
+
+
 class Transform(ABC):
     """A post-training step: a middle link of a recipe, from weights to weights."""
 
     revision: ClassVar[int] = 1
 
     @abstractmethod
-    def apply(self, weights: Weights) -> Weights:
+    def apply(self, weights: Weights, calibration: Calibration) -> Weights:
         """New weights; the ones given are left as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """One tensor ready for a codec: integers and their step, or floats to be coded as they are."""
+    """One tensor ready for a codec: integers and their grid, or floats to be coded as they are."""
 
     values: npt.NDArray[Any]
-    step: float | None  # None: `values` are the weights themselves
+    grid: Grid | None  # None: `values` are the weights themselves
 
     def dequantise(self) -> npt.NDArray[Any]:
-        """The weights a decoder rebuilds, float32 when there is a step."""
-        if self.step is None:
-            return self.values
-        return self.values.astype(np.float32) * np.float32(self.step)
+        """The weights a decoder rebuilds, float32 when there is a grid."""
+        return self.values if self.grid is None else self.grid.rebuild(self.values)
 
 
 class Quantiser(ABC):
@@ -172,3 +203,12 @@ class Quantiser(ABC):
 
         Raises Unencodable for weights that are not finite or too large for the step.
         """
+
+    def quantise_all(
+        self, weights: Mapping[str, npt.NDArray[Any]], calibration: Calibration
+    ) -> dict[str, Quantised | None]:
+        """Every float tensor of a checkpoint, each tied one once: one by one, if not overridden.
+
+        A quantiser that asks more of a tensor than its weights takes it from `calibration`.
+        """
+        return {name: self.quantise(name, weight) for name, weight in weights.items()}

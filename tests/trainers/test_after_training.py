@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from slashbench.bench.models.digits_mlp import DigitsMLP
+from slashbench.contracts import Calibration
 from slashbench.errors import Unencodable
+from slashbench.grid import OneStep
 from slashbench.trainers.native import Native
 from slashbench.trainers.prune import MagnitudePrune
 from slashbench.trainers.quantize import Uniform, UniformInStd
+
+#: For steps that look at weights alone.
+NO_DATA = Calibration(DigitsMLP(), seed=0)
 
 
 class TestPrune:
@@ -23,7 +29,7 @@ class TestPrune:
             "bias": torch.tensor([0.01, 0.02]),
             "steps": torch.tensor([[1, 2]]),
         }
-        pruned = MagnitudePrune(sparsity=0.5).apply(weights)
+        pruned = MagnitudePrune(sparsity=0.5).apply(weights, NO_DATA)
         assert pruned["a"].tolist() == [[0.0, -5.0], [2.0, 0.0]]
         assert pruned["b"].tolist() == [[0.0, 4.0]]
         assert pruned["bias"] is weights["bias"]
@@ -32,13 +38,13 @@ class TestPrune:
 
     def test_tied_tensors_stay_tied(self) -> None:
         shared = torch.randn(4, 4)
-        pruned = MagnitudePrune(sparsity=0.25).apply({"embedding": shared, "head": shared})
+        pruned = MagnitudePrune(sparsity=0.25).apply({"embedding": shared, "head": shared}, NO_DATA)
         assert pruned["embedding"] is pruned["head"]
         assert int((pruned["head"] == 0).sum()) == 4
 
     def test_nothing_to_prune(self) -> None:
         weights = {"bias": torch.ones(3)}
-        assert MagnitudePrune().apply(weights)["bias"].tolist() == [1, 1, 1]
+        assert MagnitudePrune().apply(weights, NO_DATA)["bias"].tolist() == [1, 1, 1]
 
 
 class TestQuantize:
@@ -58,7 +64,8 @@ class TestQuantize:
         weight = np.random.default_rng(0).normal(scale=0.03, size=(64, 64)).astype(np.float32)
         tensor = UniformInStd(step=0.5).quantise("w", weight)
         assert tensor is not None
-        assert tensor.step == pytest.approx(0.5 * weight.std(), rel=1e-6)
+        assert isinstance(tensor.grid, OneStep)
+        assert tensor.grid.step == pytest.approx(0.5 * weight.std(), rel=1e-6)
 
     @pytest.mark.parametrize("value", [0.0, 3.0, -1e-30])
     def test_a_constant_tensor_has_no_spread_to_measure_in(self, value: float) -> None:
