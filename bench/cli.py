@@ -116,11 +116,19 @@ def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.report import export, terminal
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
+    from slashbench.contracts import Execution
 
     console = _console()
     plan = matrix.plan(
         matrix.Request(
-            options.suite, options.models, options.recipes, options.codecs, options.seeds
+            options.suite,
+            options.models,
+            options.recipes,
+            options.codecs,
+            options.seeds,
+            Execution(
+                device=options.device, precision=options.precision, accumulate=options.accumulate
+            ),
         )
     )
     store = Store(options.out)
@@ -312,6 +320,22 @@ def _parser() -> argparse.ArgumentParser:
         choices=["missing", "failed", "always"],
         default="missing",
         help="run only what has no record (default), what failed as well, or everything again",
+    )
+    run.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="train there (default: cpu)"
+    )
+    run.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: train under autocast, weights in float32 (default: fp32)",
+    )
+    run.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="batches whose mean gradient makes one training step (default: 1)",
     )
     run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     run.set_defaults(verb=_run)

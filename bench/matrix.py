@@ -13,7 +13,7 @@ from slashbench.bench.entries import entries
 from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Model
+from slashbench.contracts import USUAL, Execution, Model
 from slashbench.errors import UnknownName, UsageError
 from slashbench.link import Link
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
@@ -30,9 +30,20 @@ class Cell:
     recipe: Recipe
     codec: Link[Any]
     seed: int
+    execution: Execution = USUAL
 
     def __str__(self) -> str:
-        return f"{self.model.text} · {self.recipe.text} · {self.codec.text} · seed {self.seed}"
+        return f"{self.model.text} · {self.recipe_text} · {self.codec.text} · seed {self.seed}"
+
+    @property
+    def recipe_text(self) -> str:
+        """The recipe and, where it is not the usual one, the execution: boards keep them apart."""
+        return self.executed(self.recipe.text)
+
+    def executed(self, text: str) -> str:
+        """A recipe, or the first links of one, with how this cell executes its training."""
+        unusual = self.execution.text if self.model.item.plan else ""
+        return f"{text} ({unusual})" if unusual else text
 
 
 @dataclass
@@ -52,6 +63,7 @@ class Request:
     recipes: str | None = None
     codecs: str | None = None
     seeds: str | None = None
+    execution: Execution = USUAL
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,7 @@ def suites() -> list[str]:
 
 def plan(request: Request) -> Plan:
     """Build the plan. Raises UsageError (and its kinds) before anything is run."""
+    _check_device(request.execution.device)
     parts, default = _suite(request.suite)
     result = Plan()
     for model in _models(request, list(parts), result):
@@ -81,7 +94,7 @@ def plan(request: Request) -> Plan:
             seeds = seeds[:1]  # pretrained weights are the same under every seed
         for recipe in _recipes(model, texts, result):
             result.cells += [
-                Cell(model, recipe, codec, seed)
+                Cell(model, recipe, codec, seed, request.execution)
                 for seed in seeds
                 for codec in codecs
                 if _fits(recipe, codec, result)
@@ -95,6 +108,16 @@ def plan(request: Request) -> Plan:
         for number, problem in enumerate(registry.problems):
             result.left_out[f"{registry.kind} plug-in {number + 1}"] = problem
     return result
+
+
+def _check_device(device: str) -> None:
+    import torch  # not for those who only list suites
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: torch finds no CUDA device; install a CUDA build of torch and check "
+            "nvidia-smi, or train with --device cpu"
+        )
 
 
 def _together(cells: Sequence[Cell]) -> Any:

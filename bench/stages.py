@@ -6,6 +6,7 @@ training or evaluation to run again: accuracy is keyed by the hash of the decode
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 import time
@@ -152,7 +153,7 @@ class Stages:
         links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
         what = {
             "model": cell.model.text,
-            "recipe": "+".join(link.text for link in links),
+            "recipe": cell.executed("+".join(link.text for link in links)),
             "seed": cell.seed,
         }
         if depth == 0:
@@ -176,19 +177,27 @@ class Stages:
         module = model.build(cell.seed)
         if model.plan is None:
             return self._save(cell, module.state_dict(), None)
-        parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        regime = cell.recipe.regime.item
+        regime.initialise(module)
+        module.to(cell.execution.device)
+        plan = regime.plan(model.plan)
+        keeper = self.store.keeper(_checkpoint_key(cell, 0))
         log = loop.train(
             module,
             model.batches(cell.seed),
             model.loss,
-            model.plan,
-            cell.recipe.regime.item.penalty(parameters),
+            plan,
+            regime.penalty(dict(module.named_parameters()), plan),
+            cell.execution,
             lambda step, steps, loss: self.watcher.progress(
                 step / steps, f"step {step}/{steps}, loss {loss:.3f}"
             ),
+            keeper,
         )
         training = Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
-        return self._save(cell, module.state_dict(), training)
+        fields = self._save(cell, module.to("cpu").state_dict(), training)
+        keeper.clear()
+        return fields
 
     def _save(self, cell: Cell, state: Weights, training: Training | None) -> Fields:
         aliases = weights.tied_names(state)
@@ -411,7 +420,7 @@ def _who(cell: Cell) -> Fields:
     """The fields that say which cell a record belongs to."""
     return {
         "model": cell.model.text,
-        "recipe": cell.recipe.text,
+        "recipe": cell.recipe_text,
         "codec": cell.codec.text,
         "seed": cell.seed,
     }
@@ -432,6 +441,7 @@ def _checkpoint_key(cell: Cell, depth: int) -> str:
         regime=cell.recipe.regime.config if model.plan else "as they came",
         transforms=[link.config for link in cell.recipe.transforms[:depth]],
         seed=cell.seed,
+        execution=dataclasses.asdict(cell.execution) if model.plan else {},
         loop=loop.REVISION,
         torch=torch.__version__,
     )

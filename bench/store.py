@@ -2,6 +2,7 @@
 
 records/STAGE/ab/abcd....json
 artifacts/ab/abcd....safetensors
+training/abcd....safetensors         snapshots of training runs under way
 .lock                                held by the run that writes here
 """
 
@@ -22,6 +23,25 @@ from slashbench.errors import StoreBusy
 from slashbench.record import AnyRecord, CellRecord, Record
 
 R = TypeVar("R", bound=Record)
+
+
+class Keeper:
+    """One snapshot of a training run that is under way; cleared when its checkpoint is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> bytes | None:
+        """The snapshot kept last, or None."""
+        return self.path.read_bytes() if self.path.is_file() else None
+
+    def write(self, data: bytes) -> None:
+        """Keep a snapshot in place of the last one. Raises StoreUnusable."""
+        write_atomically(self.path, data)
+
+    def clear(self) -> None:
+        """Drop the snapshot."""
+        self.path.unlink(missing_ok=True)
 
 
 class Store:
@@ -96,6 +116,10 @@ class Store:
                 return path
         self._set_aside(path, "its bytes do not match its name")
         return None
+
+    def keeper(self, key: str) -> Keeper:
+        """Where the training run of that checkpoint keeps its snapshot."""
+        return Keeper(self.root / "training" / f"{key}.safetensors")
 
     def _record_path(self, stage: str, key: str) -> Path:
         return self.root / "records" / stage / key[:2] / f"{key}.json"

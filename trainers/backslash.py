@@ -3,37 +3,208 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import torch
+from torch import nn
 
-from slashbench.contracts import Penalty, Regime
+from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.trainers import ggd
-
-if TYPE_CHECKING:
-    from torch import nn
+from slashbench.trainers.schedule import Strength
+from slashbench.trainers.tensors import (
+    PIECE,
+    Scope,
+    in_scope,
+    local,
+    paired,
+    pieces,
+    sum_over_ranks,
+)
 
 Update = Literal["gradient", "decoupled", "proximal"]
-Scope = Literal["all", "matrices"]
-
-#: Elements handled at once: a temporary that stays in the second-level cache.
-CHUNK = 1 << 16
+Shapes = Literal["one", "per-tensor"]
 
 
-class BackSlash(Regime):
-    """Minimise loss + lam / Np * sum (|theta| + eps)^shape, the shape re-estimated at every step.
+class BackSlash(Penalty):
+    """The rate term lam / Np * sum (|theta| + eps)^shape, for any torch loop.
 
-    lam: Lagrange multiplier of the rate, normalised by the number of parameters Np (eq. 6-7).
+        penalty = BackSlash(model, lam=1000.0)
+        ...
+        optimizer.step()
+        penalty.step()
+
+    parameters: a module, or parameters by name. Shared ones count once, frozen ones not at all;
+    shards of FSDP2 act as the whole. lam: Lagrange multiplier of the rate (eq. 6-7), normalised by
+    the number of parameters Np. Raises UsageError when nothing is in scope.
     update: where the term acts.
         `gradient`: inside the objective, Algorithm 1: the optimiser sees loss and rate together.
+        Call `add_gradient()` before the optimiser's step.
         `decoupled`: theta -= lam shape / Np sign(theta) (|theta| + eps)^(shape - 1) after the
         optimiser's step and not scaled by the learning rate, as the authors' own code does.
         `proximal`: the decoupled step, cut where it would cross zero.
     eps: soft clipping of the gradient at zero (section 3.3); the authors' code uses 1.
     scope: every parameter, as published, or only those of two and more dimensions.
+    shape: of the generalised Gaussian; None: estimated at every step that acts, from the moments
+    of all parameters in scope as one set or, with shapes="per-tensor", of each.
+    every: act at every so many steps only, with that many times the strength.
+    strength: factor on lam at a step, counted from 0, such as `Strength(...).at`.
     """
 
+    def __init__(
+        self,
+        parameters: nn.Module | Mapping[str, nn.Parameter],
+        lam: float,
+        *,
+        update: Update = "proximal",
+        eps: float = 1.0,
+        scope: Scope = "matrices",
+        shape: float | None = None,
+        shapes: Shapes = "one",
+        every: int = 1,
+        strength: Callable[[int], float] = lambda step: 1.0,
+    ) -> None:
+        self.parameters = list(in_scope(parameters, scope).values())
+        self.count = sum(p.numel() for p in self.parameters)
+        self.lam, self.update, self.eps = lam, update, eps
+        self.fixed_shape, self.shapes, self.every = shape, shapes, every
+        self.strength = strength
+        self.steps = 0  # done
+        self._seen: dict[str, float] = {}
+        self._added = False
+
+    def add_gradient(self) -> None:
+        """grad += lam shape / Np sign(theta) (|theta| + eps)^(shape - 1), if update="gradient"."""
+        if self.update == "gradient":
+            self._act()
+            self._added = True
+
+    def after_step(self) -> None:
+        """The decoupled or proximal step, if `update` says so; counts the step in any case."""
+        if self.update != "gradient":
+            self._act()
+        self._added = False
+        self.steps += 1
+
+    def step(self) -> None:
+        """`after_step`, for a loop of one's own: call it after the optimiser's step.
+
+        Raises UsageError where update="gradient" was asked for and `add_gradient` not called.
+        """
+        if self.update == "gradient" and not self._added:
+            raise UsageError(
+                "update='gradient' acts through the optimiser: call penalty.add_gradient() between "
+                "loss.backward() and optimizer.step(), or choose update='proximal'"
+            )
+        self.after_step()
+
+    def log(self) -> dict[str, float]:
+        """Of the last step that acted: shape (the mean over weights), rate sum (|theta| +
+        eps)^shape / Np, share of zeros, and lam as it was in force.
+        """
+        return dict(self._seen)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The number of steps done."""
+        return {"steps": torch.tensor(self.steps)}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Count on from there."""
+        self.steps = int(state["steps"])
+
+    @torch.no_grad()
+    def _act(self) -> None:
+        if self.steps % self.every:
+            return
+        lam = self.lam * self.strength(self.steps)
+        shapes = self._estimate()
+        rates = self._sums(1)
+        for rate, parameter, shape in zip(rates, self.parameters, shapes, strict=True):
+            self._move(parameter, shape, lam * shape * self.every / self.count, rate)
+        total = float(sum_over_ranks(rates, self.parameters).sum())
+        self._seen |= {"rate": total / self.count, "lam": lam}
+
+    def _sums(self, width: int) -> torch.Tensor:
+        """A row of zeros for each parameter."""
+        return torch.zeros(
+            len(self.parameters), width, dtype=torch.float64, device=self.parameters[0].device
+        )
+
+    def _estimate(self) -> list[float]:
+        """The shape for each parameter. Raises TrainingDiverged where there is none."""
+        sums = self._sums(3)
+        for row, parameter in zip(sums, self.parameters, strict=True):
+            for part in pieces(local(parameter)):
+                # float32 is enough within a piece that fits the cache
+                wide = torch.float32 if part.numel() <= PIECE else torch.float64
+                row[0] += part.abs().sum(dtype=wide)
+                row[1] += part.square().sum(dtype=wide)
+                row[2] += part.count_nonzero()
+        sums = sum_over_ranks(sums, self.parameters).cpu()
+        absolute, square, nonzero = sums.sum(0).tolist()
+        if not math.isfinite(square):
+            raise TrainingDiverged("the weights are not finite; lower the learning rate or lam")
+        if nonzero == 0:
+            raise TrainingDiverged(
+                f"all weights in scope became zero: lam={self.lam:g} is too strong for "
+                f"{self.count:,} parameters; lower it"
+            )
+        if self.fixed_shape is not None:
+            shapes = [self.fixed_shape] * len(self.parameters)
+        elif self.shapes == "one":
+            shapes = [ggd.shape_from_moments(absolute / self.count, square / self.count)]
+            shapes *= len(self.parameters)
+        else:
+            shapes = [
+                ggd.shape_from_moments(a / p.numel(), s / p.numel())
+                for (a, s, _), p in zip(sums.tolist(), self.parameters, strict=True)
+            ]
+        mean = sum(s * p.numel() for s, p in zip(shapes, self.parameters, strict=True)) / self.count
+        self._seen |= {"shape": mean, "zeros": 1.0 - nonzero / self.count}
+        return shapes
+
+    def _move(self, parameter: nn.Parameter, shape: float, step: float, rate: torch.Tensor) -> None:
+        """Act on one parameter by step * (|theta| + eps)^(shape - 1).
+
+        The sum of (|theta| + eps)^shape before it moved is added to `rate`.
+        """
+        weights = local(parameter)
+        if self.update != "gradient":
+            for part in pieces(weights):
+                slope = self._slope(part, shape, rate)
+                if self.update == "decoupled":
+                    part.addcmul_(part.sign(), slope, value=-step)
+                else:
+                    slope.mul_(step)
+                    part.sub_(part.clamp(-slope, slope))
+        elif parameter.grad is not None:
+            for part, grad in paired(weights, local(parameter.grad)):
+                grad.addcmul_(part.sign(), self._slope(part, shape, rate), value=step)
+
+    def _slope(self, part: torch.Tensor, shape: float, rate: torch.Tensor) -> torch.Tensor:
+        """(|theta| + eps)^(shape - 1), a new tensor; the sum of its products with |theta| + eps
+        is added to `rate`.
+        """
+        base = part.abs().add_(self.eps)
+        slope = base.log().mul_(shape - 1.0).exp_()  # vectorised, where pow is not
+        rate += (
+            torch.dot(base.view(-1), slope.view(-1))
+            if part.is_contiguous()
+            else (base.mul_(slope).sum())
+        )
+        return slope
+
+
+class BackSlashRegime(Regime):
+    """Minimise loss + lam / Np * sum (|theta| + eps)^shape, the shape re-estimated at every step.
+
+    lam, update, eps, scope, shapes, every: see BackSlash.
+    rise: share of the steps in which lam grows from 0. finetune: share of the steps at the end that
+    train without the term, as the authors do in their follow-up (arXiv 2506.00486).
+    """
+
+    revision: ClassVar[int] = 2
     always_spelled: ClassVar[tuple[str, ...]] = ("lam",)
 
     def __init__(
@@ -42,93 +213,35 @@ class BackSlash(Regime):
         update: Update = "decoupled",
         eps: float = 1.0,
         scope: Scope = "all",
+        shapes: Shapes = "one",
+        every: int = 1,
+        rise: float = 0.0,
+        finetune: float = 0.0,
     ) -> None:
-        if not (lam >= 0 and math.isfinite(lam)):
-            raise ValueError(f"lam={lam} must be a finite number >= 0")
+        check_multiplier(lam)
         if not (eps > 0 and math.isfinite(eps)):
             raise ValueError(f"eps={eps} must be a finite number > 0")
+        if every < 1:
+            raise ValueError(f"every={every} must be at least 1")
+        Strength(1, rise=rise, finetune=finetune)
         self.lam, self.update, self.eps, self.scope = lam, update, eps, scope
+        self.shapes, self.every, self.rise, self.finetune = shapes, every, rise, finetune
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter]) -> Penalty:
-        """The rate term over `parameters`. Raises ValueError when none are in scope."""
-        chosen = [p for p in parameters.values() if self.scope == "all" or p.ndim >= 2]
-        if not chosen:
-            raise ValueError(f"no parameters in scope {self.scope!r}: nothing to constrain")
-        penalties = {"gradient": InGradient, "decoupled": Decoupled, "proximal": Proximal}
-        return penalties[self.update](chosen, self.lam, self.eps)
-
-
-class RatePenalty(Penalty):
-    """The discretised generalised Gaussian rate (DGGR) of all parameters together (eq. 3-5, 8)."""
-
-    def __init__(self, parameters: list[nn.Parameter], lam: float, eps: float) -> None:
-        self.parameters = parameters
-        self.count = sum(p.numel() for p in parameters)
-        self.lam = lam
-        self.eps = eps
-        self.shape = math.nan  # of the last step
-
-    def estimate_shape(self) -> float:
-        """Shape of all parameters as one set, from their moment ratio; 2 when all are zero."""
-        absolute = square = 0.0
-        for parameter in self.parameters:
-            for part in _chunks(parameter):
-                absolute += float(part.abs().sum())
-                square += float(part.square().sum())
-        if absolute == 0.0 or not math.isfinite(square):
-            return ggd.MAX_SHAPE if absolute == 0.0 else math.nan
-        return ggd.shape_from_ratio(square * self.count / absolute**2)
-
-    def slope(self, part: torch.Tensor) -> torch.Tensor:
-        """|d/dtheta| of lam / Np (|theta| + eps)^shape for one flat tensor."""
-        slope = part.abs().add_(self.eps)
-        if self.shape != 1.0:
-            slope.log_().mul_(self.shape - 1.0).exp_()
-        return slope.mul_(self.lam * self.shape / self.count)
-
-    def log(self) -> dict[str, float]:
-        """Shape of the last step and the share of weights that are exactly zero."""
-        zeros = sum(p.numel() - int(p.detach().count_nonzero()) for p in self.parameters)
-        return {"shape": self.shape, "zeros": zeros / self.count}
+    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
+        """The rate term over `parameters`. Raises UsageError when none are in scope."""
+        return BackSlash(
+            parameters,
+            self.lam,
+            update=self.update,
+            eps=self.eps,
+            scope=self.scope,
+            shapes=self.shapes,
+            every=self.every,
+            strength=Strength(plan.steps, rise=self.rise, finetune=self.finetune).at,
+        )
 
 
-class InGradient(RatePenalty):
-    """Algorithm 1: the term is part of the objective, so its gradient joins the loss's."""
-
-    def add_gradient(self) -> None:
-        """grad += lam shape / Np sign(theta) (|theta| + eps)^(shape - 1)."""
-        self.shape = self.estimate_shape()
-        for parameter in self.parameters:
-            if parameter.grad is None:
-                continue
-            for part, grad in zip(_chunks(parameter), _chunks(parameter.grad), strict=True):
-                grad.addcmul_(part.sign(), self.slope(part))
-
-
-class Decoupled(RatePenalty):
-    """The authors' update: a step of its own after the optimiser's; weights may cross zero."""
-
-    def after_step(self) -> None:
-        """theta -= lam shape / Np sign(theta) (|theta| + eps)^(shape - 1)."""
-        self.shape = self.estimate_shape()
-        for parameter in self.parameters:
-            for part in _chunks(parameter):
-                part.sub_(part.sign().mul_(self.slope(part)))
-
-
-class Proximal(RatePenalty):
-    """The decoupled update that stops at zero: no weight swings around it by a step's length."""
-
-    def after_step(self) -> None:
-        """|theta| -= min(|theta|, lam shape / Np (|theta| + eps)^(shape - 1))."""
-        self.shape = self.estimate_shape()
-        for parameter in self.parameters:
-            for part in _chunks(parameter):
-                step = self.slope(part)
-                part.sub_(part.clamp(-step, step))
-
-
-def _chunks(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Flat views of a parameter or gradient, free of autograd, small enough for the cache."""
-    flat = tensor.detach()
-    return torch.split(flat.view(-1), CHUNK) if flat.is_contiguous() else (flat,)
+def check_multiplier(lam: float) -> None:
+    """Raises ValueError for a Lagrange multiplier that is negative or not finite."""
+    if not (lam >= 0 and math.isfinite(lam)):
+        raise ValueError(f"lam={lam} must be a finite number >= 0")

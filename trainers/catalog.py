@@ -10,7 +10,12 @@ TRANSFORMS: Registry[Transform] = Registry("post-training step", group="slashben
 QUANTISERS: Registry[Quantiser] = Registry("quantiser", group="slashbench.quantisers")
 
 REGIMES.lazy("plain", "slashbench.trainers.plain:Plain")
-REGIMES.lazy("backslash", "slashbench.trainers.backslash:BackSlash")
+REGIMES.lazy("backslash", "slashbench.trainers.backslash:BackSlashRegime")
+REGIMES.lazy("backslash-q", "slashbench.trainers.backslash_q:BackSlashQ")
+REGIMES.lazy("norm", "slashbench.trainers.norm:Norm")
+REGIMES.lazy("qat", "slashbench.trainers.straight_through:QuantisationAware")
+REGIMES.lazy("gradual-prune", "slashbench.trainers.gradual_prune:GradualPrune")
+REGIMES.lazy("gg-init", "slashbench.trainers.gg_init:GeneralisedGaussianInit")
 
 TRANSFORMS.lazy("prune", "slashbench.trainers.prune:MagnitudePrune")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import time
@@ -14,18 +15,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty, TrainingPlan
-from slashbench.errors import TrainingDiverged
+from slashbench.contracts import USUAL, Execution, Penalty, TrainingPlan
+from slashbench.errors import CorruptFile, TrainingDiverged
+from slashbench.trainers import snapshot
+from slashbench.trainers.snapshot import Keeper
 
-LOG_EVERY = 10  # steps between two rows of the training log
-REVISION = 1  # of this loop: raise it when the same seed gives other weights
+REVISION = 2  # of this loop: raise it when the same seed gives other weights
+SAVE_EVERY_S = 60.0  # between two snapshots
 
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
 @dataclass(slots=True)
 class TrainingLog:
-    """What training cost and how it went."""
+    """What training cost and how it went: a row for each step."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -58,40 +61,97 @@ def train(
     loss_of: Callable[[nn.Module, Any], torch.Tensor],
     plan: TrainingPlan,
     penalty: Penalty,
+    execution: Execution = USUAL,
     progress: Progress = lambda step, steps, loss: None,
+    keeper: Keeper | None = None,
 ) -> TrainingLog:
     """Train `module` in place with AdamW, linear warm-up and cosine decay.
 
+    module: on the device that `execution` names. batches: from the first step on. keeper: where a
+    snapshot is kept every minute; training goes on from the one it has.
     Raises TrainingDiverged as soon as the loss is not finite.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _learning_rate(s, plan))
-    log = TrainingLog()
-    wall, cpu = time.perf_counter(), time.process_time()
+    log = _resumed(module, optimizer, penalty, keeper)
+    step_batches = itertools.islice(batches, log.steps * execution.accumulate, None)
+    wall, cpu = time.perf_counter() - log.wall_s, time.process_time() - log.cpu_s
+    saved_at = time.perf_counter()
     module.train()
-    for step in range(plan.steps):
-        loss = loss_of(module, next(batches))
+    for step in range(log.steps, plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * _learning_rate(step, plan)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        penalty.add_gradient()
-        optimizer.step()
-        schedule.step()
-        penalty.after_step()
-        log.steps = step + 1
-        value = loss.item()
+        penalty.before_forward()
+        value = _backward(module, step_batches, loss_of, execution)
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the loss is {value} at step {step + 1}; lower the learning rate or lam"
             )
-        if step % LOG_EVERY == 0 or step + 1 == plan.steps:
-            log.rows.append({"step": step + 1, "loss": value, **penalty.log()})
+        nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+        penalty.add_gradient()
+        optimizer.step()
+        penalty.after_step()
+        row = {"step": step + 1, "loss": value, **penalty.log()}
+        log.rows.append({key: float(f"{number:.6g}") for key, number in row.items()})
+        log.steps = step + 1
+        log.wall_s, log.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         progress(step + 1, plan.steps, value)
-    log.wall_s, log.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+        if keeper is not None and time.perf_counter() - saved_at > SAVE_EVERY_S:
+            keeper.write(snapshot.pack(module, optimizer, penalty, _as_json(log)))
+            saved_at = time.perf_counter()
     return log
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """A batch with every tensor of its lists, tuples and dicts on `device`."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device)
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(item, device) for item in batch)
+    if isinstance(batch, dict):
+        return {key: to_device(item, device) for key, item in batch.items()}
+    return batch
+
+
+def _backward(
+    module: nn.Module,
+    batches: Iterator[Any],
+    loss_of: Callable[[nn.Module, Any], torch.Tensor],
+    execution: Execution,
+) -> float:
+    """Gradients of the mean loss of one step's batches. Returns that loss."""
+    total = 0.0
+    for batch in itertools.islice(batches, execution.accumulate):
+        with torch.autocast(
+            execution.device, torch.bfloat16, enabled=execution.precision == "bf16"
+        ):
+            loss = loss_of(module, to_device(batch, execution.device)).float()
+        (loss / execution.accumulate).backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total / execution.accumulate
+
+
+def _resumed(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    penalty: Penalty,
+    keeper: Keeper | None,
+) -> TrainingLog:
+    """The log up to the snapshot, everything in the state it was in; else an empty one."""
+    data = keeper.read() if keeper is not None else None
+    if data is not None:
+        try:
+            return TrainingLog(**snapshot.unpack(data, module, optimizer, penalty))
+        except CorruptFile:
+            pass  # nothing has changed: from the start
+    return TrainingLog()
+
+
+def _as_json(log: TrainingLog) -> dict[str, Any]:
+    return {"wall_s": log.wall_s, "cpu_s": log.cpu_s, "steps": log.steps, "rows": log.rows}
 
 
 def _learning_rate(step: int, plan: TrainingPlan) -> float:

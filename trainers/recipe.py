@@ -1,7 +1,8 @@
 """A recipe: train + transform ... + quantise, written as it reads.
 
 `backslash:lam=1000+prune:sparsity=0.8+quantize:step=2^-8`: the first link trains, the last makes
-integers (quantize where it is not written), those between transform a trained checkpoint.
+integers (where it is not written, the one that goes with the regime), those between transform a
+trained checkpoint.
 """
 
 from __future__ import annotations
@@ -44,17 +45,14 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
     Raises UnknownName, BadSetting, MissingDependency, or UsageError for links out of order.
     """
     chain = list(selector.parse_chain(text))
-    if not _last_quantises(chain):
-        chain.append(Selector("quantize"))
-    first, *middle, last = chain
-    regimes = list(links(REGIMES, _with_tuned(first, tuned)))
+    last = chain.pop() if _last_quantises(chain) else None
+    first, *middle = chain
     transforms = [list(links(TRANSFORMS, link)) for link in middle]
-    quantisers = list(links(QUANTISERS, last))
     return [
         Recipe(regime, steps, quantiser)
-        for regime in regimes
+        for regime in links(REGIMES, _with_tuned(first, tuned))
         for steps in itertools.product(*transforms)
-        for quantiser in quantisers
+        for quantiser in links(QUANTISERS, last or selector.parse(regime.item.quantiser))
     ]
 
 

@@ -39,7 +39,7 @@ class Gpt(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits of the next token at every position."""
-        positions = torch.arange(ids.shape[1])
+        positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.token_embedding(ids) + self.position_embedding(positions)  # (B, T, width)
         for block in self.blocks:
             x = block(x)

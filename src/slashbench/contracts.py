@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy.typing as npt
 
+from slashbench.errors import UsageError
 from slashbench.grid import Grid
 
 if TYPE_CHECKING:
@@ -52,6 +53,37 @@ class TrainingPlan:
     warmup: int  # steps of linear warm-up, then cosine decay to zero
     weight_decay: float = 0.0  # off by default: it is a rate term of its own (shape 2)
     clip_norm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Where and how precisely training computes; the weights stay float32 in any case.
+
+    precision: bf16 runs the forward and backward pass under autocast. accumulate: batches whose
+    mean gradient makes one step.
+    """
+
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise UsageError(f"accumulate={self.accumulate}: a step takes at least one batch")
+
+    @property
+    def text(self) -> str:
+        """What is not as usual, for the name of a recipe; empty when nothing is."""
+        parts = [
+            self.device if self.device != "cpu" else "",
+            self.precision if self.precision != "fp32" else "",
+            f"{self.accumulate} batches a step" if self.accumulate > 1 else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+#: In float32 on the CPU, a batch a step.
+USUAL = Execution()
 
 
 class Model(ABC):
@@ -112,21 +144,31 @@ class Model(ABC):
 
 
 class Penalty:
-    """What a training regime does to the weights around the optimiser's step. Plain does nothing.
+    """What a training regime does to the weights in the course of a step. Plain does nothing.
 
     Where a term acts is part of the method: in the gradient, where the optimiser rescales it
     together with the loss, or after the step, decoupled from the optimiser as in AdamW.
     """
 
+    def before_forward(self) -> None:
+        """Called before the forward pass: weights may be replaced until `add_gradient`."""
+
     def add_gradient(self) -> None:
-        """Called after backward(), before the optimiser's step."""
+        """Called after backward() and the clipping of the gradient, before the optimiser's step."""
 
     def after_step(self) -> None:
         """Called after the optimiser's step."""
 
     def log(self) -> dict[str, float]:
-        """What the last step saw: shape, rate, sparsity, ..."""
+        """What the last step saw: shape, rate, share of zeros, ..."""
         return {}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a run needs beside the weights to go on after the last step as if never stopped."""
+        return {}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from `state`; the weights of that moment are in place."""
 
 
 class Regime(ABC):
@@ -134,9 +176,24 @@ class Regime(ABC):
 
     revision: ClassVar[int] = 1
 
+    def plan(self, plan: TrainingPlan) -> TrainingPlan:
+        """How a model whose default is `plan` is trained: that, if not overridden."""
+        return plan
+
+    def initialise(self, module: nn.Module) -> None:  # noqa: B027  # most leave them as they are
+        """Change the weights that training starts from; drawn from torch's seeded generator."""
+
     @abstractmethod
-    def penalty(self, parameters: Mapping[str, nn.Parameter]) -> Penalty:
-        """A penalty bound to the trainable parameters, each tied tensor once."""
+    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
+        """A penalty bound to the trainable parameters, each tied tensor once, for that many steps.
+
+        Raises UsageError where the regime can do nothing with them.
+        """
+
+    @property
+    def quantiser(self) -> str:
+        """The quantiser of a recipe that names none, as a user would write it."""
+        return "quantize"
 
     @property
     def trains(self) -> bool:

@@ -1,0 +1,181 @@
+"""The training loop: order of its hooks, same bits, and going on after a kill."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from slashbench.contracts import Execution, Penalty, TrainingPlan
+from slashbench.errors import TrainingDiverged, UsageError
+from slashbench.trainers import loop
+from slashbench.trainers.catalog import REGIMES
+
+PLAN = TrainingPlan(steps=24, learning_rate=1e-2, warmup=2)
+
+
+def batches(scale: float = 1.0) -> Iterator[torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    while True:
+        yield torch.randn(8, 6, generator=generator) * scale
+
+
+def squares(module: nn.Module, batch: Any) -> torch.Tensor:
+    loss: torch.Tensor = (module(batch) - batch[:, :3]).square().mean()
+    return loss
+
+
+def network() -> nn.Module:
+    loop.seed_everything(3)
+    return nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.1), nn.BatchNorm1d(16), nn.Linear(16, 3))
+
+
+def run(
+    penalty: Penalty, scale: float = 1.0, **others: Any
+) -> tuple[dict[str, torch.Tensor], loop.TrainingLog]:
+    module = network()
+    log = loop.train(module, batches(scale), squares, PLAN, penalty, **others)
+    return module.state_dict(), log
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_same_seed_same_bits() -> None:
+    first, log = run(Penalty())
+    second, _ = run(Penalty())
+    assert same(first, second)
+    assert [row["step"] for row in log.rows] == list(range(1, 25))
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+
+
+def test_hooks_stand_around_the_passes_and_the_optimisers_step() -> None:
+    calls: list[str] = []
+
+    class Spy(Penalty):
+        def before_forward(self) -> None:
+            calls.append("forward")
+
+        def add_gradient(self) -> None:
+            calls.append("gradient")
+
+        def after_step(self) -> None:
+            calls.append("after")
+
+    run(Spy())
+    assert calls == ["forward", "gradient", "after"] * 24
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    with pytest.raises(TrainingDiverged, match="nan at step 1; lower the learning rate or lam"):
+        run(Penalty(), scale=float("nan"))
+
+
+class Killed(Exception):
+    pass
+
+
+class Memory:
+    """Keeps the snapshot of one step and remembers no later one."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.data: bytes | None = None
+
+    def read(self) -> bytes | None:
+        return self.data
+
+    def write(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            self.data = data
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "backslash": {"lam": 0.5, "update": "proximal", "rise": 0.5},
+    "backslash-q": {"lam": 0.1, "step": 2**-5},
+    "qat": {"step": 2**-5},
+    "norm": {"lam": 0.1},
+    "gradual-prune": {"sparsity": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", REGIMES.names())
+@pytest.mark.parametrize("stopped", [1, 13])
+def test_a_killed_run_goes_on_bit_for_bit(
+    name: str, stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    regime = REGIMES.get(name)(**SETTINGS.get(name, {}))
+
+    def start(**others: Any) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+        module = network()
+        regime.initialise(module)
+        penalty = regime.penalty(dict(module.named_parameters()), PLAN)
+        log = loop.train(module, batches(), squares, PLAN, penalty, **others)
+        return module.state_dict(), log.rows
+
+    def die(step: int, steps: int, loss: float) -> None:
+        if step == stopped + 4:
+            raise Killed
+
+    whole, rows = start()
+    memory = Memory(stopped)
+    with pytest.raises(Killed):
+        start(keeper=memory, progress=die)
+    assert memory.data is not None
+    seen: list[int] = []
+    resumed, later = start(keeper=memory, progress=lambda step, steps, loss: seen.append(step))
+    assert seen[0] == stopped + 1
+    assert same(resumed, whole)
+    assert later == rows
+
+
+def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    memory = Memory(5)
+    whole, _ = run(Penalty(), keeper=memory)
+    assert memory.data is not None
+    for damaged in (b"", memory.data[:100], memory.data[:-7], b"\xff" * 64):
+        broken = Memory(0)
+        broken.data = damaged
+        again, log = run(Penalty(), keeper=broken)
+        assert same(again, whole)
+        assert len(log.rows) == 24
+
+
+def test_accumulated_batches_are_one_large_batch() -> None:
+    def linear(execution: Execution, size: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        module = nn.Linear(6, 3)
+        source = batches()
+
+        def wide() -> Iterator[torch.Tensor]:
+            while True:
+                yield torch.cat(list(itertools.islice(source, size)))
+
+        loop.train(module, wide(), squares, PLAN, Penalty(), execution)
+        return module.weight.detach()
+
+    together = linear(Execution(), 4)
+    in_turn = linear(Execution(accumulate=4), 1)
+    assert in_turn.tolist() == pytest.approx(together.tolist(), rel=1e-4, abs=1e-6)
+
+
+def test_bf16_keeps_float32_weights_and_trains() -> None:
+    state, log = run(Penalty(), execution=Execution(precision="bf16"))
+    full, _ = run(Penalty())
+    assert state["0.weight"].dtype == torch.float32
+    assert not same(state, full)
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+
+
+def test_execution_must_make_sense() -> None:
+    with pytest.raises(UsageError, match="at least one batch"):
+        Execution(accumulate=0)
+    assert Execution(precision="bf16", accumulate=4).text == "bf16, 4 batches a step"

@@ -1,0 +1,190 @@
+"""What each training regime promises, on small networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import entropy, kstest
+from torch import nn
+
+from slashbench.contracts import TrainingPlan
+from slashbench.errors import TrainingDiverged, UsageError
+from slashbench.trainers import codelength, ggd
+from slashbench.trainers.backslash_q import BackSlashQ
+from slashbench.trainers.gg_init import GeneralisedGaussianInit
+from slashbench.trainers.gradual_prune import GradualPrune
+from slashbench.trainers.plain import Plain
+from slashbench.trainers.recipe import recipes
+from slashbench.trainers.straight_through import QuantisationAware
+
+PLAN = TrainingPlan(steps=20, learning_rate=1e-2, warmup=2)
+
+
+def weight(*rows: list[float]) -> dict[str, nn.Parameter]:
+    return {"w": nn.Parameter(torch.tensor(rows)), "b": nn.Parameter(torch.ones(3))}
+
+
+class TestPlain:
+    def test_longer_stretches_steps_and_warm_up(self) -> None:
+        plan = Plain(longer=1.5).plan(PLAN)
+        assert (plan.steps, plan.warmup) == (30, 3)
+        assert Plain().plan(PLAN) == PLAN
+
+    @pytest.mark.parametrize("longer", [0.0, -1.0, float("inf")])
+    def test_bad_factor(self, longer: float) -> None:
+        with pytest.raises(ValueError, match="finite number"):
+            Plain(longer=longer)
+
+
+class TestQuantisationAware:
+    def test_the_forward_pass_sees_the_grid_and_the_optimiser_the_floats(self) -> None:
+        named = weight([0.3, -0.2, 0.9])
+        penalty = QuantisationAware(step=0.25, begin=0.0).penalty(named, PLAN)
+        penalty.before_forward()
+        assert named["w"].tolist() == [[0.25, -0.25, 1.0]]
+        assert named["b"].tolist() == [1.0, 1.0, 1.0]
+        penalty.add_gradient()
+        assert named["w"].tolist() == [pytest.approx([0.3, -0.2, 0.9])]
+
+    def test_rounding_begins_when_told(self) -> None:
+        named = weight([0.3])
+        penalty = QuantisationAware(step=0.25, begin=0.1).penalty(named, PLAN)
+        seen = []
+        for _ in range(3):
+            penalty.before_forward()
+            seen.append(round(named["w"].item(), 3))
+            penalty.add_gradient()
+            penalty.after_step()
+        assert seen == [0.3, 0.3, 0.25]
+
+    def test_a_recipe_without_a_quantiser_rounds_to_the_same_grid(self) -> None:
+        (recipe,) = recipes("qat:step=2^-3", {})
+        assert recipe.text == "qat:step=2^-3+quantize:step=2^-3"
+        first, second = recipes("backslash-q:step=2^-3/2^-5+prune", {})
+        assert first.quantiser.text == "quantize:step=2^-3"
+        assert second.quantiser.text == "quantize:step=2^-5"
+        (chosen,) = recipes("qat:step=2^-3+quantize:step=2^-6", {})
+        assert chosen.quantiser.text == "quantize:step=2^-6"
+
+
+class TestCodeLength:
+    def test_entropy_is_that_of_the_integers(self) -> None:
+        draws = np.random.default_rng(0).laplace(scale=2.0, size=50_000).astype(np.float32)
+        draws = np.concatenate([draws, -draws])  # signs alike
+        _, counts = np.unique(np.rint(draws), return_counts=True)
+        bits = codelength.entropy(codelength.count(torch.from_numpy(draws), 1.0))
+        assert bits / draws.size == pytest.approx(entropy(counts, base=2), rel=1e-9)
+
+    def test_lengths_by_hand(self) -> None:
+        counts = torch.zeros(codelength.LARGEST + 1, dtype=torch.float64)
+        counts[:3] = torch.tensor([8.0, 4.0, 8.0])
+        total = 20 + 0.5 * (2 * codelength.LARGEST + 1)
+        bits = codelength.lengths(counts)
+        assert bits[0].item() == pytest.approx(-np.log2(8.5 / total))
+        assert bits[1].item() == pytest.approx(-np.log2(2.5 / total))
+        assert bits[2].item() == bits[1].item()  # more frequent, but not shorter
+        assert bits[3].item() == pytest.approx(-np.log2(0.5 / total))
+
+    @pytest.mark.parametrize("x", [0.1, -0.6, 1.3, -2.7])
+    def test_the_gradient_is_the_derivative_of_the_interpolated_length(self, x: float) -> None:
+        generator = torch.Generator().manual_seed(0)
+        others = torch.randn(999, generator=generator) * 0.9
+        named = {"w": nn.Parameter(torch.cat([others, torch.tensor([x])]).view(1, -1))}
+        named["w"].grad = torch.zeros(1, 1000)
+        penalty = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).penalty(named, PLAN)
+        penalty.add_gradient()
+        bits = codelength.lengths(codelength.count(named["w"].detach(), 0.5)).numpy()
+
+        def length(at: float) -> float:
+            return float(np.interp(abs(at) / 0.5, np.arange(bits.size), bits))
+
+        numeric = 7.0 / 1000 * (length(x + 1e-6) - length(x - 1e-6)) / 2e-6
+        assert named["w"].grad[0, -1].item() == pytest.approx(numeric, rel=1e-4)
+
+    def test_fewer_bits_for_a_larger_multiplier(self) -> None:
+        bits = []
+        for lam in (0.0, 1e-3, 1e-2):
+            torch.manual_seed(0)
+            module = nn.Linear(30, 30, bias=False)
+            optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+            regime = BackSlashQ(lam=lam, step=2**-5, begin=0.0, rise=0.0)
+            penalty = regime.penalty(dict(module.named_parameters()), PLAN)
+            for _ in range(21):
+                penalty.before_forward()
+                module.weight.grad = torch.zeros_like(module.weight)
+                penalty.add_gradient()
+                optimizer.step()
+                penalty.after_step()
+            bits.append(penalty.log()["bits"])
+        assert bits[0] > bits[1] > bits[2]
+
+    def test_weights_that_all_round_to_zero_are_an_error(self) -> None:
+        penalty = BackSlashQ(step=1.0, begin=0.0).penalty(weight([0.1, 0.2]), PLAN)
+        with pytest.raises(TrainingDiverged, match=r"round to zero.*finer step"):
+            penalty.add_gradient()
+
+
+class TestGradualPrune:
+    def test_sparsity_rises_to_what_was_asked_and_stays(self) -> None:
+        torch.manual_seed(0)
+        named = {"w": nn.Parameter(torch.randn(20, 20)), "b": nn.Parameter(torch.ones(3))}
+        penalty = GradualPrune(sparsity=0.75, begin=0.2, end=0.7).penalty(named, PLAN)
+        zeros = []
+        for _ in range(PLAN.steps):
+            with torch.no_grad():
+                named["w"] += 0.01  # what an optimiser does to pruned weights too
+            penalty.after_step()
+            zeros.append(penalty.log()["zeros"])
+        assert zeros[3] == 0.0
+        assert zeros == sorted(zeros)
+        assert zeros[13] == zeros[-1] == 0.75
+        assert zeros[6] > 0.75 / 3  # the cubic schedule prunes most of it early
+        assert named["b"].tolist() == [1.0, 1.0, 1.0]
+
+    def test_the_smallest_go(self) -> None:
+        named = weight([0.1, -5.0, 2.0, -0.3])
+        penalty = GradualPrune(sparsity=0.5, begin=0.0, end=0.05).penalty(named, PLAN)
+        for _ in range(3):
+            penalty.after_step()
+        assert named["w"].tolist() == [[0.0, -5.0, 2.0, 0.0]]
+
+
+class TestGeneralisedGaussianInit:
+    @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0])
+    def test_draws_have_the_shape_asked_for_and_the_old_deviation(self, shape: float) -> None:
+        torch.manual_seed(0)
+        module = nn.Linear(300, 300)
+        before = float(module.weight.detach().square().mean())
+        bias = module.bias.detach().clone()
+        GeneralisedGaussianInit(shape=shape).initialise(module)
+        drawn = module.weight.detach().numpy().ravel().astype(np.float64)
+        assert np.mean(drawn**2) == pytest.approx(before, rel=0.05)
+        scale = ggd.scale_from_moments(before, shape)
+        assert kstest(drawn, "gennorm", args=(shape, 0.0, scale)).pvalue > 1e-3
+        assert torch.equal(module.bias, bias)
+
+
+@pytest.mark.parametrize(
+    ("regime", "settings"),
+    [
+        (QuantisationAware, {"step": 0.0}),
+        (QuantisationAware, {"begin": 1.0}),
+        (BackSlashQ, {"lam": -1.0}),
+        (BackSlashQ, {"step": float("inf")}),
+        (GradualPrune, {"sparsity": 1.0}),
+        (GradualPrune, {"begin": 0.5, "end": 0.5}),
+        (GeneralisedGaussianInit, {"shape": 0.0}),
+    ],
+)
+def test_bad_settings(regime: Any, settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"must be|share|shape"):
+        regime(**settings)
+
+
+@pytest.mark.parametrize("regime", [QuantisationAware, BackSlashQ, GradualPrune])
+def test_a_model_without_matrices_is_an_error(regime: Any) -> None:
+    with pytest.raises(UsageError, match="no trainable parameters in scope 'matrices'"):
+        regime().penalty({"b": nn.Parameter(torch.ones(3))}, PLAN)

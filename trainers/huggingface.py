@@ -1,0 +1,60 @@
+"""BackSlash in a Hugging Face Trainer: `Trainer(callbacks=[BackSlashCallback(lam=1000)], ...)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from slashbench.trainers.backslash import BackSlash
+
+
+class BackSlashCallback(TrainerCallback):
+    """Constrains the rate of the model a Trainer trains, and logs shape, rate and share of zeros.
+
+    settings: those of `slashbench.BackSlash`: lam, update, eps, scope, shapes, every, strength.
+    """
+
+    def __init__(self, lam: float, **settings: Any) -> None:
+        self.lam, self.settings = lam, settings
+        self.penalty: BackSlash | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Bind the penalty to the model; a resumed run counts on from its step."""
+        model: nn.Module = kwargs["model"]
+        self.penalty = BackSlash(model, self.lam, **self.settings)
+        self.penalty.steps = state.global_step
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """After the clipping of gradients."""
+        assert self.penalty is not None
+        self.penalty.add_gradient()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Right after the optimiser's step."""
+        assert self.penalty is not None
+        self.penalty.step()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Add what the penalty saw to the log."""
+        logs: dict[str, float] | None = kwargs.get("logs")
+        if logs is not None and self.penalty is not None:
+            logs.update({f"backslash_{key}": value for key, value in self.penalty.log().items()})

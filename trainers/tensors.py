@@ -1,0 +1,80 @@
+"""The tensors a penalty works on: local parts of parameters, in pieces that stay in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+
+from slashbench.errors import UsageError
+
+Scope = Literal["all", "matrices"]
+
+#: Values handled at once on a CPU: temporaries of 1 MiB stay in the second-level cache.
+PIECE = 1 << 18
+
+
+def in_scope(
+    parameters: nn.Module | Mapping[str, nn.Parameter], scope: Scope
+) -> dict[str, nn.Parameter]:
+    """The trainable parameters to constrain, each shared one once, frozen ones left out.
+
+    scope: all of them, or only those of two and more dimensions. Raises UsageError when none is.
+    """
+    named = (
+        parameters.named_parameters() if isinstance(parameters, nn.Module) else (parameters.items())
+    )
+    chosen = {n: p for n, p in named if p.requires_grad and (scope == "all" or p.ndim >= 2)}
+    chosen = {n: p for n, p in chosen.items() if p.numel()}
+    if not chosen:
+        cure = "" if scope == "all" else "; scope=all takes vectors too"
+        raise UsageError(f"no trainable parameters in scope {scope!r}: nothing to constrain{cure}")
+    return chosen
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a parameter or gradient that is on this process, without autograd."""
+    detached = tensor.detach()
+    return detached.to_local() if isinstance(detached, DTensor) else detached
+
+
+def pieces(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Flat views that cover a local tensor; a device with its own memory takes it in one."""
+    if not tensor.is_contiguous():
+        return (tensor,)
+    flat = tensor.view(-1)
+    return torch.split(flat, PIECE) if flat.device.type == "cpu" and flat.numel() else (flat,)
+
+
+def paired(
+    first: torch.Tensor, second: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same pieces of two local tensors of one shape."""
+    if first.is_contiguous() and second.is_contiguous():
+        yield from zip(pieces(first), pieces(second), strict=True)
+    else:
+        yield first, second
+
+
+def sum_over_ranks(sums: torch.Tensor, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
+    """Row i of `sums`, found on the local part of parameter i -> that of the whole parameter.
+
+    Parameters that are whole on each process (one process, DDP) stay as they are. Those sharded by
+    FSDP2 are added up over the processes that hold the other parts.
+    """
+    meshes: dict[tuple[DeviceMesh, int], list[int]] = {}
+    for row, parameter in enumerate(parameters):
+        if isinstance(parameter, DTensor):
+            for dim, placement in enumerate(parameter.placements):
+                if placement.is_shard():
+                    meshes.setdefault((parameter.device_mesh, dim), []).append(row)
+    for (mesh, dim), rows in meshes.items():
+        part = sums[rows]
+        dist.all_reduce(part, group=mesh.get_group(dim))
+        sums[rows] = part
+    return sums
