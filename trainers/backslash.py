@@ -101,7 +101,7 @@ class BackSlash(Penalty):
 
     def log(self) -> dict[str, float]:
         """Of the last step that acted: shape (the mean over weights), rate sum (|theta| +
-        eps)^shape / Np, share of zeros, and lam as it was in force.
+        eps)^shape / Np before it, share of zeros after it, and lam as it was in force.
         """
         return dict(self._seen)
 
@@ -119,11 +119,16 @@ class BackSlash(Penalty):
             return
         lam = self.lam * self.strength(self.steps)
         shapes = self._estimate()
-        rates = self._sums(1)
-        for rate, parameter, shape in zip(rates, self.parameters, shapes, strict=True):
-            self._move(parameter, shape, lam * shape * self.every / self.count, rate)
-        total = float(sum_over_ranks(rates, self.parameters).sum())
-        self._seen |= {"rate": total / self.count, "lam": lam}
+        sums = self._sums(2)
+        for row, parameter, shape in zip(sums, self.parameters, shapes, strict=True):
+            self._move(parameter, shape, lam * shape * self.every / self.count, row)
+        rate, nonzero = sum_over_ranks(sums, self.parameters).sum(0).tolist()
+        self._seen |= {"rate": rate / self.count, "zeros": 1.0 - nonzero / self.count, "lam": lam}
+        if nonzero == 0:
+            raise TrainingDiverged(
+                f"all weights in scope became zero: lam={self.lam:g} is too strong for "
+                f"{self.count:,} parameters; lower it"
+            )
 
     def _sums(self, width: int) -> torch.Tensor:
         """A row of zeros for each parameter."""
@@ -133,23 +138,18 @@ class BackSlash(Penalty):
 
     def _estimate(self) -> list[float]:
         """The shape for each parameter. Raises TrainingDiverged where there is none."""
-        sums = self._sums(3)
+        sums = self._sums(2)
         for row, parameter in zip(sums, self.parameters, strict=True):
             for part in pieces(local(parameter)):
-                # float32 is enough within a piece that fits the cache
-                wide = torch.float32 if part.numel() <= PIECE else torch.float64
+                # float32 is enough within a piece that fits the cache, for weights of no more
+                narrow = torch.promote_types(part.dtype, torch.float32)
+                wide = narrow if part.numel() <= PIECE else torch.float64
                 row[0] += part.abs().sum(dtype=wide)
                 row[1] += part.square().sum(dtype=wide)
-                row[2] += part.count_nonzero()
         sums = sum_over_ranks(sums, self.parameters).cpu()
-        absolute, square, nonzero = sums.sum(0).tolist()
+        absolute, square = sums.sum(0).tolist()
         if not math.isfinite(square):
             raise TrainingDiverged("the weights are not finite; lower the learning rate or lam")
-        if nonzero == 0:
-            raise TrainingDiverged(
-                f"all weights in scope became zero: lam={self.lam:g} is too strong for "
-                f"{self.count:,} parameters; lower it"
-            )
         if self.fixed_shape is not None:
             shapes = [self.fixed_shape] * len(self.parameters)
         elif self.shapes == "one":
@@ -158,29 +158,32 @@ class BackSlash(Penalty):
         else:
             shapes = [
                 ggd.shape_from_moments(a / p.numel(), s / p.numel())
-                for (a, s, _), p in zip(sums.tolist(), self.parameters, strict=True)
+                for (a, s), p in zip(sums.tolist(), self.parameters, strict=True)
             ]
         mean = sum(s * p.numel() for s, p in zip(shapes, self.parameters, strict=True)) / self.count
-        self._seen |= {"shape": mean, "zeros": 1.0 - nonzero / self.count}
+        self._seen["shape"] = mean
         return shapes
 
-    def _move(self, parameter: nn.Parameter, shape: float, step: float, rate: torch.Tensor) -> None:
+    def _move(self, parameter: nn.Parameter, shape: float, step: float, sums: torch.Tensor) -> None:
         """Act on one parameter by step * (|theta| + eps)^(shape - 1).
 
-        The sum of (|theta| + eps)^shape before it moved is added to `rate`.
+        Adds the sum of (|theta| + eps)^shape before it moved and the number of weights that are
+        not zero afterwards to sums[0] and sums[1].
         """
         weights = local(parameter)
         if self.update != "gradient":
             for part in pieces(weights):
-                slope = self._slope(part, shape, rate)
+                slope = self._slope(part, shape, sums[0])
                 if self.update == "decoupled":
                     part.addcmul_(part.sign(), slope, value=-step)
                 else:
                     slope.mul_(step)
                     part.sub_(part.clamp(-slope, slope))
+                sums[1] += part.count_nonzero()
         elif parameter.grad is not None:
             for part, grad in paired(weights, local(parameter.grad)):
-                grad.addcmul_(part.sign(), self._slope(part, shape, rate), value=step)
+                grad.addcmul_(part.sign(), self._slope(part, shape, sums[0]), value=step)
+                sums[1] += part.count_nonzero()
 
     def _slope(self, part: torch.Tensor, shape: float, rate: torch.Tensor) -> torch.Tensor:
         """(|theta| + eps)^(shape - 1), a new tensor; the sum of its products with |theta| + eps
@@ -188,11 +191,10 @@ class BackSlash(Penalty):
         """
         base = part.abs().add_(self.eps)
         slope = base.log().mul_(shape - 1.0).exp_()  # vectorised, where pow is not
-        rate += (
-            torch.dot(base.view(-1), slope.view(-1))
-            if part.is_contiguous()
-            else (base.mul_(slope).sum())
-        )
+        if part.is_contiguous():
+            rate += torch.dot(base.view(-1), slope.view(-1))
+        else:
+            rate += base.mul_(slope).sum()
         return slope
 
 

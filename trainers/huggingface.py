@@ -54,7 +54,10 @@ class BackSlashCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Add what the penalty saw to the log."""
-        logs: dict[str, float] | None = kwargs.get("logs")
-        if logs is not None and self.penalty is not None:
-            logs.update({f"backslash_{key}": value for key, value in self.penalty.log().items()})
+        """Add what the penalty saw to the state's history and to the log of later callbacks."""
+        if self.penalty is None:
+            return
+        seen = {f"backslash_{key}": value for key, value in self.penalty.log().items()}
+        kwargs.get("logs", {}).update(seen)
+        if state.log_history:
+            state.log_history[-1].update(seen)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import safetensors
-import safetensors.torch
 import torch
+from safetensors.torch import load, save
 from torch import nn
 
 from slashbench.contracts import Penalty
@@ -43,7 +43,7 @@ def pack(
     tensors |= {f"penalty.{key}": value for key, value in penalty.state().items()}
     tensors[_RANDOM] = torch.get_rng_state()
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(contiguous, metadata={KEY: json.dumps(progress)})
+    return save(contiguous, metadata={KEY: json.dumps(progress)})
 
 
 def unpack(
@@ -53,7 +53,7 @@ def unpack(
     try:
         length = int.from_bytes(data[:8], "little")
         progress: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
-        tensors = safetensors.torch.load(data)
+        tensors = load(data)
         stateful = {name: tensors[f"module.{name}"] for name, _ in _stateful(module)}
         random = tensors[_RANDOM]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
