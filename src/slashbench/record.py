@@ -159,6 +159,25 @@ class Speeds(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class TrainerSpeed(msgspec.Struct, frozen=True, kw_only=True):
+    """Training steps under one regime, beside others in one process; the first one is plain."""
+
+    regime: str
+    model: str
+    machine: str
+    n_parameters: int
+    step: Samples  # whole steps, one a round; every regime has the same batch in a round
+    regime_ns: list[int]  # wall time in the regime's own code in each of them
+
+
+class TrainerSpeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one `bench speed --trainers` measured."""
+
+    speeds: list[TrainerSpeed]
+    provenance: Provenance
+    schema_version: int = SCHEMA_VERSION
+
+
 class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     """One cell of the matrix and the keys of the records it is made of."""
 
