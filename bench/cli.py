@@ -70,6 +70,8 @@ examples
   bench speed --codecs huffman,zipnn --data 4bits --against zipnn --threads 1
   bench speed --codecs all --data bf16,fp16 --json speed.json
   bench speed --codecs my-codec,huffman          yours, once it is registered
+  bench speed --trainers                         what regimes add to a training step
+  bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
 
 The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as floats. Every codec
 is checked to give them back, then all take turns, so that noise of the machine hits all alike.
@@ -234,6 +236,8 @@ def _speed(options: argparse.Namespace) -> int:
     from slashbench.bench.report.markdown import speeds_to_markdown
     from slashbench.record import Speed, Speeds, encode_speeds
 
+    if options.trainers is not None:
+        return _trainer_speed(options)
     console = _console()
     threads = speed.numbers_of_threads(options.threads)
     codecs, left_out = speed.contestants(options.codecs)
@@ -253,6 +257,33 @@ def _speed(options: argparse.Namespace) -> int:
             if options.md is not None:
                 write_atomically(options.md, speeds_to_markdown(found).encode())
     console.print(board.LEGEND, style="dim")
+    return 0
+
+
+def _trainer_speed(options: argparse.Namespace) -> int:
+    from slashbench.bench import measure, progress, trainer_speed
+    from slashbench.bench.entries import entries
+    from slashbench.bench.files import write_atomically
+    from slashbench.bench.models.catalog import MODELS
+    from slashbench.bench.report import terminal
+    from slashbench.bench.report import trainer_speed as board
+    from slashbench.bench.report.markdown import trainer_speeds_to_markdown
+    from slashbench.record import TrainerSpeeds, encode_speeds
+    from slashbench.trainers.catalog import REGIMES
+
+    console = _console()
+    left_out: dict[str, str] = {}
+    regimes = list(entries(REGIMES, options.trainers or trainer_speed.USUAL, left_out))
+    (model,) = entries(MODELS, options.model, left_out)
+    with progress.Bar(console) as bar:
+        speeds = trainer_speed.run(model, regimes, options.rounds, bar.show)
+    terminal.print_table(board.table(speeds), console)
+    console.print(board.LEGEND, style="dim")
+    found = TrainerSpeeds(speeds=speeds, provenance=measure.provenance(model.item.threads))
+    if options.json is not None:
+        write_atomically(options.json, encode_speeds(found))
+    if options.md is not None:
+        write_atomically(options.md, trainer_speeds_to_markdown(found).encode())
     return 0
 
 
@@ -382,6 +413,23 @@ def _parser() -> argparse.ArgumentParser:
         default="zipnn,openzl-fse,zstd:level=1,memcpy",
         metavar="LIST",
         help="codecs whose speed is the measure of all others (default: %(default)s)",
+    )
+    speed.add_argument(
+        "--trainers",
+        metavar="LIST",
+        nargs="?",
+        const="",
+        help="time training regimes in place of codecs: what each adds to a training step",
+    )
+    speed.add_argument(
+        "--model", default="minilm-kjv", metavar="NAME", help="to train (default: %(default)s)"
+    )
+    speed.add_argument(
+        "--rounds",
+        type=int,
+        default=24,
+        metavar="N",
+        help="training steps, the second half counts (default: %(default)s)",
     )
     speed.add_argument("--json", type=Path, metavar="FILE", help="write every round's time as well")
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")

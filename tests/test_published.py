@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from slashbench.bench.report import export
-from slashbench.bench.report.markdown import speeds_to_markdown
+from slashbench.bench.report.markdown import speeds_to_markdown, trainer_speeds_to_markdown
 from slashbench.bench.store import Store
-from slashbench.record import decode_speeds
+from slashbench.record import decode_speeds, decode_trainer_speeds
 
 RESULTS = Path(__file__).parents[1] / "results"
 PUBLISHED = sorted(p.parent for p in RESULTS.glob("*/records") if p.parent.name != "local")
@@ -18,6 +18,12 @@ PUBLISHED = sorted(p.parent for p in RESULTS.glob("*/records") if p.parent.name 
 def test_speeds_follow_from_what_was_measured() -> None:
     for measured in RESULTS.glob("*/speed.json"):
         board = speeds_to_markdown(decode_speeds(measured.read_bytes()))
+        assert measured.with_suffix(".md").read_text() == board
+
+
+def test_costs_of_regimes_follow_from_what_was_measured() -> None:
+    for measured in RESULTS.glob("*/trainers.json"):
+        board = trainer_speeds_to_markdown(decode_trainer_speeds(measured.read_bytes()))
         assert measured.with_suffix(".md").read_text() == board
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from slashbench.bench.report import speed, tables
+from slashbench.bench.report import speed, tables, trainer_speed
 from slashbench.bench.report.leaderboard import blocks
 from slashbench.bench.report.rows import rows
 from slashbench.bench.store import Store
-from slashbench.record import Provenance, Speeds
+from slashbench.record import Provenance, Speeds, TrainerSpeeds
 
 
 def to_markdown(store: Store) -> str:
@@ -34,6 +34,14 @@ def speeds_to_markdown(found: Speeds) -> str:
     """The board of `bench speed`, and where its numbers come from."""
     parts = ["# slashbench speed", speed.LEGEND]
     parts += [_table(table) for table in speed.boards(found)]
+    parts += _origin([found.provenance])
+    return "\n\n".join(parts) + "\n"
+
+
+def trainer_speeds_to_markdown(found: TrainerSpeeds) -> str:
+    """The board of `bench speed --trainers`, and where its numbers come from."""
+    parts = ["# What training regimes cost", trainer_speed.LEGEND]
+    parts.append(_table(trainer_speed.table(found.speeds)))
     parts += _origin([found.provenance])
     return "\n\n".join(parts) + "\n"
 

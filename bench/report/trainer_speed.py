@@ -17,7 +17,7 @@ less one; noisier"""
 def table(speeds: Sequence[TrainerSpeed]) -> Table:
     """Regimes of one run, the plain step (the first) at the top."""
     plain = speeds[0]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for speed in speeds:
         ratios = [
             mine / theirs - 1

@@ -209,7 +209,7 @@ def encode(record: Record) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-def encode_speeds(speeds: Speeds) -> bytes:
+def encode_speeds(speeds: Speeds | TrainerSpeeds) -> bytes:
     """What `bench speed --json` writes, for people to read as well."""
     return msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n"
 
@@ -217,6 +217,11 @@ def encode_speeds(speeds: Speeds) -> bytes:
 def decode_speeds(data: bytes) -> Speeds:
     """The inverse of `encode_speeds`. Raises msgspec.DecodeError."""
     return msgspec.json.decode(data, type=Speeds)
+
+
+def decode_trainer_speeds(data: bytes) -> TrainerSpeeds:
+    """The inverse of `encode_speeds`. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=TrainerSpeeds)
 
 
 def decode(data: bytes) -> AnyRecord:
