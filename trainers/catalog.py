@@ -13,7 +13,12 @@ REGIMES.lazy("plain", "slashbench.trainers.plain:Plain")
 REGIMES.lazy("backslash", "slashbench.trainers.backslash:BackSlash")
 
 TRANSFORMS.lazy("prune", "slashbench.trainers.prune:MagnitudePrune")
+TRANSFORMS.lazy("prune-layers", "slashbench.trainers.prune:LayerPrune")
+TRANSFORMS.lazy("wanda", "slashbench.trainers.wanda:Wanda")
+TRANSFORMS.lazy("sparsegpt", "slashbench.trainers.sparsegpt:SparseGPT")
 
 QUANTISERS.lazy("quantize", "slashbench.trainers.quantize:Uniform")
 QUANTISERS.lazy("quantize-std", "slashbench.trainers.quantize:UniformInStd")
+QUANTISERS.lazy("gptq", "slashbench.trainers.gptq:GPTQ")
+QUANTISERS.lazy("rdoq", "slashbench.trainers.rdoq:Rdoq")
 QUANTISERS.lazy("native", "slashbench.trainers.native:Native")
