@@ -23,7 +23,7 @@ from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
 from slashbench.bench.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.contracts import Calibration, Split, Weights
+from slashbench.contracts import Calibration, Split, Transform, Weights
 from slashbench.errors import (
     CorruptFile,
     StoreBusy,
@@ -167,7 +167,7 @@ class Stages:
             CheckpointRecord,
             key,
             what,
-            lambda: self._save(cell, step.item.apply(self._load(parent), _calibration(cell)), None),
+            lambda: self._transform(cell, step.item, parent),
         )
 
     def _train(self, cell: Cell) -> Fields:
@@ -189,6 +189,11 @@ class Stages:
         )
         training = Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
         return self._save(cell, module.state_dict(), training)
+
+    def _transform(self, cell: Cell, step: Transform, parent: CheckpointRecord) -> Fields:
+        calibration = _calibration(cell)
+        saved = self._save(cell, step.apply(self._load(parent), calibration), None)
+        return {**saved, "calibration_sha256": calibration.sha256}
 
     def _save(self, cell: Cell, state: Weights, training: Training | None) -> Fields:
         aliases = weights.tied_names(state)
@@ -245,6 +250,7 @@ class Stages:
             "tensors": prepared.sized(encoded.stream_bytes),
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
+            "calibration_sha256": prepared.calibration_sha256,
             "decode_peak_rss_bytes": decoded.peak_rss_bytes,
         }
 
@@ -257,6 +263,7 @@ class Stages:
             "tensors": prepared.sizes,
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
+            "calibration_sha256": prepared.calibration_sha256,
         }
 
     def _prepare(self, cell: Cell, point: CheckpointRecord) -> Prepared:

@@ -12,6 +12,7 @@ from slashbench.contracts import Calibration, Quantised, Quantiser
 from slashbench.errors import UsageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+AllQuantised = dict[str, Quantised | None]
 
 
 class Calibrated(Quantiser):
@@ -25,5 +26,5 @@ class Calibrated(Quantiser):
         )
 
     @abstractmethod
-    def quantise_all(self, weights: Arrays, calibration: Calibration) -> dict[str, Quantised | None]:
+    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
         """Every tensor of the checkpoint, each tied one once."""

@@ -12,7 +12,7 @@ import torch
 from slashbench.contracts import Calibration, Quantised
 from slashbench.grid import OneStep
 from slashbench.trainers import obs
-from slashbench.trainers.calibrated import Arrays, Calibrated
+from slashbench.trainers.calibrated import AllQuantised, Arrays, Calibrated
 from slashbench.trainers.integers import check_finite, to_int32
 from slashbench.trainers.layers import LinearLayers
 from slashbench.trainers.quantize import Scope, Unit, rounding_in
@@ -59,7 +59,7 @@ class GPTQ(Calibrated):
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
         self.rounding = rounding_in(unit, step, scope)
 
-    def quantise_all(self, weights: Arrays, calibration: Calibration) -> dict[str, Quantised | None]:
+    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
         """Linear layers by GPTQ, what is left by plain rounding."""
         for name, weight in weights.items():
             check_finite(name, weight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -109,10 +109,8 @@ class LinearLayers:
 
     @torch.no_grad()
     def _run(self, batch: Any) -> None:
-        try:
+        with suppress(_Reached):
             self._forward(self.module, batch)
-        except _Reached:
-            pass
 
 
 def replaced(weights: Weights, new: Weights) -> Weights:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 
 from slashbench.errors import UsageError
+from slashbench.trainers.loop import threads
 
 BLOCK = 128  # columns whose effect on those further right is applied together (GPTQ, step 2)
 
@@ -24,6 +25,12 @@ Rule = Callable[[int, torch.Tensor], torch.Tensor]
 RuleOfBlock = Callable[[int, torch.Tensor], Rule]
 
 
+#: A column is too little work to share out: with threads that wait for each other a sweep takes
+#: many times as long, and its sums would depend on their number.
+one_thread = threads(1)
+
+
+@one_thread
 def inverse_factor(moment: torch.Tensor, damp: float) -> torch.Tensor:
     """U, upper triangular, with U^T U = (moment + damp mean(diag) I)^-1; float64, (n, n).
 
@@ -43,13 +50,15 @@ def inverse_factor(moment: torch.Tensor, damp: float) -> torch.Tensor:
             f"the second moment of a layer's inputs is singular at damp={damp:g}: "
             "raise damp or the number of batches"
         )
-    return upper
+    result: torch.Tensor = upper
+    return result
 
 
+@one_thread
 def sweep(weight: torch.Tensor, factor: torch.Tensor, rule_of_block: RuleOfBlock) -> torch.Tensor:
     """Apply a rule to every column from left to right, errors made up for on the right.
 
-    weight: (rows, columns). factor: `inverse_factor` of the layer. Returns float64, (rows, columns).
+    weight: (rows, columns). factor: `inverse_factor` of the layer. Returns float64, as `weight`.
     """
     work = weight.double().T.contiguous()  # (columns, rows): a column is contiguous
     for start in range(0, len(work), BLOCK):

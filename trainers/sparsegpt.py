@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from slashbench.contracts import Weights
 from slashbench.trainers import obs
 from slashbench.trainers.wanda import Wanda
 
@@ -31,9 +30,10 @@ class SparseGPT(Wanda):
 
         def rule_of_block(start: int, block: torch.Tensor) -> obs.Rule:
             scores = block.square() * curvature[start : start + len(block), None]
-            zeroed = torch.zeros(block.numel(), dtype=torch.bool)
-            zeroed[scores.flatten().argsort(stable=True)[: int(self.sparsity * block.numel())]] = True
-            kept = ~zeroed.view(block.shape)
+            count = int(self.sparsity * block.numel())
+            kept = torch.ones(block.numel(), dtype=torch.bool)
+            kept[scores.flatten().argsort(stable=True)[:count]] = False
+            kept = kept.view(block.shape)
             return lambda j, column: column * kept[j - start]
 
         return obs.sweep(weight, factor, rule_of_block).to(weight.dtype)
