@@ -47,7 +47,7 @@ class DeepShape(Transform):
         if not matrices:
             return dict(weights)
         for name, w in matrices.items():
-            check_finite(name, w.float().numpy())
+            check_finite(name, w)
         levels = {
             name: (w.double().abs() / GRID).round().long().numpy() for name, w in matrices.items()
         }

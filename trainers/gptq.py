@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ from slashbench.contracts import Calibration, Quantised
 from slashbench.grid import OneStep
 from slashbench.trainers import obs
 from slashbench.trainers.calibrated import AllQuantised, Arrays, Calibrated
-from slashbench.trainers.integers import check_finite, to_int32
+from slashbench.trainers.integers import to_int32
 from slashbench.trainers.layers import LinearLayers
 from slashbench.trainers.quantize import Scope, Unit, rounding_in
-from slashbench.trainers.rate import UNSEEN, CodeLengths, nearer_zero
+from slashbench.trainers.rate import UNSEEN, CodeLengths, candidates
 
 Order = Literal["activity", "given"]
 
@@ -61,8 +62,6 @@ class GPTQ(Calibrated):
 
     def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
         """Linear layers by GPTQ, what is left by plain rounding."""
-        for name, weight in weights.items():
-            check_finite(name, weight)
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
         result = {
@@ -82,31 +81,57 @@ class GPTQ(Calibrated):
     def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantised:
         """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
         step = np.float32(self.rounding.step_of(weight))
-        scaled = torch.from_numpy(weight / step).double()
-        columns = torch.arange(len(moment))
-        if self.order == "activity":
-            columns = moment.diagonal().argsort(descending=True, stable=True)
-        factor = obs.inverse_factor(moment[columns][:, columns], self.damp)
-        scaled = scaled[:, columns]
-        integers = scaled.round()
-        for _ in range(PASSES if self.lam else 1):
-            rule = self._rule(integers, factor)
-            integers = obs.sweep(scaled, factor, lambda start, block: rule)  # noqa: B023
-        back = columns.argsort()
-        return Quantised(to_int32(name, integers[:, back].numpy()), OneStep(float(step)))
+        scaled = torch.from_numpy(weight / step)
+        factor = Factor(moment, self.damp, self.order)
+        integers = solve(scaled, factor, self.lam, torch.ones(len(weight)))
+        return Quantised(to_int32(name, integers.numpy()), OneStep(float(step)))
 
-    def _rule(self, integers: torch.Tensor, factor: torch.Tensor) -> obs.Rule:
-        """How a column in steps becomes integers. integers: what code lengths are taken from."""
-        if self.lam == 0.0:
-            return lambda j, column: column.round()
-        lengths = CodeLengths(integers, smoothing=UNSEEN, margin=2)
-        curvature = factor.diagonal().reciprocal().square()
-        curvature /= curvature.mean()
 
-        def cheapest(j: int, column: torch.Tensor) -> torch.Tensor:
-            nearest = column.round()
-            choices = torch.stack([nearest, *nearer_zero(nearest)])
-            cost = curvature[j] * (column - choices).square() + self.lam * lengths.of(choices)
-            return choices.gather(0, cost.argmin(0, keepdim=True))[0]
+class Factor:
+    """The second moment of a layer's inputs, ready for a sweep in the order of its columns."""
 
-        return cheapest
+    def __init__(self, moment: torch.Tensor, damp: float, order: Order) -> None:
+        self.columns = torch.arange(len(moment))
+        if order == "activity":
+            self.columns = moment.diagonal().argsort(descending=True, stable=True)
+        self.inverse = obs.inverse_factor(moment[self.columns][:, self.columns], damp)
+        curvature = self.inverse.diagonal().reciprocal().square()
+        self.curvature = curvature / curvature.mean()
+
+
+def solve(
+    scaled: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+) -> torch.Tensor:
+    """Integers for a layer's weights, which are given in steps; whole numbers in float64.
+
+    scaled: (rows, columns). importance: of a row's squared error, (rows,), 1 on average.
+    """
+    ordered = scaled[:, factor.columns]
+    integers = ordered.round().double()
+    for _ in range(PASSES if lam else 1):
+        rule = _cheapest(integers, factor, lam, importance) if lam else _nearest
+        integers = obs.sweep(ordered, factor.inverse, partial(_same_for_all_blocks, rule))
+    return integers[:, factor.columns.argsort()]
+
+
+def _same_for_all_blocks(rule: obs.Rule, start: int, block: torch.Tensor) -> obs.Rule:
+    return rule
+
+
+def _nearest(j: int, column: torch.Tensor) -> torch.Tensor:
+    return column.round()
+
+
+def _cheapest(
+    integers: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+) -> obs.Rule:
+    """The rule that weighs error against code length. integers: what lengths are taken from."""
+    lengths = CodeLengths(integers, smoothing=UNSEEN)
+
+    def rule(j: int, column: torch.Tensor) -> torch.Tensor:
+        choices = torch.stack(candidates(column.round()))
+        error = factor.curvature[j] * importance * (column - choices).square()
+        cost = error + lam * lengths.of(choices)
+        return choices.gather(0, cost.argmin(0, keepdim=True))[0]
+
+    return rule

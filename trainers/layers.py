@@ -16,6 +16,7 @@ from torch import nn
 
 from slashbench.contracts import Calibration, Weights
 from slashbench.errors import UsageError
+from slashbench.trainers.integers import check_finite
 
 
 class _Reached(Exception):
@@ -32,12 +33,15 @@ class LinearLayers:
     """
 
     def __init__(self, weights: Weights, calibration: Calibration, batches: int) -> None:
+        for name, weight in weights.items():
+            check_finite(name, weight)
         self.module = calibration.module(weights)
         self.batches = calibration.batches(batches)
         self._forward = calibration.forward
+        parameters = list(self.module.named_parameters(remove_duplicate=False))
         names = {
             id(parameter): name
-            for name, parameter in self.module.named_parameters(remove_duplicate=False)
+            for name, parameter in reversed(parameters)  # of tied names the first counts
             if name in weights
         }
         tables = {id(m.weight) for m in self.module.modules() if isinstance(m, nn.Embedding)}

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from slashbench.contracts import Calibration, Transform, Weights
+from slashbench.trainers.integers import check_finite
 from slashbench.trainers.layers import replaced
 
 
@@ -33,6 +34,8 @@ class WithoutData(Prune):
         matrices: Weights = {
             name: w for name, w in weights.items() if w.is_floating_point() and w.ndim >= 2
         }
+        for name, matrix in matrices.items():
+            check_finite(name, matrix)
         first = {id(w): name for name, w in reversed(matrices.items())}  # tied names count once
         return replaced(weights, self.pruned({name: matrices[name] for name in first.values()}))
 

@@ -12,7 +12,7 @@ import torch
 from slashbench.contracts import Quantised
 from slashbench.grid import OneStep
 from slashbench.trainers.quantize import Rounding, Scope, Unit, rounding_in
-from slashbench.trainers.rate import CodeLengths, nearer_zero
+from slashbench.trainers.rate import CodeLengths, candidates
 
 MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
 
@@ -31,7 +31,7 @@ def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.
     for _ in range(MAX_PASSES):
         lengths = CodeLengths(best)
         before, cost = best, importance * (scaled - best).square() + lam * lengths.of(best)
-        for other in nearer_zero(scaled.round()):
+        for other in candidates(scaled.round()):
             price = importance * (scaled - other).square() + lam * lengths.of(other)
             better = price < cost
             best, cost = torch.where(better, other, best), torch.where(better, price, cost)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from slashbench.contracts import Quantised, Quantiser
 from slashbench.grid import Grid, OneStep, Steps
-from slashbench.trainers.integers import check_finite
+from slashbench.trainers.integers import check_finite, float_of_steps
 from slashbench.trainers.quantize import Scope
 
 Array = npt.NDArray[Any]
@@ -116,21 +117,19 @@ class RoundGroups(SearchedRounding):
 def searched_steps(pieces: Array, bits: int) -> Array:
     """The step of least squared error of each row, (rows,): float16 where all fit it, else float32.
 
-    A row of zeros gets 1. pieces: float32, (rows, values).
+    pieces: float32, (rows, values).
     """
     largest = np.abs(pieces).max(axis=1, initial=0.0)
-    finest = largest * (CLIPS.min() / (2 ** (bits - 1) - 1))
-    normal = np.finfo(np.float16)  # below its normal numbers float16 loses digits
-    used = finest[largest > 0]
-    small = not used.size or (used.min() >= normal.tiny and largest.max() <= normal.max)
-    dtype: Any = np.float16 if small else np.float32
+    coarsest = np.where(largest > 0, largest, 1.0) / (2 ** (bits - 1) - 1)
+    kind = float_of_steps(float(coarsest.min()) * CLIPS.min(), float(coarsest.max()))
+    dtype: Any = np.float16 if kind == torch.float16 else np.float32
     best = np.ones(len(pieces), dtype)
     least = np.full(len(pieces), np.inf)
     for clip in CLIPS:
-        steps = (largest * clip / (2 ** (bits - 1) - 1)).astype(dtype)
-        steps[steps == 0] = 1
+        steps = (coarsest * clip).astype(dtype)
         wide = steps.astype(np.float32)[:, None]
-        error = np.square(clipped(pieces, steps, bits) * wide - pieces).sum(axis=1)
+        errors = (clipped(pieces, steps, bits) * wide - pieces) / coarsest[:, None]
+        error = np.square(errors).sum(axis=1)
         better = error < least
         best[better], least[better] = steps[better], error[better]
     return best
