@@ -23,13 +23,8 @@ from slashbench.trainers.round import RoundGroups, RoundRows, RoundTensor
 Array = npt.NDArray[np.float32]
 
 NO_DATA = Calibration(Tiny(), seed=0)
-ALL = [
-    RoundTensor(bits=4),
-    RoundRows(bits=4),
-    RoundGroups(bits=4, size=3),
-    KMeans(levels=16),
-    RF8(),
-]
+ROUND = [RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=3)]
+ALL = [*ROUND, KMeans(levels=16), RF8()]
 
 #: Shapes and contents that break careless quantisers.
 ODD = {
