@@ -30,6 +30,7 @@ class Prepared:
     stored: dict[str, Array]
     aliases: dict[str, str]
     sizes: list[TensorSize]  # n_bytes still 0
+    calibration_sha256: str  # of the batches the quantiser drew; empty: none
 
     def dequantised(self) -> dict[str, Array]:
         """What a decoder must rebuild, tied names included."""
@@ -59,10 +60,10 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], state: Weights
     Raises Unencodable for weights the quantiser refuses and where it leaves nothing to code.
     """
     aliases = weights.tied_names(state)
-    prepared = Prepared({}, {}, aliases, [])
     arrays = {name: array for name, array in to_numpy(state).items() if name not in aliases}
     floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
     quantised = quantiser.item.quantise_all(floats, calibration)
+    prepared = Prepared({}, {}, aliases, [], calibration.sha256)
     for name, array in arrays.items():
         kind = weights.kind_of(calibration.model, name, state[name])
         tensor = quantised.get(name)

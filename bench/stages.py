@@ -24,7 +24,7 @@ from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
 from slashbench.bench.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.contracts import Calibration, Split, Weights
+from slashbench.contracts import Calibration, Split, Transform, Weights
 from slashbench.errors import (
     CorruptFile,
     StoreBusy,
@@ -168,7 +168,7 @@ class Stages:
             CheckpointRecord,
             key,
             what,
-            lambda: self._save(cell, step.item.apply(self._load(parent), _calibration(cell)), None),
+            lambda: self._transform(cell, step.item, parent),
         )
 
     def _train(self, cell: Cell) -> Fields:
@@ -198,6 +198,11 @@ class Stages:
         fields = self._save(cell, module.to("cpu").state_dict(), training)
         keeper.clear()
         return fields
+
+    def _transform(self, cell: Cell, step: Transform, parent: CheckpointRecord) -> Fields:
+        calibration = _calibration(cell)
+        saved = self._save(cell, step.apply(self._load(parent), calibration), None)
+        return {**saved, "calibration_sha256": calibration.sha256}
 
     def _save(self, cell: Cell, state: Weights, training: Training | None) -> Fields:
         aliases = weights.tied_names(state)
@@ -254,6 +259,7 @@ class Stages:
             "tensors": prepared.sized(encoded.stream_bytes),
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
+            "calibration_sha256": prepared.calibration_sha256,
             "decode_peak_rss_bytes": decoded.peak_rss_bytes,
         }
 
@@ -266,6 +272,7 @@ class Stages:
             "tensors": prepared.sizes,
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
+            "calibration_sha256": prepared.calibration_sha256,
         }
 
     def _prepare(self, cell: Cell, point: CheckpointRecord) -> Prepared:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import Quantised, Quantiser
-from slashbench.errors import Unencodable
 from slashbench.grid import OneStep
+from slashbench.trainers.integers import check_finite, to_int32
 
 Scope = Literal["matrices", "all"]
+Unit = Literal["weight", "std"]
 
 
 class Rounding(Quantiser):
@@ -33,13 +34,11 @@ class Rounding(Quantiser):
         """round(weight / step) as int32; ties go to the even neighbour."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
-        if not np.isfinite(weight).all():
-            raise Unencodable(f"{name} holds weights that are not finite; it can't be quantised")
+        check_finite(name, weight)
         step = np.float32(self.step_of(weight))
-        grid = np.rint(weight / step) if step > 0 else np.full(weight.shape, np.inf)
-        if grid.size and np.abs(grid).max() >= 2**31:
-            raise Unencodable(f"{name}: step {step:g} is too fine, |weight| / step is over 2^31")
-        return Quantised(grid.astype(np.int32), OneStep(float(step)))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            values = to_int32(name, weight / step)
+        return Quantised(values, OneStep(float(step)))
 
     @abstractmethod
     def step_of(self, weight: npt.NDArray[Any]) -> float:
@@ -68,3 +67,8 @@ class UniformInStd(Rounding):
         spread = float(weight.std(dtype=np.float64)) if weight.size else 0.0
         largest = float(np.abs(weight).max(initial=0.0))
         return self.step * (spread or largest or 1.0)
+
+
+def rounding_in(unit: Unit, step: float, scope: Scope) -> Rounding:
+    """Plain rounding with a step in units of the weights, or of each tensor's deviation."""
+    return Uniform(step, scope) if unit == "weight" else UniformInStd(step, scope)

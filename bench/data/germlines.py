@@ -16,6 +16,8 @@ CHAINS = ("H", "K", "L")  # heavy, kappa, lambda
 class Germlines(Dataset):
     """Amino-acid sequences of human immunoglobulin V genes, the first allele of each gene.
 
+    Beside them those of mouse, rhesus and other species, for calibration.
+
     Source: IMGT/GENE-DB (Giudicelli, Chaume & Lefranc, Nucleic Acids Research 33, 2005), in the
     form in which ANARCI (Dunbar & Deane, Bioinformatics 32, 2016) distributes it.
     """
@@ -25,7 +27,29 @@ class Germlines(Dataset):
 
     @cached_property
     def sequences(self) -> list[str]:
-        """Sequences without gaps, by chain and gene name. Read as a literal, never executed."""
+        """Sequences without gaps, by chain and gene name."""
+        return [
+            gapped.replace("-", "")
+            for chain in CHAINS
+            for name, gapped in sorted(self._genes[chain]["human"].items())
+            if name.endswith("*01")
+        ]
+
+    @cached_property
+    def other_species(self) -> list[str]:
+        """Sequences of all other species' V genes, none of which is one of `sequences`; sorted."""
+        found = {
+            gapped.replace("-", "")
+            for chain in CHAINS
+            for species, alleles in self._genes[chain].items()
+            for gapped in alleles.values()
+            if species != "human"
+        }
+        return sorted(found - set(self.sequences))
+
+    @cached_property
+    def _genes(self) -> dict[str, dict[str, dict[str, str]]]:
+        """chain -> species -> allele -> gapped sequence. Read as a literal, never executed."""
         tree = ast.parse(_file().read_text())
         tables: dict[str, Any] = {}
         for node in tree.body:
@@ -33,13 +57,8 @@ class Germlines(Dataset):
                 tables[node.targets[0].id] = ast.literal_eval(node.value)
         if "all_germlines" not in tables:
             raise CorruptFile("anarci's germlines.py has no all_germlines; install anarci 2026.2")
-        genes = tables["all_germlines"]["V"]
-        return [
-            gapped.replace("-", "")
-            for chain in CHAINS
-            for name, gapped in sorted(genes[chain]["human"].items())
-            if name.endswith("*01")
-        ]
+        genes: dict[str, dict[str, dict[str, str]]] = tables["all_germlines"]["V"]
+        return genes
 
     def sha256(self) -> str:
         """Hash of the file in the package."""

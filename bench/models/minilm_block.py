@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -15,6 +17,7 @@ from slashbench.bench.models.scoring import standard_error
 from slashbench.contracts import Metrics, Model, Split
 
 VERSES = 64
+BATCH = 16
 
 
 class MiniLMBlock(Model):
@@ -40,21 +43,43 @@ class MiniLMBlock(Model):
 
     def build(self, seed: int) -> nn.Module:
         """The pretrained block."""
-        block: nn.Module = self._encoder.encoder.layer[0]
-        return block
+        return copy.deepcopy(self._block)
+
+    def calibration(self, seed: int) -> Iterator[Any]:
+        """(states, the float block's output), both (16, T, 384), of verses that are not held out.
+
+        All are cut to the shortest verse of their batch.
+        """
+        verses = self.data.by_chapter("train")
+        tokenizer = minilm.tokenizer()
+        generator = np.random.default_rng(seed)
+        while True:
+            chosen = generator.choice(len(verses), BATCH, replace=False)
+            rows = [e.ids for e in tokenizer.encode_batch([verses[i].text for i in chosen])]
+            width = min(map(len, rows))
+            with torch.no_grad():
+                ids = torch.tensor([row[:width] for row in rows])
+                states = self._encoder.embeddings(input_ids=ids)
+                wanted = _first(self._block(states))
+            yield states, wanted
+
+    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
+        """Squared error of the output relative to the float block's."""
+        states, wanted = batch
+        error: torch.Tensor = (_first(module(states)) - wanted).square().sum()
+        relative: torch.Tensor = error / wanted.square().sum()
+        return relative
 
     @torch.no_grad()
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
         """100 (1 - |y - y0|^2 / |y0|^2), with y0 the float block's output; one item a verse."""
-        reference = minilm.encoder()
-        reference.train(False)
         module.eval()
         verses = self.data.by_chapter(split)
         chosen = [verses[i].text for i in np.linspace(0, len(verses) - 1, VERSES).astype(int)]
         fidelity = []
         for encoding in minilm.tokenizer().encode_batch(chosen):
-            states = reference.embeddings(input_ids=torch.tensor([encoding.ids]))
-            wanted = _first(reference.encoder.layer[0](states))
+            states = self._encoder.embeddings(input_ids=torch.tensor([encoding.ids]))
+            wanted = _first(self._block(states))
             error = (_first(module(states)) - wanted).square().sum() / wanted.square().sum()
             fidelity.append(100.0 * (1.0 - float(error)))
         values = np.array(fidelity)
@@ -69,7 +94,14 @@ class MiniLMBlock(Model):
 
     @cached_property
     def _encoder(self) -> Any:
-        return minilm.encoder()
+        encoder = minilm.encoder()
+        encoder.train(False)
+        return encoder
+
+    @property
+    def _block(self) -> nn.Module:
+        block: nn.Module = self._encoder.encoder.layer[0]
+        return block
 
 
 def _first(output: Any) -> torch.Tensor:

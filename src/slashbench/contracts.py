@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy.typing as npt
 
+from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.grid import Grid
 
@@ -201,7 +202,7 @@ class Regime(ABC):
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Calibration:
     """What a post-training step may look at beside the weights: the model and its training data.
 
@@ -210,16 +211,32 @@ class Calibration:
 
     model: Model
     seed: int  # draws the batches
+    sha256: str = ""  # of the batches drawn last; empty where none were
 
     def module(self, weights: Weights) -> nn.Module:
-        """The model with these weights, in evaluation mode."""
+        """The model with these weights, in evaluation mode.
+
+        A tied name and an integer buffer may be left out. Raises UsageError for other gaps.
+        """
         module = self.model.build(self.seed)
-        module.load_state_dict(weights)
+        missing, unknown = module.load_state_dict(weights, strict=False)
+        given = {id(module.state_dict(keep_vars=True)[name]) for name in weights.keys() - unknown}
+        gaps = [
+            name
+            for name, tensor in module.state_dict(keep_vars=True).items()
+            if name in missing and tensor.is_floating_point() and id(tensor) not in given
+        ]
+        if gaps or unknown:
+            raise UsageError(
+                f"the checkpoint is not of this model: missing {gaps}, unknown {unknown}"
+            )
         return module.eval()
 
     def batches(self, count: int) -> list[Any]:
-        """The first `count` batches of the calibration set."""
-        return list(itertools.islice(self.model.calibration(self.seed), count))
+        """The first `count` batches of the calibration set; fewer where it holds fewer."""
+        drawn = list(itertools.islice(self.model.calibration(self.seed), count))
+        self.sha256 = sha256_of(drawn)
+        return drawn
 
     def forward(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Run the module on one batch. Returns the training loss, a scalar, in nats."""

@@ -67,6 +67,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     n_parameters: int = 0  # each tied tensor once, integer buffers left out
     native_bytes: int = 0  # the same parameters in their native dtype
     training: Training | None = None
+    calibration_sha256: str = ""  # of the batches a post-training step drew; empty: none
 
 
 class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
     zeros: float | None = None  # share of coded values that are 0
     weights_sha256: str = ""  # of the decoded weights
     decode_peak_rss_bytes: int | None = None  # of the fresh process that decoded the file
+    calibration_sha256: str = ""  # of the batches the quantiser drew; empty: none
 
 
 class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):

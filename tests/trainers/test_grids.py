@@ -1,0 +1,194 @@
+"""Rounding by row and group, codebooks, RF8 and DeepShape, against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tiny import Tiny
+
+from slashbench.contracts import Calibration, Quantiser
+from slashbench.errors import Unencodable
+from slashbench.grid import Levels, OneStep, Steps
+from slashbench.trainers import ggd
+from slashbench.trainers.codebook import KMeans, lloyd
+from slashbench.trainers.deepshape import DeepShape
+from slashbench.trainers.rf8 import RF8
+from slashbench.trainers.round import RoundGroups, RoundRows, RoundTensor
+
+Array = npt.NDArray[np.float32]
+
+NO_DATA = Calibration(Tiny(), seed=0)
+ROUND = [RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=3)]
+ALL = [*ROUND, KMeans(levels=16), RF8()]
+
+#: Shapes and contents that break careless quantisers.
+ODD = {
+    "empty": np.zeros((0, 3)),
+    "no columns": np.zeros((3, 0)),
+    "one": np.array([[0.3]]),
+    "zeros": np.zeros((4, 5)),
+    "a row of zeros": np.array([[0, 0, 0], [1, -2, 3]]),
+    "constant": np.full((3, 4), -2.5),
+    "three axes": np.linspace(-1, 1, 24).reshape(2, 3, 4),
+    "tiny": np.array([[1e-38, -1e-30], [2e-38, 0]]),
+    "huge": np.array([[1e30, -3e30], [1, 2]]),
+}
+
+
+@pytest.mark.parametrize("quantiser", ALL, ids=lambda q: type(q).__name__)
+@pytest.mark.parametrize("weight", ODD.values(), ids=ODD)
+def test_odd_tensors(quantiser: Quantiser, weight: Array) -> None:
+    weight = weight.astype(np.float32)
+    quantised = quantiser.quantise("w", weight)
+    assert quantised is not None
+    rebuilt = quantised.dequantise()
+    assert rebuilt.shape == weight.shape
+    assert rebuilt.dtype == np.float32
+    assert np.abs(rebuilt - weight).max(initial=0) <= 0.25 * np.abs(weight).max(initial=0)
+
+
+@pytest.mark.parametrize("quantiser", ALL, ids=lambda q: type(q).__name__)
+def test_vectors_stay_and_nan_is_refused(quantiser: Quantiser) -> None:
+    assert quantiser.quantise("b", np.ones(3, np.float32)) is None
+    with pytest.raises(Unencodable, match="not finite"):
+        quantiser.quantise("w", np.array([[np.nan]], np.float32))
+
+
+class TestRounding:
+    @pytest.mark.parametrize("bits", [2, 4, 8])
+    def test_integers_keep_within_their_bits(self, bits: int) -> None:
+        weight = np.random.default_rng(0).standard_t(3, size=(8, 50)).astype(np.float32)
+        quantised = RoundRows(bits=bits).quantise("w", weight)
+        assert quantised is not None
+        assert np.abs(quantised.values).max() == 2 ** (bits - 1) - 1
+
+    def test_int8_by_row_is_within_half_a_step_of_the_largest_magnitude_over_127(self) -> None:
+        """The usual symmetric int8 by channel is in the search, so the result is no worse."""
+        weight = np.random.default_rng(0).normal(size=(16, 64)).astype(np.float32)
+        steps = np.abs(weight).max(axis=1, keepdims=True) / 127
+        usual = np.square(np.rint(weight / steps) * steps - weight).sum(axis=1)
+        quantised = RoundRows(bits=8).quantise("w", weight)
+        assert quantised is not None
+        assert isinstance(quantised.grid, Steps)
+        assert quantised.grid.steps.shape == (16,)
+        assert quantised.grid.steps.dtype == np.float16
+        ours = np.square(quantised.dequantise() - weight).sum(axis=1)
+        assert (ours <= usual * 1.05).all()  # float16 steps
+
+    def test_finer_pieces_err_less(self) -> None:
+        scales = np.exp(np.random.default_rng(1).normal(size=(30, 8, 1)))
+        weight = (np.random.default_rng(0).normal(size=(30, 8, 16)) * scales).reshape(30, 128)
+        errors = []
+        for quantiser in (RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=16)):
+            quantised = quantiser.quantise("w", weight.astype(np.float32))
+            assert quantised is not None
+            errors.append(np.square(quantised.dequantise() - weight).mean())
+        assert errors[0] > 1.5 * errors[1] > 1.5**2 * errors[2]
+
+    def test_the_clip_is_searched(self) -> None:
+        """One outlier among many: clipping it beats a step that reaches it."""
+        weight = np.random.default_rng(0).normal(size=(1, 5000)).astype(np.float32)
+        weight[0, 0] = 8.0
+        quantised = RoundTensor(bits=4).quantise("w", weight)
+        assert quantised is not None
+        assert isinstance(quantised.grid, OneStep)
+        assert quantised.grid.step < 0.6 * 8 / 7
+
+    @pytest.mark.parametrize("columns", [1, 5, 6, 7, 12, 13])
+    def test_groups_of_any_number_of_columns(self, columns: int) -> None:
+        weight = np.random.default_rng(0).normal(size=(3, columns)).astype(np.float32)
+        quantised = RoundGroups(bits=12, size=6).quantise("w", weight)
+        assert quantised is not None
+        assert isinstance(quantised.grid, Steps)
+        assert quantised.grid.steps.shape == (3, -(-columns // 6))
+        assert np.abs(quantised.dequantise() - weight).max() < 2e-3
+
+
+class TestKMeans:
+    def test_by_hand(self) -> None:
+        """Two clumps; the more frequent level is index 0."""
+        quantised = KMeans(levels=2).quantise("w", np.array([[1, 2, 3, 10, 12]], np.float32))
+        assert quantised is not None
+        assert isinstance(quantised.grid, Levels)
+        assert quantised.grid.levels.tolist() == [2, 11]
+        assert quantised.values.tolist() == [[0, 0, 0, 1, 1]]
+
+    @settings(deadline=None)
+    @given(
+        hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(-50, 50)),
+        st.integers(1, 8),
+    )
+    def test_no_worse_than_even_levels_and_at_rest(self, values: Array, count: int) -> None:
+        ordered = np.sort(values)
+        levels = lloyd(ordered, count)
+        assert (np.diff(levels) >= 0).all()
+        even = np.linspace(ordered[0], ordered[-1], count)
+        assert error(ordered, levels) <= error(ordered, even) + 1e-9
+        nearest = np.abs(ordered[:, None] - levels).argmin(1)
+        for index in np.unique(nearest):
+            assert ordered[nearest == index].mean() == pytest.approx(levels[index], abs=1e-6)
+
+    def test_more_levels_err_less(self) -> None:
+        ordered = np.sort(np.random.default_rng(0).normal(size=5000))
+        errors = [error(ordered, lloyd(ordered, count)) for count in (2, 4, 8, 16)]
+        assert errors == sorted(errors, reverse=True)
+        assert errors[0] == pytest.approx(1 - 2 / np.pi, rel=0.05)  # Lloyd-Max, one bit
+        assert errors[1] == pytest.approx(0.1175, rel=0.05)  # two bits (Max 1960)
+
+
+def error(values: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> float:
+    return float(np.square(values[:, None] - levels).min(axis=1).mean())
+
+
+class TestRF8:
+    def test_two_binary_digits(self) -> None:
+        """3 = 4 - 1 (3 rounds up to 4); 1 + 1/16 is kept, 1 + 1/32 is not; 0.3 = 1/4 + 1/16."""
+        weight = np.array([[3, 1 + 1 / 16, 1 + 1 / 32, -0.3, 0, 2.0**-20]], np.float32)
+        quantised = RF8().quantise("w", weight)
+        assert quantised is not None
+        assert quantised.dequantise().tolist() == [[3, 1.0625, 1, -0.3125, 0, 2.0**-20]]
+
+    def test_relative_error(self) -> None:
+        """Of two powers with exponents at most 4 apart: under 11 %."""
+        weight = np.geomspace(1e-6, 1e3, 4000, dtype=np.float32)[None]
+        quantised = RF8().quantise("w", weight)
+        assert quantised is not None
+        assert np.abs(quantised.dequantise() / weight - 1).max() < 0.11
+
+
+class TestDeepShape:
+    def test_order_sign_and_the_new_shape(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.randn(200, 300, generator=generator) * 0.05
+        weight[0] = 0.0
+        weight[1] = 0.05
+        bias = torch.ones(3)
+        shaped = DeepShape().apply({"w": weight, "tied": weight, "b": bias}, NO_DATA)
+        new = shaped["w"]
+        assert shaped["tied"] is new
+        assert shaped["b"] is bias
+        assert (new[0] == 0).all()
+        assert new[1].unique().numel() == 1
+        order = weight.flatten().argsort()
+        assert (new.flatten()[order].diff() >= 0).all()
+        ratio = float(new.square().mean() / new.abs().mean() ** 2)
+        assert ggd.shape_from_ratio(ratio) == pytest.approx(0.8 * 2.0, rel=0.02)
+        assert float(new.square().mean()) == pytest.approx(
+            (0.6 * 0.05) ** 2 * 1.327,
+            rel=0.05,  # the same scale at shape 1.6 has 1.327 the variance
+        )
+
+    @pytest.mark.parametrize("weight", [torch.zeros(2, 3), torch.ones(1, 1), torch.zeros(0, 2)])
+    def test_nothing_to_shape(self, weight: torch.Tensor) -> None:
+        shaped = DeepShape().apply({"w": weight}, NO_DATA)["w"]
+        assert shaped.shape == weight.shape
+        assert torch.isfinite(shaped).all()
+
+    def test_weights_that_are_not_finite_are_refused(self) -> None:
+        with pytest.raises(Unencodable, match="not finite"):
+            DeepShape().apply({"w": torch.full((2, 2), torch.inf)}, NO_DATA)

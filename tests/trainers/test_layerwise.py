@@ -1,0 +1,241 @@
+"""Methods that treat a model layer by layer, against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import NoLinear, Tied, Tiny
+
+from slashbench.contracts import Calibration, Quantiser, Transform, Weights
+from slashbench.errors import Unencodable, UsageError
+from slashbench.trainers import obs
+from slashbench.trainers.gptq import GPTQ, Factor, solve
+from slashbench.trainers.gptq_loss import GPTQLoss
+from slashbench.trainers.layers import LinearLayers
+from slashbench.trainers.prune import LayerPrune, MagnitudePrune
+from slashbench.trainers.sparsegpt import SparseGPT
+from slashbench.trainers.wanda import Wanda
+
+
+def state(model: Tiny) -> Weights:
+    return {name: w.clone() for name, w in model.build(3).state_dict().items()}
+
+
+def arrays(weights: Weights) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    return {name: w.numpy() for name, w in weights.items() if w.is_floating_point()}
+
+
+@pytest.fixture
+def correlated() -> tuple[torch.Tensor, torch.Tensor]:
+    """(weights (40, 200), second moment (200, 200)) of inputs that lie near a subspace."""
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(20, 200, generator=generator)
+    inputs = torch.randn(500, 20, generator=generator) @ mixing
+    inputs += 0.3 * torch.randn(500, 200, generator=generator)
+    weight = torch.randn(40, 200, generator=generator)
+    return weight, (inputs.T @ inputs).double() / 500
+
+
+def output_error(change: torch.Tensor, moment: torch.Tensor) -> float:
+    return float(((change.double() @ moment) * change).sum())
+
+
+class TestLayers:
+    def test_moments_are_of_inputs_after_the_layers_before_are_changed(self) -> None:
+        weights, calibration = state(Tiny()), Calibration(Tiny(), 0)
+        layers = LinearLayers(weights, calibration, batches=3)
+        assert layers.names == ["0.weight", "3.weight"]
+        x = torch.cat(calibration.batches(3))
+        moments = layers.moments()
+        name, moment = next(moments)
+        assert name == "0.weight"
+        assert torch.allclose(moment, (x.T @ x).double() / len(x), atol=1e-5)
+        layers.put("0.weight", torch.zeros(12, 8))
+        _, moment = next(moments)
+        hidden = weights["0.bias"].relu() / (1 + 1e-5) ** 0.5  # batch norm as initialised
+        assert torch.allclose(moment, torch.outer(hidden, hidden).double(), atol=1e-5)
+
+    def test_a_tied_head_comes_first_and_a_layer_that_never_runs_not_at_all(self) -> None:
+        layers = LinearLayers(state(Tied()), Calibration(Tied(), 0), batches=2)
+        assert layers.names == ["embedding.weight", "middle.weight"]
+        assert layers.tables == {"embedding.weight"}
+
+    @pytest.mark.parametrize("step", [Wanda(), SparseGPT()])
+    def test_a_model_without_linear_layers_is_an_error(self, step: Transform) -> None:
+        with pytest.raises(UsageError, match=r"no nn\.Linear layer runs"):
+            step.apply(state(NoLinear()), Calibration(NoLinear(), 0))
+
+    def test_another_models_checkpoint_is_an_error(self) -> None:
+        with pytest.raises(UsageError, match="not of this model"):
+            Calibration(Tiny(), 0).module({"other.weight": torch.ones(2, 2)})
+
+    @pytest.mark.parametrize("quantiser", [GPTQ(), GPTQLoss()])
+    def test_bare_weights_are_not_enough(self, quantiser: Quantiser) -> None:
+        with pytest.raises(UsageError, match="needs a model and its calibration data"):
+            quantiser.quantise("w", np.ones((2, 2), np.float32))
+
+
+class TestOptimalBrainSurgeon:
+    def test_the_factor_inverts_the_damped_moment(self) -> None:
+        moment = torch.tensor([[4.0, 2.0], [2.0, 3.0]])
+        upper = obs.inverse_factor(moment, damp=0.1)
+        damped = moment.double() + 0.35 * torch.eye(2)
+        assert torch.allclose(upper.T @ upper @ damped, torch.eye(2, dtype=torch.float64))
+        assert upper[1, 0] == 0
+
+    def test_a_singular_moment_needs_damping(self) -> None:
+        moment = torch.ones(3, 3)
+        with pytest.raises(UsageError, match="raise damp"):
+            obs.inverse_factor(moment, damp=0.0)
+        assert torch.isfinite(obs.inverse_factor(moment, damp=0.01)).all()
+        assert torch.isfinite(obs.inverse_factor(torch.zeros(3, 3), damp=0.01)).all()
+
+    def test_what_is_right_of_a_column_is_the_least_squares_answer(
+        self, correlated: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        """Zero column 0 alone: the others must be what a solver of the normal equations says."""
+        weight, moment = correlated
+        factor = obs.inverse_factor(moment, damp=0.01)
+        swept = obs.sweep(
+            weight, factor, lambda _, block: lambda j, column: column * 0 if j == 0 else column
+        )
+        damped = torch.linalg.inv(factor.T @ factor)
+        answer = torch.linalg.solve(damped[1:, 1:], damped[1:, :1] * weight[:, 0].double()).T
+        assert torch.allclose(swept[:, 1:], weight[:, 1:].double() + answer, atol=1e-6)
+
+
+class TestPruning:
+    def test_each_matrix_loses_the_same_share(self) -> None:
+        weights = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[-30.0, 40.0]])}
+        pruned = LayerPrune(sparsity=0.5).apply(weights, Calibration(Tiny(), 0))
+        assert pruned["a"].tolist() == [[0.0, 2.0]]
+        assert pruned["b"].tolist() == [[0.0, 40.0]]
+
+    def test_wanda_by_hand(self) -> None:
+        """Scores |w| |x| with input norms 1, 2, 3, 10: [4, 6, 6, 10] and [1, 8, 3, 0]."""
+        moment = torch.diag(torch.tensor([1.0, 4.0, 9.0, 100.0], dtype=torch.float64))
+        weight = torch.tensor([[4.0, -3.0, 2.0, 1.0], [1.0, 4.0, 1.0, 0.0]])
+        pruned = Wanda(sparsity=0.5).pruned(weight, moment)
+        assert pruned.tolist() == [[0, 0, 2, 1], [0, 4, 1, 0]]
+
+    def test_sparsegpt_leaves_less_output_error_than_magnitude_and_wanda(
+        self, correlated: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        weight, moment = correlated
+        pruned = SparseGPT(sparsity=0.5).pruned(weight, moment)
+        by_size = LayerPrune(sparsity=0.5).pruned({"w": weight})["w"]
+        by_wanda = Wanda(sparsity=0.5).pruned(weight, moment)
+        assert float((pruned == 0).float().mean()) == pytest.approx(0.5, abs=0.001)
+        error = output_error(pruned - weight, moment)
+        assert error < 0.2 * output_error(by_wanda - weight, moment)
+        assert error < 0.2 * output_error(by_size - weight, moment)
+
+    @pytest.mark.parametrize("step", [Wanda(0.25), SparseGPT(0.25)])
+    def test_linear_layers_but_no_tables(self, step: Transform) -> None:
+        weights = state(Tied())
+        pruned = step.apply(weights, Calibration(Tied(), 0))
+        assert pruned["embedding.weight"] is weights["embedding.weight"]
+        assert pruned["head.weight"] is weights["head.weight"]
+        assert pruned["never.weight"] is weights["never.weight"]
+        assert int((pruned["middle.weight"] == 0).sum()) == (6 if type(step) is Wanda else 9)
+
+    @pytest.mark.parametrize("step", [MagnitudePrune(), LayerPrune(), Wanda(), SparseGPT()])
+    def test_weights_that_are_not_finite_are_refused(self, step: Transform) -> None:
+        weights = state(Tiny())
+        weights["0.weight"][0, 0] = torch.nan
+        with pytest.raises(Unencodable, match=r"0\.weight holds weights that are not finite"):
+            step.apply(weights, Calibration(Tiny(), 0))
+
+
+class TestGPTQ:
+    @pytest.mark.parametrize("order", ["activity", "given"])
+    def test_less_output_error_than_plain_rounding(
+        self, correlated: tuple[torch.Tensor, torch.Tensor], order: str
+    ) -> None:
+        weight, moment = correlated
+        quantised = GPTQ(step=0.5, order=order).layer("w", weight.numpy(), moment)  # type: ignore[arg-type]
+        error = output_error(torch.from_numpy(quantised.dequantise()) - weight, moment)
+        plain = output_error((weight / 0.5).round() * 0.5 - weight, moment)
+        assert error < 0.3 * plain
+
+    def test_uncorrelated_inputs_leave_plain_rounding(self) -> None:
+        weight = torch.randn(5, 6)
+        quantised = GPTQ(step=0.25).layer("w", weight.numpy(), torch.eye(6).double())
+        assert quantised.values.tolist() == (weight / 0.25).round().tolist()
+
+    def test_a_price_on_bits_lowers_error_plus_price(
+        self, correlated: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        weight, moment = correlated
+        factor = Factor(moment, 0.01, "activity")
+        alike = torch.ones(len(weight))
+        free = solve(weight, factor, 0.0, alike)
+        priced = solve(weight, factor, 0.2, alike)
+        assert entropy(priced) < 0.9 * entropy(free)
+        assert output_error(priced - weight, moment) < output_error(weight.round() - weight, moment)
+
+    def test_the_seed_of_the_data_fixes_every_bit(self) -> None:
+        def run(seed: int) -> dict[str, list[int]]:
+            done = GPTQ(step=0.125).quantise_all(arrays(state(Tiny())), Calibration(Tiny(), seed))
+            return {name: q.values.tolist() for name, q in done.items() if q is not None}
+
+        assert run(0) == run(0)
+        assert run(0) != run(1)
+
+    @pytest.mark.parametrize("quantiser", [GPTQ(step=0.125), GPTQLoss(step=0.125)])
+    @pytest.mark.parametrize("model", [Tiny(), Tied()], ids=["tiny", "tied"])
+    def test_all_matrices_and_only_they(self, quantiser: Quantiser, model: Tiny) -> None:
+        weights = arrays(state(model))
+        weights.pop("head.weight", None)  # a tied name comes once
+        done = quantiser.quantise_all(weights, Calibration(model, 0))
+        assert list(done) == list(weights)
+        for name, quantised in done.items():
+            assert (quantised is not None) == (weights[name].ndim >= 2)
+            if quantised is not None:
+                assert quantised.values.shape == weights[name].shape
+                assert quantised.values.dtype == np.int32
+
+    def test_tables_without_a_head_are_rounded_plainly(self) -> None:
+        """The head of `Tied` sees the table; `never` never runs."""
+        weights = arrays(state(Tied()))
+        del weights["head.weight"]
+        done = GPTQ(step=0.125).quantise_all(weights, Calibration(Tied(), 0))
+        never = done["never.weight"]
+        assert never is not None
+        assert never.values.tolist() == np.rint(weights["never.weight"] / 0.125).tolist()
+
+    @pytest.mark.parametrize("quantiser", [GPTQ(step=100.0), GPTQLoss(step=100.0)])
+    def test_a_huge_step_leaves_zeros(self, quantiser: Quantiser) -> None:
+        done = quantiser.quantise_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
+        assert not any(q.values.any() for q in done.values() if q is not None)
+
+    @pytest.mark.parametrize("quantiser", [GPTQ(step=1e-12), GPTQLoss(step=1e-12)])
+    def test_a_step_too_fine_for_int32_is_refused(self, quantiser: Quantiser) -> None:
+        with pytest.raises(Unencodable, match="too fine"):
+            quantiser.quantise_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
+
+    @pytest.mark.parametrize("quantiser", [GPTQ(), GPTQLoss()])
+    def test_weights_that_are_not_finite_are_refused(self, quantiser: Quantiser) -> None:
+        weights = arrays(state(Tiny()))
+        weights["3.bias"][0] = np.inf
+        with pytest.raises(Unencodable, match="not finite"):
+            quantiser.quantise_all(weights, Calibration(Tiny(), 0))
+
+    def test_one_weight(self) -> None:
+        quantised = GPTQ(step=0.5).layer("w", np.array([[1.3]], np.float32), torch.ones(1, 1))
+        assert quantised.values.tolist() == [[3]]
+
+    def test_rows_and_inputs_of_zeros(self) -> None:
+        moment = torch.diag(torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64))
+        weight = np.array([[0, 0, 0], [1, 1, 1]], np.float32)
+        for lam in (0.0, 0.1):
+            done = GPTQ(step=0.5, lam=lam).layer("w", weight, moment)
+            assert done.values[0].tolist() == [0, 0, 0]
+            assert done.values[1, [0, 2]].tolist() == [2, 2]
+
+
+def entropy(integers: torch.Tensor) -> float:
+    _, counts = integers.unique(return_counts=True)
+    share = counts / counts.sum()
+    return float(-(share * share.log2()).sum())

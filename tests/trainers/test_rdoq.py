@@ -1,0 +1,92 @@
+"""Rate-distortion-optimised quantisation never makes things worse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from slashbench.codecs.entropy import order0_bits
+from slashbench.errors import Unencodable
+from slashbench.trainers.quantize import Uniform
+from slashbench.trainers.rate import CodeLengths, candidates
+from slashbench.trainers.rdoq import Rdoq, choose
+
+
+def cost(scaled: torch.Tensor, integers: torch.Tensor, lam: float, importance: float) -> float:
+    error = importance * float((scaled - integers).double().square().sum())
+    return error + lam * order0_bits(integers.numpy().astype(np.int32))
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.float32, (4, 9), elements=st.floats(-9, 9, width=32)),
+    st.floats(0, 3),
+    st.floats(0.1, 10),
+)
+def test_error_plus_price_of_bits_is_never_above_that_of_rounding(
+    weights: np.ndarray,  # type: ignore[type-arg]
+    lam: float,
+    importance: float,
+) -> None:
+    scaled = torch.from_numpy(weights)
+    best = choose(scaled, torch.tensor(importance), lam)
+    limit = cost(scaled, scaled.round(), lam, importance)
+    assert cost(scaled, best, lam, importance) <= limit * (1 + 1e-4) + 1e-4
+
+
+def test_no_candidate_is_cheaper_at_the_final_code_lengths() -> None:
+    scaled = torch.randn(60, 50, generator=torch.Generator().manual_seed(0)) * 1.5
+    best = choose(scaled, torch.ones(()), 0.2)
+    lengths = CodeLengths(best)
+    own = (scaled - best).square() + 0.2 * lengths.of(best)
+    for other in candidates(scaled.round()):
+        assert ((scaled - other).square() + 0.2 * lengths.of(other) >= own).all()
+
+
+def test_code_lengths_by_hand() -> None:
+    """Of 0 0 0 0 -1 -1 3 3: half, a quarter, a quarter."""
+    lengths = CodeLengths(torch.tensor([0, 0, 0, 0, -1, -1, 3, 3]))
+    assert lengths.of(torch.tensor([0.0, -1.0, 3.0])).tolist() == [1, 2, 2]
+    assert lengths.of(torch.tensor([1.0])).isinf()
+    smoothed = CodeLengths(torch.tensor([0, 0, 0]), smoothing=0.5)  # -3 to 3 share 6.5
+    assert smoothed.of(torch.tensor([0.0, 1.0, 9.0])).tolist() == pytest.approx(
+        [np.log2(6.5 / 3.5), np.log2(13), np.log2(13)]
+    )
+
+
+def test_without_a_price_it_is_plain_rounding() -> None:
+    weight = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
+    priced, plain = (q.quantise("w", weight) for q in (Rdoq(lam=0.0, step=0.3), Uniform(step=0.3)))
+    assert priced is not None
+    assert plain is not None
+    assert priced.values.tolist() == plain.values.tolist()
+
+
+def test_fewer_bits_at_the_same_error_than_a_coarser_step() -> None:
+    weight = np.random.default_rng(0).laplace(size=(200, 300)).astype(np.float32)
+    priced = Rdoq(lam=0.1, step=1.0).quantise("w", weight)
+    assert priced is not None
+    error = np.square(priced.dequantise() - weight).mean()
+    coarser = np.arange(1.0, 2.0, 0.005)
+    step = next(s for s in coarser if np.square(np.rint(weight / s) * s - weight).mean() >= error)
+    plain = Uniform(step=float(step)).quantise("w", weight)
+    assert plain is not None
+    assert order0_bits(priced.values) < 0.99 * order0_bits(plain.values)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (2, 3, 4)])
+def test_odd_shapes(shape: tuple[int, ...]) -> None:
+    quantised = Rdoq(step=0.5).quantise("w", np.full(shape, 1.4, np.float32))
+    assert quantised is not None
+    assert quantised.values.shape == shape
+    assert (quantised.values == 3).all()
+
+
+def test_vectors_stay_and_nan_is_refused() -> None:
+    assert Rdoq().quantise("b", np.ones(3, np.float32)) is None
+    with pytest.raises(Unencodable, match="not finite"):
+        Rdoq().quantise("w", np.array([[np.nan]], np.float32))
