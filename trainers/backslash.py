@@ -11,8 +11,12 @@ from torch import nn
 
 from slashbench.contracts import Penalty, Regime, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
+from slashbench.selector import spell_value
 from slashbench.trainers import ggd
 from slashbench.trainers.schedule import Strength
+from slashbench.trainers.straight_through import check_grid
+from slashbench.trainers.target import RatePenalty, Targeted
+from slashbench.trainers.target import parse as target_bits
 from slashbench.trainers.tensors import (
     PIECE,
     Scope,
@@ -27,7 +31,7 @@ Update = Literal["gradient", "decoupled", "proximal"]
 Shapes = Literal["one", "per-tensor"]
 
 
-class BackSlash(Penalty):
+class BackSlash(RatePenalty):
     """The rate term lam / Np * sum (|theta| + eps)^shape, for any torch loop.
 
         penalty = BackSlash(model, lam=1000.0)
@@ -204,6 +208,8 @@ class BackSlashRegime(Regime):
     lam, update, eps, scope, shapes, every: see BackSlash.
     rise: share of the steps in which lam grows from 0. finetune: share of the steps at the end that
     train without the term, as the authors do in their follow-up (arXiv 2506.00486).
+    target: such as 2.0bits: lam is only where the search for the multiplier starts that ends at so
+    many bits per parameter in scope, order-0 entropy of weights rounded to `step`.
     """
 
     revision: ClassVar[int] = 2
@@ -219,8 +225,11 @@ class BackSlashRegime(Regime):
         every: int = 1,
         rise: float = 0.0,
         finetune: float = 0.0,
+        target: str = "",
+        step: float = 2.0**-8,
     ) -> None:
         check_multiplier(lam)
+        check_grid(step)
         if not (eps > 0 and math.isfinite(eps)):
             raise ValueError(f"eps={eps} must be a finite number > 0")
         if every < 1:
@@ -228,10 +237,11 @@ class BackSlashRegime(Regime):
         Strength(1, rise=rise, finetune=finetune)
         self.lam, self.update, self.eps, self.scope = lam, update, eps, scope
         self.shapes, self.every, self.rise, self.finetune = shapes, every, rise, finetune
+        self.bits, self.step = target_bits(target), step
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
+    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
         """The rate term over `parameters`. Raises UsageError when none are in scope."""
-        return BackSlash(
+        term = BackSlash(
             parameters,
             self.lam,
             update=self.update,
@@ -241,6 +251,12 @@ class BackSlashRegime(Regime):
             every=self.every,
             strength=Strength(plan.steps, rise=self.rise, finetune=self.finetune).at,
         )
+        return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
+
+    @property
+    def quantiser(self) -> str:
+        """Rounding to the grid at which the paper codes, or that of the target."""
+        return f"quantize:step={spell_value(self.step)}"
 
 
 def check_multiplier(lam: float) -> None:

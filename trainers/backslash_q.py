@@ -23,14 +23,21 @@ from slashbench.errors import TrainingDiverged
 from slashbench.trainers import codelength
 from slashbench.trainers.backslash import check_multiplier
 from slashbench.trainers.schedule import Strength
-from slashbench.trainers.straight_through import StraightThrough, check_grid, quantiser
+from slashbench.trainers.straight_through import (
+    StraightThrough,
+    check_grid,
+    check_share,
+    quantiser,
+)
+from slashbench.trainers.target import RatePenalty, Targeted
+from slashbench.trainers.target import parse as target_bits
 from slashbench.trainers.tensors import Scope, in_scope, local, paired, sum_over_ranks
 
 #: Steps between two histograms: the lengths change slowly.
 REFRESH = 10
 
 
-class CodeLength(Penalty):
+class CodeLength(RatePenalty):
     """Adds lam / Np * d(code length) / d(theta) to the gradient; rounds the weights in between."""
 
     def __init__(
@@ -115,6 +122,8 @@ class BackSlashQ(Regime):
     lam: Lagrange multiplier, nats of loss for a bit per parameter. step: of the grid, and of the
     quantiser that a recipe without one gets. begin: share of the steps before weights are rounded
     in the forward pass. rise: share of the steps, from the first one on, in which lam grows from 0.
+    target: such as 1.5bits: lam is only where the search for the multiplier starts that ends at so
+    many bits per parameter in scope.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
@@ -126,16 +135,20 @@ class BackSlashQ(Regime):
         begin: float = 0.3,
         rise: float = 0.2,
         scope: Scope = "matrices",
+        target: str = "",
     ) -> None:
         check_multiplier(lam)
-        check_grid(step, begin)
+        check_grid(step)
+        check_share(begin)
+        self.bits = target_bits(target)
         self.lam, self.step, self.begin, self.rise, self.scope = lam, step, begin, rise, scope
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> CodeLength:
+    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
         """The code length of the parameters in scope. Raises UsageError when there are none."""
         chosen = in_scope(parameters, self.scope)
         rounding = StraightThrough(chosen, self.step, round(self.begin * plan.steps))
-        return CodeLength(rounding, self.lam, Strength(plan.steps, rise=self.rise).at)
+        term = CodeLength(rounding, self.lam, Strength(plan.steps, rise=self.rise).at)
+        return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 
     @property
     def quantiser(self) -> str:

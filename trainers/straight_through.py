@@ -73,7 +73,8 @@ class QuantisationAware(Regime):
     def __init__(
         self, step: float = 2.0**-4, begin: float = 0.3, scope: Scope = "matrices"
     ) -> None:
-        check_grid(step, begin)
+        check_grid(step)
+        check_share(begin)
         self.step, self.begin, self.scope = step, begin, scope
 
     def penalty(
@@ -94,9 +95,13 @@ def quantiser(step: float, scope: Scope) -> str:
     return f"quantize:step={spell_value(step)}:scope={scope}"
 
 
-def check_grid(step: float, begin: float) -> None:
-    """Raises ValueError for a step or a share of the run that can't be."""
+def check_grid(step: float) -> None:
+    """Raises ValueError for a step that can't be."""
     if not (step > 0 and math.isfinite(step)):
         raise ValueError(f"step={step} must be a finite number > 0")
+
+
+def check_share(begin: float) -> None:
+    """Raises ValueError for a share of the run that can't be."""
     if not 0 <= begin < 1:
         raise ValueError(f"begin={begin} is a share of the steps, in [0, 1)")
