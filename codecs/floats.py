@@ -166,6 +166,7 @@ class FloatHuffman(FloatCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.float-huffman"
+    revision: ClassVar[int] = 2
     coder: ClassVar[type[ChunkedCodec]] = Huffman
 
 

@@ -258,9 +258,9 @@ def encode(
 @kernel
 def _word(x: Any, stream: Any, at: Any) -> Any:
     """(state, place) with a word taken in if the state is below 2^31."""
-    low = np.uint64(x < _LOW)
-    word = load32(stream + at) & (np.uint64(0) - low)
-    return x << (low << _5) | word, at + np.int64(low << _2)
+    fed = x << _32 | load32(stream + at)
+    low = x < _LOW
+    return fed if low else x, at + (np.int64(low) << 2)
 
 
 @kernel
