@@ -29,8 +29,9 @@ class Huffman(TableCodec):
 
     D. A. Huffman, "A method for the construction of minimum-redundancy codes", Proc. IRE 40(9);
     the limit by Larmore and Hirschberg, JACM 37(3), 1990. max_length: 1 to 14, or -1 for 12 or
-    13, whichever pays, if symbols take a byte and 14 otherwise. A short limit leaves places for few values,
-    2^max_length: the others are exceptions. The table is the codeword lengths, four bits each.
+    13, whichever pays, if symbols take a byte and 14 otherwise. A short limit leaves places for few
+    values, 2^max_length: the others are exceptions. The table is the codeword lengths, four bits
+    each.
     """
 
     codec_id: ClassVar[str] = "slashbench.huffman"
