@@ -2,8 +2,8 @@
 
 Rounds go round: each codec encodes and decodes all tensors once, then the next, so that a machine
 that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
-allocation are included; files are not. Threads share out the tensors, the same way for every codec, each on a
-core of its own.
+allocation are included; files are not. Threads share out the tensors, the same way for every codec,
+each on a core of its own.
 """
 
 from __future__ import annotations
