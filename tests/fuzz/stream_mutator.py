@@ -259,6 +259,13 @@ def decode_twice(codec: Any, data: bytes) -> bool:
         if isinstance(tensor, np.ndarray):
             raise Misbehaviour("a tensor from a stream whose frame is damaged") from None
         return False
+    if isinstance(tensor, np.ndarray) and (
+        (tensor.dtype, tensor.shape) != (declared.dtype, declared.shape)
+    ):
+        raise Misbehaviour(
+            f"{tensor.dtype} of shape {tensor.shape}; the stream declares {declared.dtype} of "
+            f"shape {declared.shape}"
+        )
     if declared.chunks:
         index = len(data) % declared.chunks
         chunk = _twice(lambda view: codec.decode_chunk(view, index), data)
@@ -267,14 +274,7 @@ def decode_twice(codec: Any, data: bytes) -> bool:
             part = tensor.reshape(-1)[start : start + declared.chunk]
             if not isinstance(chunk, np.ndarray) or chunk.tobytes() != part.tobytes():
                 raise Misbehaviour(f"chunk {index} alone is {chunk!r}, in the tensor {part!r}")
-    if not isinstance(tensor, np.ndarray):
-        return False
-    if (tensor.dtype, tensor.shape) != (declared.dtype, declared.shape):
-        raise Misbehaviour(
-            f"{tensor.dtype} of shape {tensor.shape}; the stream declares {declared.dtype} of "
-            f"shape {declared.shape}"
-        )
-    return True
+    return isinstance(tensor, np.ndarray)
 
 
 def _twice(decode: Callable[[memoryview], Any], data: bytes) -> Any:
