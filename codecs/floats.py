@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,7 +40,8 @@ Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[Any]  # uint16, uint32 or uint64
 Integers = npt.NDArray[np.int64]
 
-_RAW, _CODED, _PAIRS, _PATCHED_PAIRS = 0, 1, 2, 3  # forms
+_RAW, _CODED, _PAIRS, _PATCHED_PAIRS = planes.FORMS
+_NOTHING = np.empty(0, np.uint8)
 
 _SAMPLE = 32, 512  # blocks and their length, by which an encoder chooses a form
 _WORTH_CODING = 7.95  # bits a byte, at most
@@ -110,13 +110,8 @@ class FloatCodec(TensorCodec):
     def _encode_pairs(self, values: Bytes, chunk: int, low: int, usual: int) -> _Plane | None:
         """None if more values lie outside the window than the sample has shown."""
         half = (chunk + 1) // 2
-        n_chunks = -(-values.size // chunk)
-        n_last = values.size - (n_chunks - 1) * chunk
-        pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
-        beyond = 0
-        for c in range(n_chunks):
-            part = values[c * chunk : (c + 1) * chunk]
-            beyond += planes.pair(part, low, usual, pairs[c * half : (c + 1) * half])
+        pairs = np.empty(planes.n_pairs(values.size, chunk), np.uint8)
+        beyond = planes.pair(values, chunk, low, usual, pairs)
         if beyond > values.size * 2 * _FEW:
             return None
         tables, chunks = self.coder().encode_chunks(pairs.view(np.int8), half)
@@ -129,51 +124,38 @@ class FloatCodec(TensorCodec):
 
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         words = flat.view(f"u{flat.itemsize}")
-        coded = _read_planes(parts, first, last, words.itemsize)
-        lowest_first = [self._plane(words.size, *plane) for plane in reversed(coded)]
-        for c in range(last - first):  # a chunk stays in the cache while its planes come together
-            target = words[c * parts.chunk : (c + 1) * parts.chunk]
-            found = [of_chunk(c) for of_chunk in lowest_first]
-            if any(values.size != target.size for values in found):
-                raise CorruptStream(f"planes of other than {target.size} bytes")
-            if words.itemsize == 2:
-                planes.join(found[1], found[0], target)
-            else:
-                for plane, values in enumerate(found):
-                    planes.put(values, plane, target)
+        chunk = min(parts.chunk, words.size)
+        heads = _read_planes(parts.tables, words.itemsize)
+        forms = np.array([form for form, _, _ in heads])
+        edges = np.empty((len(heads) + 1, last - first), np.int64)
+        if not planes.locate_planes(
+            parts.data, parts.begins[first:last], parts.ends[first:last],
+            forms == _RAW, chunk, words.size, edges,
+        ):  # fmt: skip
+            raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
+        decoded = tuple(
+            self._decode_plane(parts.within(tables, begins, ends, chunk), form, words.size)
+            for (form, _, tables), begins, ends in zip(heads, edges[:-1], edges[1:], strict=True)
+        )
+        lows = np.array([low for _, low, _ in heads])
+        if not planes.merge(parts.data, edges, forms, lows, decoded, chunk, words):
+            raise CorruptStream("an exception lies beyond its chunk")
 
-    def _plane(self, count: int, form: int, low: int, inner: Frame) -> Callable[[int], Bytes]:
-        """A function that gives the plane's bytes of a chunk, until it is called for another."""
+    def _decode_plane(self, inner: Frame, form: int, count: int) -> Bytes:
+        """What the coder holds of a plane of `count` bytes: nothing, the bytes, or the pairs."""
         if form == _RAW:
-            return inner.payload
-        if form == _CODED:
-            plane = np.empty(count, np.uint8)
-            self._decode_coded(inner, plane)
-            return lambda c: plane[c * inner.chunk : (c + 1) * inner.chunk]
-        return self._pairs(count, low, form == _PATCHED_PAIRS, inner)
-
-    def _pairs(self, count: int, low: int, patched: bool, inner: Frame) -> Callable[[int], Bytes]:
-        chunk, half = inner.chunk, (inner.chunk + 1) // 2
-        heads, ends = inner.begins, inner.ends
-        n_chunks = heads.size
-        n_last = count - (n_chunks - 1) * chunk
-        begins = exceptions.skip(inner.data, heads, ends, 1) if patched else heads
-        pairs = np.empty((n_chunks - 1) * half + (n_last + 1) // 2, np.uint8)
-        self._decode_coded(inner.within(inner.tables, begins, ends, half), pairs)
-        values = np.empty(min(chunk, count), np.uint8)
-
-        def of_chunk(c: int) -> Bytes:
-            part = values[: n_last if c == n_chunks - 1 else chunk]
-            planes.unpair(pairs[c * half : (c + 1) * half], low, part)
-            if patched:
-                exceptions.put(inner.data, heads[c : c + 1], ends[c : c + 1], part.size, part)
-            return part
-
-        return of_chunk
-
-    def _decode_coded(self, inner: Frame, values: Bytes) -> None:
+            return _NOTHING
+        chunk, begins = inner.chunk, inner.begins
+        if form == _PATCHED_PAIRS:
+            begins = exceptions.skip(inner.data, begins, inner.ends, 1)
+        if form != _CODED:
+            count = planes.n_pairs(count, chunk)
+            chunk = (chunk + 1) // 2
+        values = np.empty(count, np.uint8)
         tables = Reader(inner.tables)
-        self.coder().decode_chunks(tables, inner, 0, inner.begins.size, values.view(np.int8))
+        own = inner.within(inner.tables, begins, inner.ends, chunk)
+        self.coder().decode_chunks(tables, own, 0, begins.size, values.view(np.int8))
+        return values
 
 
 class FloatHuffman(FloatCodec):
@@ -184,6 +166,7 @@ class FloatHuffman(FloatCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.float-huffman"
+    revision: ClassVar[int] = 2
     coder: ClassVar[type[ChunkedCodec]] = Huffman
 
 
@@ -197,37 +180,19 @@ class FloatRans(FloatCodec):
     coder: ClassVar[type[ChunkedCodec]] = Rans
 
 
-def _read_planes(
-    parts: Frame, first: int, last: int, n_planes: int
-) -> list[tuple[int, int, Frame]]:
-    """(form, low, frame of its own chunks `first` to `last` - 1) of each plane, highest first."""
-    tables = Reader(parts.tables)
+def _read_planes(data: bytes, n_planes: int) -> list[tuple[int, int, bytes]]:
+    """(form, low, tables of the coder) of each plane, the highest first."""
+    tables = Reader(data)
     heads = []
     for _ in range(n_planes):
         form = tables.byte()
         if form > _PATCHED_PAIRS:
             raise CorruptStream(f"a plane of the unknown form {form}")
         low = tables.byte() if form >= _PAIRS else 0
-        size = tables.varint(len(parts.tables)) if form != _RAW else 0
-        heads.append((form, low, tables.array(np.dtype(np.uint8), size).tobytes()))
+        size = tables.varint(len(data)) if form != _RAW else 0
+        heads.append((form, low, tables.take(size)))
     tables.end()
-    coded = [i for i, (form, _, _) in enumerate(heads) if form != _RAW]
-    begins, chunk_ends = parts.begins[first:last], parts.ends[first:last]
-    sizes = np.empty((last - first, n_planes), np.int64)
-    sizes[:] = parts.chunk
-    sizes[-1] = parts.values_in(last - 1, last)
-    at = begins[:, None] + np.arange(4 * len(coded))
-    if at.size and (at[:, -1] >= chunk_ends).any():
-        raise CorruptStream("a chunk is too short for the sizes of its planes")
-    sizes[:, coded] = parts.data[at].view("<u4")
-    starts = begins + 4 * len(coded)
-    ends = starts[:, None] + sizes.cumsum(1)
-    if (ends[:, -1] != chunk_ends).any():
-        raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
-    return [
-        (form, low, parts.within(own, ends[:, i] - sizes[:, i], ends[:, i]))
-        for i, (form, low, own) in enumerate(heads)
-    ]
+    return heads
 
 
 def _sampled(values: Bytes) -> Integers:

@@ -85,6 +85,15 @@ class Reader:
         self._position = end
         return found
 
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        end = self._position + size
+        if end > len(self._data):
+            raise CorruptStream("the tables are cut off")
+        taken = bytes(self._data[self._position : end])
+        self._position = end
+        return taken
+
     @property
     def position(self) -> int:
         """Bytes read so far."""

@@ -37,6 +37,7 @@ _NODE_0, _NODE_1 = 0.3399810435848563, 0.8611363115940526
 _WEIGHT_0, _WEIGHT_1 = 0.6521451548625461, 0.34785484513745385
 
 _HALVINGS = 10  # of [0, 1/2] towards the cusp
+_MOST_NODES = 4 * _HALVINGS + 1 + 12  # of the cells 0 and 1; the others have four
 
 
 @kernel
@@ -133,14 +134,51 @@ def share(masses: Floats, bits: int, frequencies: Integers) -> None:
 
 
 @kernel
-def _cost(counts: Floats, shape: int, scale: int, masses: Floats) -> Any:
-    cells(shape, scale, masses)
-    total, bits, n = 0.0, 0.0, 0.0
+def _add_nodes(low: float, high: float, nodes: Floats, at: int) -> int:
+    """The nodes of `_integral`, as rows of (logarithm of the place, weight); the place after."""
+    half, middle = 0.5 * (high - low), 0.5 * (high + low)
+    for node, weight in ((_NODE_0, _WEIGHT_0), (_NODE_1, _WEIGHT_1)):
+        for place in (middle - half * node, middle + half * node):
+            nodes[at, 0], nodes[at, 1] = math.log(place), 2.0 * half * weight
+            at += 1
+    return at
+
+
+@kernel
+def _nodes(reach: int, nodes: Floats, ends: Integers) -> None:
+    """What `cells` integrates by, for the encoder: cell v is nodes[ends[v - 1] : ends[v]]."""
+    high, at = 0.5, 0
+    for _ in range(_HALVINGS):
+        at = _add_nodes(0.5 * high, high, nodes, at)
+        high *= 0.5
+    nodes[at, 0], nodes[at, 1] = math.log(high), 2.0 * high
+    at += 1
+    ends[0] = at
+    for v in range(1, reach + 1):
+        if v == 1:
+            at = _add_nodes(0.5, 0.75, nodes, at)
+            at = _add_nodes(0.75, 1.0, nodes, at)
+            at = _add_nodes(1.0, 1.5, nodes, at)
+        else:
+            at = _add_nodes(v - 0.5, v + 0.5, nodes, at)
+        ends[v] = at
+
+
+@kernel
+def _cost(counts: Floats, shape: int, scale: int, nodes: Floats, ends: Integers) -> Any:
+    """Bits of values with these counts. By the machine's own exp, so not the same everywhere."""
+    power = 2.0 ** ((shape - SHAPE_ZERO) / SHAPE_STEPS)
+    offset = -power * _LN_2 * ((scale - SCALE_ZERO) / SCALE_STEPS)
+    total, bits, n, at = 0.0, 0.0, 0.0, 0
     for v in range(counts.size):
-        total += masses[v]
+        mass = 0.0
+        while at < ends[v]:
+            mass += nodes[at, 1] * math.exp(-math.exp(power * nodes[at, 0] + offset))
+            at += 1
+        total += mass
         if counts[v] > 0.0:
             n += counts[v]
-            bits -= counts[v] * np.log2(max(masses[v], 1e-300))
+            bits -= counts[v] * np.log2(max(mass, 1e-300))
     return bits + n * np.log2(total)
 
 
@@ -152,8 +190,10 @@ def fit(counts: Floats, shape: int, scale: int, step: int) -> Any:
     The cost has a valley in which the scale grows with the shape, so the neighbours lie along it.
     For the encoder only: the result need not be the same everywhere.
     """
-    masses = np.empty(counts.size)
-    best = _cost(counts, shape, scale, masses)
+    ends = np.empty(counts.size, np.int64)
+    nodes = np.empty((_MOST_NODES + 4 * counts.size, 2))
+    _nodes(counts.size - 1, nodes, ends)
+    best = _cost(counts, shape, scale, nodes, ends)
     while step > 0:
         found_shape, found_scale = shape, scale
         for i in range(-1, 2):
@@ -161,7 +201,7 @@ def fit(counts: Floats, shape: int, scale: int, step: int) -> Any:
                 a = min(max(shape + i * step, 0), MAX_SHAPE)
                 b = min(max(scale + (2 * i + j) * step, 0), MAX_SCALE)
                 if a != shape or b != scale:
-                    bits = _cost(counts, a, b, masses)
+                    bits = _cost(counts, a, b, nodes, ends)
                     if bits < best:
                         best, found_shape, found_scale = bits, a, b
         if found_shape == shape and found_scale == scale:

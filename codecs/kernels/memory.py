@@ -52,9 +52,10 @@ def _high_product(_context: Any, _a: Any, _b: Any) -> tuple[Any, Any]:
     return types.uint64(types.uint64, types.uint64), generate
 
 
-#: load64(address) -> uint64, little-endian; load32 and load8 fill up with zeros.
+#: load64(address) -> uint64, little-endian; the others fill up with zeros.
 load64: Any = _load(64, types.uint64)
 load32: Any = _load(32, types.uint64)
+load16: Any = _load(16, types.uint64)
 load8: Any = _load(8, types.uint64)
 
 #: store64(address, uint64), little-endian; store32 and store8 take the low bits.

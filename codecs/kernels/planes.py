@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import kernel
+from slashbench.codecs.kernels import exceptions, kernel
 
 Words = npt.NDArray[Any]  # uint16, uint32 or uint64
 Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
 
+FORMS = RAW, CODED, PAIRS, PATCHED_PAIRS = 0, 1, 2, 3  # of a plane
 WINDOW = 16  # values that fit half a byte
 
 
@@ -63,12 +65,31 @@ def join(high: Bytes, low: Bytes, words: Words) -> None:
         words[i] = rotated >> 1 | rotated << 15
 
 
-@kernel
-def pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
-    """out[i] = values i and i + h in half a byte each, less `low`; h = out.size. For one chunk.
+def n_pairs(count: int, chunk: int) -> int:
+    """Pairs in chunks of so many values; an odd chunk's last value has a pair to itself."""
+    whole, rest = divmod(count, chunk)
+    return whole * ((chunk + 1) // 2) + (rest + 1) // 2
 
-    A value outside the window that begins at `low` becomes `usual`. Returns how many there are.
+
+@kernel
+def pair(values: Bytes, chunk: int, low: int, usual: int, out: Bytes) -> int:
+    """Pair the values of each chunk, `n_pairs` in all; returns how many lie outside the window.
+
+    With h = ceil(n / 2), values i and i + h take half a byte each, less `low`, where the window
+    begins. One outside it becomes `usual`.
     """
+    beyond = start = 0
+    while start < values.size and out.size > 0:
+        part = values[start : start + chunk]
+        half = (part.size + 1) // 2
+        beyond += _pair(part, low, usual, out[:half])
+        out = out[half:]
+        start += chunk
+    return beyond
+
+
+@kernel
+def _pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
     half = out.size
     first, second = values[:half], values[half:]
     n, base, stand_in = min(second.size, half), np.uint8(low), np.uint8(usual - low)
@@ -87,8 +108,7 @@ def pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
 
 
 @kernel
-def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
-    """The inverse of `pair`, for values inside the window."""
+def _unpair(pairs: Bytes, low: int, out: Bytes) -> None:
     half = pairs.size
     first, second = out[:half], out[half:]
     n, base = min(second.size, half), np.uint8(low)
@@ -99,7 +119,87 @@ def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
 
 
 @kernel
-def locate(values: Bytes, low: int, positions: npt.NDArray[np.int64]) -> None:
+def locate_planes(
+    data: Bytes,
+    begins: Integers,
+    ends: Integers,
+    raw: npt.NDArray[np.bool_],
+    chunk: int,
+    count: int,
+    edges: Integers,
+) -> bool:
+    """Plane p of chunk c is data[edges[p, c] : edges[p + 1, c]]; False if they don't fill chunks.
+
+    A chunk begins with the size, u32, of each plane that is not raw. edges: shape (planes + 1,
+    chunks). The chunks have `chunk` values but for the last one, `count` in all.
+    """
+    n_planes = raw.size
+    sizes = 4 * (n_planes - raw.sum())
+    for c in range(begins.size):
+        at, place = begins[c], begins[c] + sizes
+        if at < 0 or place > ends[c] or ends[c] > data.size:
+            return False
+        edges[0, c] = place
+        for p in range(n_planes):
+            if raw[p]:
+                place += min(chunk, count - c * chunk)
+            else:
+                for i in range(4):
+                    place += np.int64(data[at + i]) << 8 * i
+                at += 4
+            edges[p + 1, c] = place
+        if place != ends[c]:
+            return False
+    return True
+
+
+@kernel
+def merge(
+    data: Bytes,
+    edges: Integers,
+    forms: Integers,
+    lows: Integers,
+    decoded: tuple[Bytes, ...],
+    chunk: int,
+    words: Words,
+) -> bool:
+    """Make words of their planes. False for an exception beyond its chunk.
+
+    Planes go from the highest to the lowest. edges: of `locate_planes`; forms, lows: shape
+    (planes,); decoded: what the coder held of each plane, nothing of a raw one. A chunk stays in
+    the cache while its planes come together.
+    """
+    n_planes, n_chunks = edges.shape[0] - 1, edges.shape[1]
+    half = (chunk + 1) // 2
+    unpaired = np.empty(chunk, np.uint8)
+    joined = words.itemsize == 2 and forms[0] != RAW and forms[1] == RAW  # both planes at once
+    for c in range(n_chunks):
+        target = words[c * chunk : (c + 1) * chunk]
+        n = target.size
+        for p in range(n_planes - 1, -1, -1):
+            plane = n_planes - 1 - p
+            if forms[p] == RAW:
+                if not joined:
+                    put(data[edges[p, c] : edges[p + 1, c]], plane, target)
+                continue
+            values = decoded[p][c * chunk : (c + 1) * chunk]
+            if forms[p] != CODED:
+                values = unpaired[:n]
+                _unpair(decoded[p][c * half : c * half + (n + 1) // 2], lows[p], values)
+                begins, ends = edges[p, c : c + 1], edges[p + 1, c : c + 1]
+                if forms[p] == PATCHED_PAIRS and not exceptions.put(
+                    data, begins, ends, n, 1, values
+                ):
+                    return False
+            if joined:
+                join(values, data[edges[1, c] : edges[2, c]], target)
+            else:
+                put(values, plane, target)
+    return True
+
+
+@kernel
+def locate(values: Bytes, low: int, positions: Integers) -> None:
     """The places of the values outside the window, ascending, as many as there is room for."""
     base, found = np.uint8(low), 0
     for start in range(0, values.size, 256):

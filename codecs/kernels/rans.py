@@ -27,8 +27,11 @@ import numpy.typing as npt
 from slashbench.codecs.kernels import kernel
 from slashbench.codecs.kernels.memory import (
     high_product,
+    load8,
+    load16,
     load32,
     load64,
+    store8,
     store32,
     store64,
 )
@@ -255,9 +258,17 @@ def encode(
 @kernel
 def _word(x: Any, stream: Any, at: Any) -> Any:
     """(state, place) with a word taken in if the state is below 2^31."""
-    low = np.uint64(x < _LOW)
-    word = load32(stream + at) & (np.uint64(0) - low)
-    return x << (low << _5) | word, at + np.int64(low << _2)
+    fed = x << _32 | load32(stream + at)
+    low = x < _LOW
+    return fed if low else x, at + (np.int64(low) << 2)
+
+
+@kernel
+def _take(x: Any, entries: Any, mask: Any, b: Any, target: Any) -> Any:
+    """The state after one symbol less, which is stored; three loads beat one and its parts."""
+    entry = entries + np.int64((x & mask) << np.uint64(3))
+    store8(target, load8(entry))
+    return load16(entry + 2) * (x >> b) + load32(entry + 4)
 
 
 @kernel
@@ -293,27 +304,14 @@ def decode(
             x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
             while out.itemsize == 1 and i + ROUND <= last and at + 4 * LANES <= end:
                 for half in range(2):
-                    e0 = load64(entries + np.int64((x0 & mask) << np.uint64(3)))
-                    e1 = load64(entries + np.int64((x1 & mask) << np.uint64(3)))
-                    e2 = load64(entries + np.int64((x2 & mask) << np.uint64(3)))
-                    e3 = load64(entries + np.int64((x3 & mask) << np.uint64(3)))
-                    e4 = load64(entries + np.int64((x4 & mask) << np.uint64(3)))
-                    e5 = load64(entries + np.int64((x5 & mask) << np.uint64(3)))
-                    e6 = load64(entries + np.int64((x6 & mask) << np.uint64(3)))
-                    e7 = load64(entries + np.int64((x7 & mask) << np.uint64(3)))
-                    x0 = (e0 >> _16 & _SHORT) * (x0 >> b) + (e0 >> _32)
-                    x1 = (e1 >> _16 & _SHORT) * (x1 >> b) + (e1 >> _32)
-                    x2 = (e2 >> _16 & _SHORT) * (x2 >> b) + (e2 >> _32)
-                    x3 = (e3 >> _16 & _SHORT) * (x3 >> b) + (e3 >> _32)
-                    x4 = (e4 >> _16 & _SHORT) * (x4 >> b) + (e4 >> _32)
-                    x5 = (e5 >> _16 & _SHORT) * (x5 >> b) + (e5 >> _32)
-                    x6 = (e6 >> _16 & _SHORT) * (x6 >> b) + (e6 >> _32)
-                    x7 = (e7 >> _16 & _SHORT) * (x7 >> b) + (e7 >> _32)
-                    low = e0 & _BYTE | (e1 & _BYTE) << _8 | (e2 & _BYTE) << _16
-                    low |= (e3 & _BYTE) << np.uint64(24)
-                    high = e4 & _BYTE | (e5 & _BYTE) << _8 | (e6 & _BYTE) << _16
-                    high |= (e7 & _BYTE) << np.uint64(24)
-                    store64(target + i + LANES * half, low | high << _32)
+                    x0 = _take(x0, entries, mask, b, target + i + LANES * half + 0)
+                    x1 = _take(x1, entries, mask, b, target + i + LANES * half + 1)
+                    x2 = _take(x2, entries, mask, b, target + i + LANES * half + 2)
+                    x3 = _take(x3, entries, mask, b, target + i + LANES * half + 3)
+                    x4 = _take(x4, entries, mask, b, target + i + LANES * half + 4)
+                    x5 = _take(x5, entries, mask, b, target + i + LANES * half + 5)
+                    x6 = _take(x6, entries, mask, b, target + i + LANES * half + 6)
+                    x7 = _take(x7, entries, mask, b, target + i + LANES * half + 7)
                 x0, at = _word(x0, stream, at)
                 x1, at = _word(x1, stream, at)
                 x2, at = _word(x2, stream, at)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import slashbench.codecs.base
-from slashbench.codecs import frame
-from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs import frame, scale_classes
+from slashbench.codecs.base import Bound, TensorCodec, WholeTensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.entropy import Entropy, order0_bits
 from slashbench.errors import Unencodable
@@ -111,6 +111,20 @@ def test_rare_values_escape_from_a_large_tensor(codec):
 @by_default
 def test_default_config_needs_the_id_only(codec):
     assert numcodecs.get_codec({"id": codec.codec_id}) == codec
+
+
+@every_codec
+def test_each_chunk_alone_is_its_part_of_the_tensor(codec, monkeypatch):
+    monkeypatch.setattr(frame, "CHUNK", 1200)
+    monkeypatch.setattr(scale_classes, "CHUNK", 1200)
+    symbols = geometric(30_000).reshape(300, 100) * (1 + np.arange(300)[:, None] % 4)
+    array = symbols.astype(np.int8 if "integers" in codec.domains else np.float32)
+    stream = codec.encode(array)
+    chunks = [codec.decode_chunk(stream, i) for i in range(frame.unpack(stream).chunks)]
+    assert_same(np.concatenate(chunks).reshape(array.shape), array)
+    assert len(chunks) > 1 or isinstance(codec, WholeTensorCodec)
+    with pytest.raises(IndexError):
+        codec.decode_chunk(stream, len(chunks))
 
 
 @every_codec

@@ -14,13 +14,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from slashbench.codecs import frame
+from slashbench.codecs import frame, scale_classes
 from slashbench.codecs.frame import Coded
 from slashbench.errors import CorruptStream
 
-DTYPES = [np.dtype(name) for name in ("i1", "i2", "i4", "u1", "u2", "u4", "f2", "f4", "f8")]
+DTYPES = [
+    *map(np.dtype, ("i1", "i2", "i4", "u1", "u2", "u4", "f2", "f4", "f8")),
+    np.dtype(ml_dtypes.bfloat16),
+]
 EXTREMES = [0, 1, 2, 127, 128, 255, 256] + [
     (1 << n) + d for n in (15, 16, 31, 32, 62) for d in (-1, 0)
 ]
@@ -63,6 +67,14 @@ def bell(n: int, seed: int = 0) -> Any:
     return np.rint(np.random.default_rng(seed).laplace(0, 3, n)).astype(np.int32)
 
 
+def uneven_rows() -> Any:
+    """A matrix of int8 whose rows differ in scale, with an outlier."""
+    rng = np.random.default_rng(0)
+    matrix = np.rint(rng.laplace(0, 1.5, (256, 96)) * np.geomspace(0.2, 2, 256)[:, None])
+    matrix[5, 7] = 100
+    return matrix.astype(np.int8)
+
+
 def tensors(domains: frozenset[str]) -> Iterator[Any]:
     """One tensor for each path a codec has."""
     outliers = bell(500)
@@ -80,22 +92,30 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
         yield np.array([5, -5], np.int16)
         yield bell(100).astype(np.int16) * np.int16(300)
         yield bell(300).astype(np.int8).view(np.uint8)
+        yield uneven_rows()
+        yield np.ascontiguousarray(uneven_rows().T).astype(np.int16)  # uneven columns
     if "floats" in domains:
         yield bell(300).astype(np.float32) / 7
         yield bell(300).astype(np.float16) / 7
         yield np.array([np.nan, -0.0, np.inf, 5e-324], np.float64)
+        weights = np.random.default_rng(0).normal(size=4501).astype(np.float32)  # pairs, odd
+        yield weights
+        yield weights.astype(ml_dtypes.bfloat16)
+        weights[::900] = 1e30  # beyond the window: exceptions
+        yield weights.astype(ml_dtypes.bfloat16)
 
 
 def seeds(codec: Any) -> list[Stream]:
     """Real streams of a codec, taken apart: of one chunk, of several short ones, of version 1."""
     found = []
-    usual = frame.CHUNK
+    usual = frame.CHUNK, scale_classes.CHUNK
     try:
-        for chunk in (usual, 150):
-            frame.CHUNK = chunk
+        for chunk in (None, 150, 9000):
+            if chunk is not None:
+                frame.CHUNK = scale_classes.CHUNK = chunk
             found += [Stream.of(codec.encode(array)) for array in tensors(codec.domains)]
     finally:
-        frame.CHUNK = usual
+        frame.CHUNK, scale_classes.CHUNK = usual
     name = codec.codec_id.removeprefix("slashbench.").removeprefix("constriction-")
     old = [Stream.of(path.read_bytes()) for path in sorted(VERSION_1.glob(f"{name}.*.bin"))]
     return found + [stream for stream in old if stream.chunks]
@@ -229,30 +249,50 @@ def decode_twice(codec: Any, data: bytes) -> bool:
     """Decode a stream between two kinds of rubbish. True for a tensor, False for a refusal.
 
     What lies around the stream, and what was in memory before, must make no difference: where it
-    does, a decoder reads out of bounds or leaves part of its output unwritten.
+    does, a decoder reads out of bounds or leaves part of its output unwritten. The same holds of
+    one chunk read alone, which must be that part of the tensor.
     """
-    first, second = _decoded(codec, data, 0xA5), _decoded(codec, data, 0x5A)
+    tensor = _twice(codec.decode, data)
+    try:
+        declared = frame.unpack(data)
+    except CorruptStream:
+        if isinstance(tensor, np.ndarray):
+            raise Misbehaviour("a tensor from a stream whose frame is damaged") from None
+        return False
+    if isinstance(tensor, np.ndarray) and (
+        (tensor.dtype, tensor.shape) != (declared.dtype, declared.shape)
+    ):
+        raise Misbehaviour(
+            f"{tensor.dtype} of shape {tensor.shape}; the stream declares {declared.dtype} of "
+            f"shape {declared.shape}"
+        )
+    if declared.chunks:
+        index = len(data) % declared.chunks
+        chunk = _twice(lambda view: codec.decode_chunk(view, index), data)
+        if isinstance(tensor, np.ndarray):
+            start = index * declared.chunk
+            part = tensor.reshape(-1)[start : start + declared.chunk]
+            if not isinstance(chunk, np.ndarray) or chunk.tobytes() != part.tobytes():
+                raise Misbehaviour(f"chunk {index} alone is {chunk!r}, in the tensor {part!r}")
+    return isinstance(tensor, np.ndarray)
+
+
+def _twice(decode: Callable[[memoryview], Any], data: bytes) -> Any:
+    """The array, or the CorruptStream, that both kinds of rubbish lead to."""
+    first, second = _decoded(decode, data, 0xA5), _decoded(decode, data, 0x5A)
     if isinstance(first, np.ndarray) != isinstance(second, np.ndarray):
         raise Misbehaviour(f"what surrounds the stream decides: {first!r} or {second!r}")
-    if not isinstance(first, np.ndarray):
-        return False
-    if first.tobytes() != second.tobytes():
+    if isinstance(first, np.ndarray) and first.tobytes() != second.tobytes():
         raise Misbehaviour("what surrounds the stream or was in memory before shows in the tensor")
-    declared = frame.unpack(data)
-    if (first.dtype, first.shape) != (declared.dtype, declared.shape):
-        raise Misbehaviour(
-            f"{first.dtype} of shape {first.shape}; the stream declares {declared.dtype} of shape "
-            f"{declared.shape}"
-        )
-    return True
+    return first
 
 
-def _decoded(codec: Any, data: bytes, rubbish: int) -> Any:
+def _decoded(decode: Callable[[memoryview], Any], data: bytes, rubbish: int) -> Any:
     around = bytes([rubbish]) * 64
     view = memoryview(bytearray(around + data + around))[64:-64]
     stale = [np.full(size, rubbish, np.uint8) for size in (64, 640, 2560, 18_000, 1 << 17)]
     del stale  # so that np.empty finds it
     try:
-        return codec.decode(view)
+        return decode(view)
     except CorruptStream as refusal:
         return refusal

@@ -89,6 +89,13 @@ class OtherDtype(Plain):
         return super().decode(buf, out).astype(np.int64)
 
 
+class OtherChunk(Plain):
+    story = "in the tensor"
+
+    def decode_chunk(self, buf, index):
+        return super().decode_chunk(buf, index) + 1
+
+
 def of(cls, tmp_path: Path, monkeypatch, inputs=300) -> campaign.Campaign:
     monkeypatch.setattr(campaign, "make", lambda spelled: cls())
     found = campaign.Campaign(cls.__name__, inputs, timeout_s=1, out=tmp_path, most=1)

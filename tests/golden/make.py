@@ -36,6 +36,13 @@ def outliers() -> np.ndarray:
     return symbols
 
 
+def tails() -> np.ndarray:
+    """Two places in three bell-shaped, the others spread out: rare values with long codewords."""
+    symbols = bell(39_999)
+    symbols[::3] = symbols[::3] * np.abs(symbols[1::3]) // 8
+    return np.clip(symbols, -128, 127).astype(np.int8)
+
+
 def rows() -> np.ndarray:
     """A matrix whose rows differ in scale by up to 8."""
     symbols = bell(16_000).reshape(160, 100) // (1 + np.arange(160) % 8)[:, None]
@@ -50,6 +57,7 @@ TENSORS = {
     "unsigned32": np.array([0, 1, 2**31, 2**32 - 1], np.uint32),
     "constant": np.full((3, 5, 7), -9, np.int16),
     "chunks": np.tile(bell(4096).astype(np.int8), 65),  # two chunks
+    "tails": tails(),
     "rows": rows(),
     "columns": rows().T,
     "scalar": np.array(-128, np.int8),
@@ -60,7 +68,7 @@ TENSORS = {
     "float64": bell(50).astype(np.float64) / 3,
 }
 
-LARGE = {"chunks", "rows", "columns"}
+LARGE = {"chunks", "tails", "rows", "columns"}
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = [
     "pack",
@@ -99,6 +107,7 @@ CASES = (
         "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
         "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
         "huffman.chunks": ("huffman", {}, "chunks"),
+        "huffman.tails": ("huffman", {}, "tails"),
         "rans.chunks": ("rans", {}, "chunks"),
         "rans-ggd.chunks": ("rans-ggd", {}, "chunks"),
         "max.rows": ("max", {}, "rows"),
