@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slashbench import __version__
-from slashbench.errors import SlashbenchError
+from slashbench.errors import SlashbenchError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +28,7 @@ examples
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
+  bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01   a multiplier that keeps it
 
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
 
@@ -79,6 +80,19 @@ Histogram, tables, headers, checksums and allocation count. Each board is printe
 it is ready: Ctrl-C keeps those there are.
 
 exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
+"""
+
+
+TUNING = """\
+examples
+  bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01
+  bench tune --model digits-mlp --recipe backslash:update=gradient+quantize:step=2^-6 --bits 2
+
+Bisection on a logarithmic scale, each trial a training run that is kept in the results folder: the
+same command again goes on where it was. For a size, the weakest setting that reaches it is best;
+for a loss, the strongest that keeps it. The metric is that of validation data.
+
+exit codes: 0 found, 1 no trial met the goal, 2 wrong use, 130 interrupted
 """
 
 
@@ -257,6 +271,41 @@ def _speed(options: argparse.Namespace) -> int:
             if options.md is not None:
                 write_atomically(options.md, speeds_to_markdown(found).encode())
     console.print(board.LEGEND, style="dim")
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from slashbench.bench import progress, tune
+    from slashbench.bench.stages import Stages
+    from slashbench.bench.store import Store
+
+    console = _console()
+    goal = tune.Goal(options.bits, options.loss)
+    low, _, high = options.between.partition("..")
+    try:
+        ends = float(low), float(high)
+    except ValueError:
+        raise UsageError(f"--between {options.between!r} is not of the form 0.1..100") from None
+    question = tune.Question(
+        options.model, options.recipe, options.vary, *ends, options.codec, options.seed
+    )
+    store = Store(options.out)
+    display = progress.Display(console)
+    trials = []
+    with store.locked(), display.over([question.cell(ends[0])] * options.runs):
+        for trial in tune.search(Stages(store, "missing", display), question, goal, options.runs):
+            trials.append(trial)
+            verdict = trial.reason or ("meets the goal" if trial.meets else "does not")
+            console.print(
+                f"{options.vary}={trial.value:g}: {trial.bits:.3f} bits per parameter, "
+                f"{trial.metric:.4g} on validation data, {trial.loss:+.3g} lost: {verdict}",
+                highlight=False,
+            )
+    found = tune.best(trials, goal)
+    if found is None:
+        console.print("No trial met the goal; try another --between, or more --runs", style="red")
+        return 1
+    console.print(f"best: {found.recipe}", highlight=False, markup=False)
     return 0
 
 
@@ -457,6 +506,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
     scan.set_defaults(verb=_scan)
+
+    tune = verbs.add_parser(
+        "tune",
+        parents=[out],
+        help="the setting of a recipe that just meets a size or a loss of the metric",
+        epilog=TUNING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tune.add_argument("--model", required=True, metavar="NAME")
+    tune.add_argument("--recipe", required=True, metavar="RECIPE", help="without the setting")
+    tune.add_argument(
+        "--vary", default="lam", metavar="KEY", help="of its first link (default: %(default)s)"
+    )
+    tune.add_argument("--between", default="0.1..1000", metavar="LOW..HIGH")
+    tune.add_argument("--bits", type=float, help="at most so many bits per parameter in the file")
+    tune.add_argument(
+        "--loss",
+        type=float,
+        help="at most so much lost of the plain float model's metric: points, or a share where "
+        "lower is better",
+    )
+    tune.add_argument("--codec", default="rans", metavar="NAME", help="(default: %(default)s)")
+    tune.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    tune.add_argument(
+        "--runs", type=int, default=6, metavar="N", help="training runs (default: %(default)s)"
+    )
+    tune.set_defaults(verb=_tune)
 
     report = verbs.add_parser(
         "report", parents=[out], help="boards from the records there are, complete or not"

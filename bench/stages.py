@@ -142,6 +142,24 @@ class Stages:
         if not compressed.bound:
             keys["time"] = self.time(cell, point, compressed).key
 
+    def sized_and_scored(
+        self, cell: Cell, split: Split
+    ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
+        """Checkpoint, file, and the metric on `split` before and after compression; not timed.
+
+        Raises StageFailed with the reason where one of them could not be had.
+        """
+        point = self.checkpoint(cell, len(cell.recipe.transforms))
+        compressed = self.compress(cell, point)
+        floats = self.evaluate(cell, point.weights_sha256, lambda: self._load(point), split)
+        decoded = self.evaluate(
+            cell,
+            compressed.weights_sha256,
+            lambda: self._decoded(cell, point, compressed),
+            split,
+        )
+        return point, compressed, floats, decoded
+
     # -- checkpoint -----------------------------------------------------------------------------
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:
@@ -286,26 +304,26 @@ class Stages:
     # -- evaluate -------------------------------------------------------------------------------
 
     def evaluate(
-        self, cell: Cell, weights_sha256: str, load: Callable[[], Weights]
+        self, cell: Cell, weights_sha256: str, load: Callable[[], Weights], split: Split = SPLIT
     ) -> EvaluateRecord:
         """The metric of the weights with that hash; `load` is called only if it is not known."""
         key = key_of(
             "evaluate",
             model=cell.model.config,
             inputs=cell.model.item.inputs(),
-            split=SPLIT,
+            split=split,
             weights=weights_sha256,
             torch=torch.__version__,
         )
-        what = {"model": cell.model.text, "weights_sha256": weights_sha256, "split": SPLIT}
+        what = {"model": cell.model.text, "weights_sha256": weights_sha256, "split": split}
         return self._cached(EvaluateRecord, key) or self._stage(
-            cell, "evaluate", EvaluateRecord, key, what, lambda: self._evaluate(cell, load)
+            cell, "evaluate", EvaluateRecord, key, what, lambda: self._evaluate(cell, load, split)
         )
 
-    def _evaluate(self, cell: Cell, load: Callable[[], Weights]) -> Fields:
+    def _evaluate(self, cell: Cell, load: Callable[[], Weights], split: Split) -> Fields:
         module = cell.model.item.build(cell.seed)
         module.load_state_dict(load())
-        metrics = cell.model.item.evaluate(module, SPLIT)
+        metrics = cell.model.item.evaluate(module, split)
         if not np.isfinite([metrics.value, metrics.stderr, *metrics.per_item]).all():
             raise TrainingDiverged(
                 f"{metrics.name} is {metrics.value}: the weights or their outputs are not finite"
