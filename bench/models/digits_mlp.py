@@ -27,7 +27,8 @@ class DigitsMLP(Model):
     train_hint_s: ClassVar[float] = 2.0
     cell_hint_s: ClassVar[float] = 0.3
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "backslash": {"lam": 20.0, "update": "gradient"}
+        "backslash": {"lam": 20.0, "update": "gradient"},
+        "backslash-q": {"lam": 0.3, "step": 2.0**-2},
     }
 
     def __init__(self, steps: int = 1200) -> None:

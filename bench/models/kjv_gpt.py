@@ -32,7 +32,8 @@ class KjvGpt(Model):
     train_hint_s: ClassVar[float] = 100.0
     cell_hint_s: ClassVar[float] = 1.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "backslash": {"lam": 20.0, "update": "gradient", "scope": "matrices"}
+        "backslash": {"lam": 20.0, "update": "gradient", "scope": "matrices"},
+        "backslash-q": {"lam": 0.1, "step": 2.0**-4, "begin": 0.6},
     }
 
     def __init__(self, steps: int = 800) -> None:
