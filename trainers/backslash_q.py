@@ -13,7 +13,7 @@ Related: entropy-constrained training (Wiedemann, Marban, Mueller & Samek, arXiv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from slashbench.contracts import Penalty, Regime, TrainingPlan
 from slashbench.errors import TrainingDiverged
 from slashbench.trainers import codelength
 from slashbench.trainers.backslash import check_multiplier
+from slashbench.trainers.felt_steps import FeltSteps
 from slashbench.trainers.schedule import Strength
 from slashbench.trainers.straight_through import (
     StraightThrough,
@@ -31,7 +32,7 @@ from slashbench.trainers.straight_through import (
 )
 from slashbench.trainers.target import RatePenalty, Targeted
 from slashbench.trainers.target import parse as target_bits
-from slashbench.trainers.tensors import Scope, in_scope, local, paired, sum_over_ranks
+from slashbench.trainers.tensors import Scope, in_scope, local, sum_over_ranks, with_steps
 
 #: Steps between two histograms: the lengths change slowly.
 REFRESH = 10
@@ -44,7 +45,7 @@ class CodeLength(RatePenalty):
         self, rounding: StraightThrough, lam: float, strength: Callable[[int], float]
     ) -> None:
         self.rounding, self.lam, self.strength = rounding, lam, strength
-        self.parameters, self.step = rounding.parameters, rounding.step
+        self.parameters = rounding.parameters
         self.count = sum(p.numel() for p in self.parameters)
         self.counts = torch.zeros(
             len(self.parameters),
@@ -64,18 +65,19 @@ class CodeLength(RatePenalty):
         self.rounding.add_gradient()
         steps = self.rounding.steps
         if steps % REFRESH == 0:
-            self._recount()
+            self.recount()
         lam = self.lam * self.strength(steps)
         self._seen["lam"] = lam
         if lam == 0:
             return
-        for parameter, counts in zip(self.parameters, self.counts, strict=True):
+        grids = self.rounding.grids
+        for parameter, grid, counts in zip(self.parameters, grids, self.counts, strict=True):
             if parameter.grad is None:
                 continue
-            slopes = codelength.slopes(counts, self.step)
-            for part, grad in paired(local(parameter), local(parameter.grad)):
-                place = part.abs().div_(self.step).clamp_(max=codelength.LARGEST)
-                slope = slopes[place.to(torch.int32)]
+            slopes = codelength.slopes(counts)
+            for step, part, grad in with_steps(grid, local(parameter), local(parameter.grad)):
+                place = part.abs().div_(step).clamp_(max=codelength.LARGEST)
+                slope = slopes[place.to(torch.int32)].div_(step)
                 grad.addcmul_(part.sign(), slope, value=lam / self.count)
 
     def after_step(self) -> None:
@@ -98,16 +100,19 @@ class CodeLength(RatePenalty):
         self.counts = state["counts"].to(self.counts.device)
         self._summarise()
 
-    def _recount(self) -> None:
-        for row, parameter in zip(self.counts, self.parameters, strict=True):
-            row.copy_(codelength.count(local(parameter), self.step))
+    @torch.no_grad()
+    def recount(self) -> None:
+        """Take the histograms anew. Raises TrainingDiverged where all weights round to zero."""
+        for row, parameter, grid in zip(
+            self.counts, self.parameters, self.rounding.grids, strict=True
+        ):
+            row.copy_(codelength.count(local(parameter), grid))
         sum_over_ranks(self.counts, self.parameters)
         self._summarise()
-        zeros = float(self.counts[:, 0].sum())
-        if zeros == self.count and self.rounding.steps >= self.rounding.begin:
+        if self._seen["zeros"] == 1.0 and self.rounding.steps >= self.rounding.begin:
             raise TrainingDiverged(
-                f"all weights in scope round to zero at step {self.step:g} with lam={self.lam:g}; "
-                "lower lam, choose a finer step, or begin later"
+                f"all weights in scope round to zero with lam={self.lam:g}; lower lam, choose a "
+                "finer step, or begin later"
             )
 
     def _summarise(self) -> None:
@@ -116,14 +121,67 @@ class CodeLength(RatePenalty):
         self._seen |= {"bits": bits / self.count, "zeros": zeros / self.count}
 
 
+class ByRow(CodeLength):
+    """The same on a grid with a step for each row, set when rounding begins.
+
+    The gradients of the second half of the steps before that say how much the loss feels a row. In
+    the end the weights are left on the grid, where the quantiser `lattice` finds them.
+    """
+
+    def __init__(
+        self,
+        rounding: StraightThrough,
+        lam: float,
+        strength: Callable[[int], float],
+        step: float,
+    ) -> None:
+        super().__init__(rounding, lam, strength)
+        self.step = step
+        self.felt = FeltSteps(self.parameters)
+
+    def before_forward(self) -> None:
+        """Set the steps where rounding begins; round the weights."""
+        if self.rounding.steps == self.rounding.begin:
+            self._set_steps()
+            self.recount()
+        super().before_forward()
+
+    def add_gradient(self) -> None:
+        """Look at the loss's gradient while there is time; then as for one step."""
+        if self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin:
+            self.felt.look()
+        super().add_gradient()
+
+    def finish(self) -> None:
+        """Leave the weights on the grid."""
+        self.rounding.round()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """And what was felt so far, from which the steps follow."""
+        return {**super().state(), **{f"felt.{i}": s for i, s in enumerate(self.felt.sums)}}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on with the same steps."""
+        for index, sums in enumerate(self.felt.sums):
+            sums.copy_(state[f"felt.{index}"])
+        super().load_state(state)
+        if self.rounding.steps > self.rounding.begin:
+            self._set_steps()
+
+    def _set_steps(self) -> None:
+        self.rounding.grids = self.felt.steps(self.step)
+
+
 class BackSlashQ(Regime):
     """Minimise loss(rounded weights) + lam * bits per parameter, as an entropy coder counts them.
 
     lam: Lagrange multiplier, nats of loss for a bit per parameter. step: of the grid, and of the
     quantiser that a recipe without one gets. begin: share of the steps before weights are rounded
     in the forward pass. rise: share of the steps, from the first one on, in which lam grows from 0.
+    steps: one for all matrices, or `by-row`: finer in rows that the loss feels more, `step` being
+    their geometric mean.
     target: such as 1.5bits: lam is only where the search for the multiplier starts that ends at so
-    many bits per parameter in scope.
+    many bits per parameter in scope; for one step.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
@@ -135,22 +193,29 @@ class BackSlashQ(Regime):
         begin: float = 0.3,
         rise: float = 0.2,
         scope: Scope = "matrices",
+        steps: Literal["one", "by-row"] = "one",
         target: str = "",
     ) -> None:
         check_multiplier(lam)
         check_grid(step)
         check_share(begin)
         self.bits = target_bits(target)
-        self.lam, self.step, self.begin, self.rise, self.scope = lam, step, begin, rise, scope
+        if steps == "by-row" and (scope != "matrices" or self.bits is not None or begin == 0):
+            raise ValueError("steps=by-row is for matrices, begin above 0 and no target")
+        self.lam, self.step, self.begin, self.rise = lam, step, begin, rise
+        self.scope, self.steps = scope, steps
 
     def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
         """The code length of the parameters in scope. Raises UsageError when there are none."""
         chosen = in_scope(parameters, self.scope)
         rounding = StraightThrough(chosen, self.step, round(self.begin * plan.steps))
-        term = CodeLength(rounding, self.lam, Strength(plan.steps, rise=self.rise).at)
+        strength = Strength(plan.steps, rise=self.rise).at
+        if self.steps == "by-row":
+            return ByRow(rounding, self.lam, strength, self.step)
+        term = CodeLength(rounding, self.lam, strength)
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 
     @property
     def quantiser(self) -> str:
         """Rounding to the same grid."""
-        return quantiser(self.step, self.scope)
+        return "lattice" if self.steps == "by-row" else quantiser(self.step, self.scope)

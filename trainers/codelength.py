@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from slashbench.trainers.tensors import pieces
+from slashbench.trainers.tensors import with_steps
 
 #: Largest integer with a table entry of its own; beyond it the slope is 0.
 LARGEST = 255
@@ -18,12 +18,15 @@ LARGEST = 255
 SMOOTHING = 0.5
 
 
-def count(weights: torch.Tensor, step: float) -> torch.Tensor:
-    """How often each magnitude 0 .. LARGEST occurs among round(weights / step), float64."""
+def count(weights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """How often each magnitude 0 .. LARGEST occurs among round(weights / steps), float64.
+
+    steps: one, shape (), or one a row, shape (rows,).
+    """
     counts = torch.zeros(LARGEST + 1, dtype=torch.float64, device=weights.device)
-    for part in pieces(weights):
+    for step, part in with_steps(steps, weights):
         rounded = part.abs().div_(step).round_().clamp_(max=LARGEST).to(torch.int64)
-        counts += torch.bincount(rounded.view(-1), minlength=LARGEST + 1)
+        counts += torch.bincount(rounded.flatten(), minlength=LARGEST + 1)
     return counts
 
 
@@ -48,10 +51,10 @@ def entropy(counts: torch.Tensor) -> float:
     return float(-(counts * torch.log2(share.clamp(min=1e-300))).sum())
 
 
-def slopes(counts: torch.Tensor, step: float) -> torch.Tensor:
-    """d length / d|theta| in bits per unit between neighbouring integers, float32, LARGEST + 1.
+def slopes(counts: torch.Tensor) -> torch.Tensor:
+    """d length / d|theta / step| in bits between neighbouring integers, float32, LARGEST + 1.
 
-    Entry i holds from i * step to (i + 1) * step; the last one is 0.
+    Entry i holds from i to i + 1; the last one is 0.
     """
     bits = lengths(counts)
-    return torch.cat([bits.diff() / step, bits.new_zeros(1)]).float()
+    return torch.cat([bits.diff(), bits.new_zeros(1)]).float()

@@ -102,6 +102,7 @@ def train(
         if keeper is not None and time.perf_counter() - saved_at > SAVE_EVERY_S:
             keeper.write(snapshot.pack(module, optimizer, penalty, _as_json(log)))
             saved_at = time.perf_counter()
+    penalty.finish()
     return log
 
 

@@ -15,18 +15,20 @@ from torch import nn
 
 from slashbench.contracts import Penalty, Regime, TrainingPlan
 from slashbench.selector import spell_value
-from slashbench.trainers.tensors import Scope, in_scope, local, pieces
+from slashbench.trainers.tensors import Scope, in_scope, local, with_steps
 
 
 class StraightThrough(Penalty):
-    """Rounds parameters to multiples of `step` during forward and backward passes.
+    """Rounds parameters to a grid during forward and backward passes.
 
-    begin: the first step, counted from 0, that sees rounded weights.
+    step: of the grid; `grids` holds it for each parameter, and may be given one a row, shape
+    (rows,). begin: the first training step, counted from 0, that sees rounded weights.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], step: float, begin: int) -> None:
         self.parameters = list(parameters.values())
-        self.step, self.begin = step, begin
+        self.begin = begin
+        self.grids = [torch.tensor(step, device=p.device) for p in self.parameters]
         self.steps = 0  # done
         self._floats: list[torch.Tensor] | None = None
 
@@ -36,9 +38,7 @@ class StraightThrough(Penalty):
         if self.steps < self.begin or self._floats is not None:
             return
         self._floats = [local(parameter).clone() for parameter in self.parameters]
-        for parameter in self.parameters:
-            for part in pieces(local(parameter)):
-                part.div_(self.step).round_().mul_(self.step)
+        self.round()
 
     @torch.no_grad()
     def add_gradient(self) -> None:
@@ -51,6 +51,13 @@ class StraightThrough(Penalty):
     def after_step(self) -> None:
         """Count the step."""
         self.steps += 1
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Round the parameters in place."""
+        for parameter, steps in zip(self.parameters, self.grids, strict=True):
+            for step, part in with_steps(steps, local(parameter)):
+                part.div_(step).round_().mul_(step)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The number of steps done."""

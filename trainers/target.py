@@ -73,7 +73,8 @@ class Targeted(Penalty):
 
     @torch.no_grad()
     def _measure(self) -> float:
-        counts = torch.stack([codelength.count(local(p), self.step) for p in self.inner.parameters])
+        step = torch.tensor(self.step)
+        counts = torch.stack([codelength.count(local(p), step) for p in self.inner.parameters])
         counts = sum_over_ranks(counts, self.inner.parameters)
         return sum(map(codelength.entropy, counts)) / float(counts.sum())
 

@@ -61,6 +61,25 @@ def paired(
         yield first, second
 
 
+def with_steps(steps: torch.Tensor, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """(steps, piece of each tensor): the same pieces of local tensors of one shape, with the steps
+    of a grid broadcastable to them. steps: one for all, shape (), or one a row, shape (rows,).
+    """
+    if steps.ndim == 0:
+        first, *others = tensors
+        if all(tensor.is_contiguous() for tensor in tensors):
+            for part in zip(*map(pieces, tensors), strict=True):
+                yield steps, *part
+        else:
+            yield steps, first, *others
+        return
+    columns = max(tensors[0][0].numel(), 1)
+    n_rows = max(1, PIECE // columns)
+    for start in range(0, len(steps), n_rows):
+        rows = [tensor[start : start + n_rows] for tensor in tensors]
+        yield steps[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows
+
+
 def sum_over_ranks(sums: torch.Tensor, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
     """Row i of `sums`, found on the local part of parameter i -> that of the whole parameter.
 

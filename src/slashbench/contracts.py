@@ -160,6 +160,9 @@ class Penalty:
     def after_step(self) -> None:
         """Called after the optimiser's step."""
 
+    def finish(self) -> None:
+        """Called once, after the last step."""
+
     def log(self) -> dict[str, float]:
         """What the last step saw: shape, rate, share of zeros, ..."""
         return {}

@@ -75,7 +75,7 @@ class TestCodeLength:
         draws = np.random.default_rng(0).laplace(scale=2.0, size=50_000).astype(np.float32)
         draws = np.concatenate([draws, -draws])  # signs alike
         _, counts = np.unique(np.rint(draws), return_counts=True)
-        bits = codelength.entropy(codelength.count(torch.from_numpy(draws), 1.0))
+        bits = codelength.entropy(codelength.count(torch.from_numpy(draws), torch.tensor(1.0)))
         assert bits / draws.size == pytest.approx(entropy(counts, base=2), rel=1e-9)
 
     def test_lengths_by_hand(self) -> None:
@@ -96,7 +96,7 @@ class TestCodeLength:
         named["w"].grad = torch.zeros(1, 1000)
         penalty = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).penalty(named, PLAN)
         penalty.add_gradient()
-        bits = codelength.lengths(codelength.count(named["w"].detach(), 0.5)).numpy()
+        bits = codelength.lengths(codelength.count(named["w"].detach(), torch.tensor(0.5))).numpy()
 
         def length(at: float) -> float:
             return float(np.interp(abs(at) / 0.5, np.arange(bits.size), bits))
