@@ -105,13 +105,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", REGIMES.names())
+CASES = [(name, SETTINGS.get(name, {})) for name in REGIMES.names()] + [
+    ("backslash", {"lam": 0.5, "update": "gradient", "target": "2.0bits"}),
+    ("backslash-q", {"lam": 0.1, "step": 2**-5, "steps": "by-row", "begin": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
 @pytest.mark.parametrize("stopped", [1, 13])
 def test_a_killed_run_goes_on_bit_for_bit(
-    name: str, stopped: int, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: dict[str, Any], stopped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
-    regime = REGIMES.get(name)(**SETTINGS.get(name, {}))
+    regime = REGIMES.get(name)(**settings)
 
     def start(**others: Any) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
         module = network()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from scipy.stats import entropy, kstest
 from torch import nn
 
 from slashbench.contracts import TrainingPlan
-from slashbench.errors import TrainingDiverged, UsageError
-from slashbench.trainers import codelength, ggd
+from slashbench.errors import TrainingDiverged, Unencodable, UsageError
+from slashbench.grid import OneStep, Steps
+from slashbench.trainers import codelength, ggd, loop
 from slashbench.trainers.backslash_q import BackSlashQ
+from slashbench.trainers.felt_steps import FLOOR, FeltSteps
 from slashbench.trainers.gg_init import GeneralisedGaussianInit
 from slashbench.trainers.gradual_prune import GradualPrune
+from slashbench.trainers.lattice import Lattice
 from slashbench.trainers.plain import Plain
 from slashbench.trainers.recipe import recipes
 from slashbench.trainers.straight_through import QuantisationAware
@@ -125,6 +129,86 @@ class TestCodeLength:
         penalty = BackSlashQ(step=1.0, begin=0.0).penalty(weight([0.1, 0.2]), PLAN)
         with pytest.raises(TrainingDiverged, match=r"round to zero.*finer step"):
             penalty.add_gradient()
+
+
+class TestStepsByRow:
+    def felt(self, *gradients: list[float]) -> FeltSteps:
+        parameter = nn.Parameter(torch.zeros(len(gradients), len(gradients[0])))
+        parameter.grad = torch.tensor(gradients)
+        felt = FeltSteps([parameter])
+        felt.look()
+        return felt
+
+    def test_a_row_that_is_felt_four_times_as_much_has_half_the_step(self) -> None:
+        (steps,) = self.felt([200.0, 200.0], [100.0, 100.0]).steps(0.1)
+        floor = FLOOR * (40_000 + 10_000) / 2
+        ratio = ((40_000 + floor) / (10_000 + floor)) ** 0.5
+        assert (steps[1] / steps[0]).item() == pytest.approx(ratio, rel=1e-3)
+        assert float(steps.log().mean().exp()) == pytest.approx(0.1, rel=1e-3)
+        assert torch.equal(steps, steps.half().float())
+
+    def test_where_nothing_was_felt_steps_are_alike(self) -> None:
+        (steps,) = self.felt([0.0, 0.0], [0.0, 0.0]).steps(0.25)
+        assert steps.tolist() == [0.25, 0.25]
+
+    def test_trained_weights_end_on_a_grid_that_the_lattice_finds(self) -> None:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3))
+        regime = BackSlashQ(lam=0.1, step=0.05, begin=0.4, steps="by-row")
+        x = torch.randn(32, 12) * torch.linspace(0.1, 3, 12)
+
+        def batches() -> Iterator[torch.Tensor]:
+            while True:
+                yield x
+
+        def loss(network: nn.Module, batch: Any) -> torch.Tensor:
+            found: torch.Tensor = (network(batch) - batch[:, :3]).square().mean()
+            return found
+
+        penalty = regime.penalty(dict(module.named_parameters()), PLAN)
+        loop.train(module, batches(), loss, PLAN, penalty)
+        for layer in (module[0], module[2]):
+            trained = layer.weight.detach().numpy()
+            tensor = Lattice().quantise("w", trained)
+            assert tensor is not None
+            assert tensor.dequantise().tobytes() == (trained + 0.0).tobytes()
+            assert isinstance(tensor.grid, Steps)
+            assert len(np.unique(tensor.grid.steps)) > 1
+
+    def test_the_implied_quantiser_is_the_lattice(self) -> None:
+        (recipe,) = recipes("backslash-q:steps=by-row", {})
+        assert recipe.quantiser.text == "lattice"
+
+    @pytest.mark.parametrize(
+        "settings", [{"begin": 0.0}, {"scope": "all"}, {"target": "1.0bits"}], ids=str
+    )
+    def test_bad_settings(self, settings: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="by-row"):
+            BackSlashQ(steps="by-row", **settings)
+
+
+class TestLattice:
+    def test_finds_steps_and_integers(self) -> None:
+        integers = np.array([[2, -4, 6], [0, 0, 0], [5, 0, -3]], np.int32)
+        steps = np.array([0.25, 1.0, 0.375], np.float16)
+        tensor = Lattice().quantise("w", integers * steps.astype(np.float32)[:, None])
+        assert tensor is not None
+        assert isinstance(tensor.grid, Steps)
+        assert tensor.grid.steps.tolist() == [0.5, 1.0, 0.375]  # the coarsest that fits
+        assert tensor.values.tolist() == [[1, -2, 3], [0, 0, 0], [5, 0, -3]]
+
+    def test_one_step_for_all_is_stored_once(self) -> None:
+        tensor = Lattice().quantise("w", np.array([[0.5, -1.0], [1.5, 0.5]], np.float32))
+        assert tensor is not None
+        assert tensor.grid == OneStep(0.5)
+
+    @pytest.mark.parametrize("value", [0.1234567, np.nan, np.inf])
+    def test_weights_on_no_grid_are_refused(self, value: float) -> None:
+        with pytest.raises(Unencodable, match=r"row 0 of w does not lie on a grid"):
+            Lattice().quantise("w", np.array([[1.0, value]], np.float32))
+
+    def test_vectors_stay(self) -> None:
+        assert Lattice().quantise("b", np.ones(3, np.float32)) is None
 
 
 class TestGradualPrune:
