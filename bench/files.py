@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from slashbench.errors import StoreUnusable
 
@@ -35,17 +37,37 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreUnusable(f"can't write {path}: {cure}") from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step. Raises StoreUnusable."""
+@contextmanager
+def atomically(path: Path) -> Iterator[BinaryIO]:
+    """A new file, open for reading and writing, which takes the place of `path` in one step.
+
+    It does so when the context ends well; otherwise all is as it was. A link at `path` is replaced,
+    not followed. Raises StoreUnusable.
+    """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+            with os.fdopen(descriptor, "w+b") as file:
+                os.chmod(name, 0o666 & ~_umask())
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step. Raises StoreUnusable."""
+    with atomically(path) as file:
+        file.write(data)
+
+
+@functools.cache
+def _umask() -> int:
+    """What new files must not allow; it can't be read but by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -7,7 +7,6 @@ allocation are included; files are not. Threads share out the tensors, the same 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from slashbench import selector
 from slashbench.bench import measure
 from slashbench.bench.entries import entries
 from slashbench.bench.speed_data import Sample
+from slashbench.codecs import parallel
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import MissingDependency, SlashbenchError, UsageError
@@ -87,16 +87,10 @@ def run(
 def numbers_of_threads(text: str) -> tuple[int, ...]:
     """`1,all` -> (1, as many as this process may run at once). Raises UsageError."""
     try:
-        found = [_all() if item == "all" else int(item) for item in selector.split_list(text)]
+        found = [parallel.cores() if item == "all" else int(item) for item in selector.split_list(text)]
     except ValueError:
         raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
     return tuple(dict.fromkeys(found))
-
-
-def _all() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Copy:

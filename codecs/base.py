@@ -64,7 +64,15 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         bytes that `encode` did not write.
         """
         parts = self._open(buf)
-        tensor = np.empty(parts.count, parts.dtype)
+        direct = (
+            isinstance(out, np.ndarray)
+            and out.shape == parts.shape
+            and out.dtype == parts.dtype
+            and out.flags.c_contiguous
+            and out.flags.writeable
+            and out.flags.aligned
+        )
+        tensor = out.reshape(-1) if direct else np.empty(parts.count, parts.dtype)
         if parts.count:
             parallel.over_ranges(
                 lambda first, last: self._decode_range(
@@ -72,6 +80,8 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
                 ),
                 parts.chunks,
             )
+        if direct:
+            return out
         tensor = tensor.reshape(parts.shape)
         if (
             isinstance(out, np.ndarray)
