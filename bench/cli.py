@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slashbench import __version__
+from slashbench.bench.commands import files
+from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 INTERRUPTED = 130
 
@@ -28,6 +25,7 @@ examples
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
+  bench compress model.safetensors -o small.safetensors
 
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
 
@@ -75,19 +73,6 @@ The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as
 is checked to give them back, then all take turns, so that noise of the machine hits all alike.
 Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
 it is ready: Ctrl-C keeps those there are.
-
-exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
-"""
-
-
-SCANNING = """\
-examples
-  bench scan model.safetensors                   lossless: each dtype apart
-  bench scan model.safetensors --quantize quantize-std:step=0.25
-  bench scan folder/ --codecs huffman,rans,max,zstd:level=3/19 --sample 100
-
-Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
-back bit for bit. The front: codecs than which none is both smaller and faster to decode.
 
 exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
 """
@@ -167,16 +152,6 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _console() -> Console:
-    """A console as wide as the terminal, or as a board wants where there is none."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 140
-    return console
-
-
 def _list(options: argparse.Namespace) -> int:
     from slashbench.bench import listing
 
@@ -219,7 +194,8 @@ def _test_codec(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from slashbench.bench import measure, progress, speed, speed_data
+    from slashbench.bench import measure, speed, speed_data
+    from slashbench.bench.bar import Bar
     from slashbench.bench.files import write_atomically
     from slashbench.bench.report import speed as board
     from slashbench.bench.report import terminal
@@ -234,7 +210,7 @@ def _speed(options: argparse.Namespace) -> int:
         console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
     measured: list[Speed] = []
     against = options.against.split(",")
-    with progress.Bar(console) as bar:
+    with Bar(console) as bar:
         for speeds in speed.run(samples, codecs, options.repeats, threads, bar.show):
             single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
             measured += speeds
@@ -245,34 +221,6 @@ def _speed(options: argparse.Namespace) -> int:
             if options.md is not None:
                 write_atomically(options.md, speeds_to_markdown(found).encode())
     console.print(board.LEGEND, style="dim")
-    return 0
-
-
-def _scan(options: argparse.Namespace) -> int:
-    from slashbench.bench import own_weights, progress, speed
-    from slashbench.bench.entries import entries
-    from slashbench.bench.report import speed as board
-    from slashbench.bench.report import terminal
-    from slashbench.trainers.catalog import QUANTISERS
-
-    console = _console()
-    codecs, left_out = speed.contestants(options.codecs)
-    quantiser = None
-    if options.quantize is not None:
-        (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
-    weights = own_weights.read(options.path, round(options.sample * 1e6))
-    for what, why in {**left_out, **weights.left_out}.items():
-        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
-    console.print(
-        f"{weights.sampled_bytes / 1e6:.1f} of {weights.n_bytes / 1e6:.1f} MB: rows of "
-        f"{len(weights.tensors)} tensors",
-        highlight=False,
-    )
-    samples = own_weights.samples(weights, quantiser, options.quantize or "")
-    with progress.Bar(console) as bar:
-        for speeds in speed.run(samples, codecs, options.repeats, (1,), bar.show):
-            terminal.print_table(board.ranking(speeds), console)
-    console.print(board.RANKING_LEGEND, style="dim")
     return 0
 
 
@@ -363,28 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 
-    scan = verbs.add_parser(
-        "scan",
-        help="every codec over a checkpoint of yours: which is smallest, which fastest",
-        epilog=SCANNING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
-    scan.add_argument(
-        "--quantize",
-        metavar="NAME",
-        help="round the weights first (default: lossless), by one of `bench list trainers`",
-    )
-    scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
-    scan.add_argument(
-        "--sample",
-        type=float,
-        default=16,
-        metavar="MB",
-        help="megabytes of it to try (default: %(default)s)",
-    )
-    scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
-    scan.set_defaults(verb=_scan)
+    files.add(verbs)
 
     report = verbs.add_parser(
         "report", parents=[out], help="boards from the records there are, complete or not"

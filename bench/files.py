@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,27 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """A new folder, which takes the place of `path` when the context ends well. As `atomically`."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        try:
+            made.chmod(0o777 & ~_umask())
+            yield made
+            if path.exists() or path.is_symlink():
+                aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=path.parent))
+                path.rename(aside / path.name)
+                made.rename(path)
+                shutil.rmtree(aside)
+            else:
+                made.rename(path)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
             raise
 
 

@@ -30,6 +30,39 @@ class Entry:
         return 8 * self.plain_bytes // plain.DTYPES[self.dtype].bits
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One file."""
+
+    name: str
+    format: int
+    file_bytes: int
+    plain_bytes: int
+    parameters: int  # floats, each tied one once
+    metadata: dict[str, str]
+    ledger: dict[str, int]
+    tensors: list[Entry]
+
+
+def describe(name: str, checkpoint: Checkpoint) -> Description:
+    """What is in a file. Raises CorruptFile."""
+    found = entries(checkpoint)
+    return Description(
+        name=name,
+        format=checkpoint.index.version,
+        file_bytes=checkpoint.data.size,
+        plain_bytes=len(checkpoint.header.front) + checkpoint.header.nbytes,
+        parameters=sum(
+            entry.count
+            for entry in found
+            if plain.is_float(entry.dtype) and entry.name not in checkpoint.index.tied
+        ),
+        metadata=checkpoint.header.metadata,
+        ledger=ledger(checkpoint),
+        tensors=found,
+    )
+
+
 def entries(checkpoint: Checkpoint) -> list[Entry]:
     """Every tensor, in the order of the plain file. Raises CorruptFile."""
     return [

@@ -52,3 +52,21 @@ def shards(index: Path) -> set[str]:
         if PurePosixPath(name).name != name or "\\" in name or name in ("", ".", ".."):
             raise CorruptFile(f"{index} names {name!r}, which is no file of its folder")
     return names
+
+
+def members(path: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """(weights, what goes with them, weights in other formats) below a folder, relative to it.
+
+    Raises UsageError where there are no weights, CorruptFile for an index that leads elsewhere.
+    """
+    every = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    every = [file for file in every if not any(part.startswith(".") for part in file.parts)]
+    for file in every:
+        if file.name.endswith(INDEX):
+            weight_files((path / file).parent)
+    weights = [file for file in every if file.suffix == SUFFIX]
+    if not weights:
+        raise UsageError(f"no {SUFFIX} file in {path}")
+    foreign = [file for file in every if file.suffix in OTHER_WEIGHTS]
+    beside = [file for file in every if file not in {*weights, *foreign}]
+    return weights, beside, foreign

@@ -111,6 +111,11 @@ class _Entry(msgspec.Struct):
     data_offsets: tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
 
 
+def is_float(dtype: str) -> bool:
+    """Whether values of this type are parameters."""
+    return dtype.startswith(("F", "BF", "C"))
+
+
 def read(data: Bytes) -> tuple[Header, int]:
     """(header, where the tensors' bytes begin) of a whole file.
 
