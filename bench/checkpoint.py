@@ -23,7 +23,6 @@ from slashbench.bench.compressed.reader import Checkpoint
 from slashbench.bench.compressed.writer import Coded, Piece
 from slashbench.codecs.base import TensorCodec
 from slashbench.contracts import Quantised
-from slashbench.errors import CorruptFile
 
 FORMAT = layout.FORMAT
 
@@ -79,15 +78,11 @@ def read(path: Path) -> dict[str, Array]:
     Raises CorruptFile for anything that slashbench did not write.
     """
     checkpoint = reader.opened(path, trusted=True)
-    found: dict[int, Array] = {}
     weights = {}
     for name, raw in checkpoint.all().items():
         tensor = checkpoint.header.tensors[name]
-        dtype = plain.DTYPES[tensor.dtype].numpy
-        if dtype is None:
-            raise CorruptFile(f"{path}: NumPy has no type for {name!r}, {tensor.dtype}")
-        weights[name] = found.setdefault(id(raw), raw.view(dtype).reshape(tensor.shape))
-    return weights
+        weights[name] = raw.view(plain.numpy_dtype(tensor)).reshape(tensor.shape)
+    return weights | {alias: weights[name] for alias, name in checkpoint.index.tied.items()}
 
 
 def weights_sha256(weights: Mapping[str, Array]) -> str:

@@ -50,7 +50,7 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
         descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "w+b") as file:
-                os.chmod(name, 0o666 & ~_umask())
+                Path(name).chmod(0o666 & ~_umask())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -87,7 +87,9 @@ def run(
 def numbers_of_threads(text: str) -> tuple[int, ...]:
     """`1,all` -> (1, as many as this process may run at once). Raises UsageError."""
     try:
-        found = [parallel.cores() if item == "all" else int(item) for item in selector.split_list(text)]
+        found = [
+            parallel.cores() if item == "all" else int(item) for item in selector.split_list(text)
+        ]
     except ValueError:
         raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
     return tuple(dict.fromkeys(found))

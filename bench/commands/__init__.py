@@ -1,1 +1,1 @@
-"""The verbs of `bench` that have a room of their own; each parses and prints, and decides nothing."""
+"""Verbs of `bench` that have a room of their own: they parse and print, and decide nothing."""

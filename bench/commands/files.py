@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMPRESSING = """\
 examples
   bench compress model.safetensors -o small.safetensors      lossless, and quick to load
-  bench compress model/ -o small/                            a folder, shards and all that goes along
+  bench compress model/ -o small/                            a folder, shards and all
   bench compress model.safetensors -o small.safetensors --codec float-rans
   bench compress model.safetensors -o small.safetensors --quantize quantize-std:step=0.25
   bench compress model.safetensors -o small.safetensors --target 4bits
@@ -76,7 +76,9 @@ _TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
 
 def add(verbs: Any) -> None:
     """Add the verbs to `bench`."""
-    compress = _verb(verbs, "compress", _compress, COMPRESSING, "make a checkpoint of yours smaller")
+    compress = _verb(
+        verbs, "compress", _compress, COMPRESSING, "make a checkpoint of yours smaller"
+    )
     compress.add_argument("path", type=Path, help="a .safetensors file, a folder of them, or -")
     compress.add_argument("-o", "--out", type=Path, metavar="OUT", help="file, folder, or -")
     compress.add_argument(
@@ -142,7 +144,6 @@ def add(verbs: Any) -> None:
         help="megabytes of it to try (default: %(default)s)",
     )
     scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
-
 
 
 def _verb(verbs: Any, name: str, run: Any, examples: str, about: str) -> argparse.ArgumentParser:
@@ -291,7 +292,9 @@ def _verify(options: argparse.Namespace) -> int:
                 verify.check(checkpoint, show)
                 said = f"{len(checkpoint.header.tensors)} tensors decode, every checksum is right"
             else:
-                other = options.against / file.relative_to(path) if path.is_dir() else options.against
+                other = (
+                    options.against / file.relative_to(path) if path.is_dir() else options.against
+                )
                 compared = verify.compare(checkpoint, sources.of_file(other), show)
                 for name, how in sorted(compared.differing.items()):
                     shown.print(f"{file.name}: {name}: {how}", style="red", markup=False)
@@ -312,9 +315,10 @@ def _compared(found: Comparison) -> str:
         )
     if found.differing:
         return f"{len(found.exact)} tensors are the same, {len(found.differing)} are not"
+    same = f"all {len(found.exact)} tensors are the same"
     if not found.same_header:
-        return f"all {len(found.exact)} tensors are the same, but the header is written in another way"
-    return f"the same file: all {len(found.exact)} tensors, byte for byte"
+        return f"{same}; the header is spelled in another way"
+    return f"{same}, and so is the whole file, byte for byte"
 
 
 def _scan(options: argparse.Namespace) -> int:

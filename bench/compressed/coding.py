@@ -22,7 +22,7 @@ from slashbench.bench.compressed.writer import Coded, Piece
 from slashbench.codecs import frame
 from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import Quantiser
 from slashbench.errors import UsageError
 from slashbench.grid import Steps
 from slashbench.link import Link
@@ -65,7 +65,9 @@ class Coding:
                     "of `bench run`, or take one that needs weights only, such as quantize-std"
                 )
             if codec is not None and "integers" not in codec.item.domains:
-                raise UsageError(f"{codec.name} takes no integers, so not what {quantiser.name} makes")
+                raise UsageError(
+                    f"{codec.name} takes no integers, so not what {quantiser.name} makes"
+                )
             usual = [QUANTISED, FLOATS, INTEGERS]
         chosen = [] if codec is None else [codec]
         found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
@@ -81,8 +83,6 @@ class Coding:
     def place(self, domain: str) -> int:
         """Which of the codecs takes this domain first."""
         return next(i for i, link in enumerate(self.codecs) if domain in link.item.domains)
-
-
 
 
 def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterator[Piece]:

@@ -95,7 +95,7 @@ def ledger(checkpoint: Checkpoint) -> dict[str, int]:
                 floats = checkpoint.header.tensors[name].dtype in plain.FLOATS
                 found["floats" if floats else "buffers"] += segment.end - segment.begin
                 continue
-            stream = checkpoint.data[segment.begin : segment.end]
+            stream = checkpoint.data[segment.begin : segment.end].tobytes()
             for part, size in checkpoint.codec(segment.codec).ledger(stream).items():
                 found[part] += size
         if isinstance(blob.grid, Steps):

@@ -1,4 +1,4 @@
-"""Folders as Hugging Face has them: weights in one file or in shards, and all that goes with them."""
+"""Folders as Hugging Face has them: weights in a file or in shards, and what goes with them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def weight_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         if not path.is_file():
-            raise UsageError(f"no file at {path}; name a {SUFFIX} file, or a folder that holds some")
+            raise UsageError(
+                f"no file at {path}; name a {SUFFIX} file, or a folder that holds some"
+            )
         return [path]
     indexes = sorted(path.glob("*" + INDEX))
     names = sorted({name for index in indexes for name in shards(index)})

@@ -108,7 +108,9 @@ class Index:
     codecs: list[Codec]
     tied: Mapping[str, str]
     copies: Mapping[str, str]
-    sizes: Mapping[str, int]  # bytes that each tensor takes, by name; tied ones and copies have none
+    sizes: Mapping[
+        str, int
+    ]  # bytes that each tensor takes, by name; tied ones and copies have none
     blob: Callable[[str], Blob]  # of a name in `sizes`. Raises CorruptFile.
 
 
@@ -169,14 +171,10 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
         return _blob(name, data, start + tensor.begin, start + tensor.end, header.tensors[name])
 
     sizes = {name: tensor.nbytes for name, tensor in outer.tensors.items()}
-    return Index(
-        FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob
-    )
+    return Index(FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob)
 
 
-def tail(
-    name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None
-) -> bytes:
+def tail(name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None) -> bytes:
     """What follows a tensor's segments, each of them (codec or STORED, bytes, CRC-32)."""
     body = msgspec.msgpack.encode(_Tail(unit, segments, _grid_out(grid)))
     return body + len(body).to_bytes(4, "little") + _tail_checksum(name, body)

@@ -20,7 +20,9 @@ class Mapped:
         try:
             with path.open("rb") as file:
                 size = file.seek(0, 2)
-                self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else None
+                self._map = (
+                    mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else None
+                )
         except (OSError, ValueError) as error:
             raise CorruptFile(f"{path} can't be read: {error}") from error
         self.data: Bytes = np.frombuffer(self._map or b"", np.uint8)

@@ -36,7 +36,8 @@ class Dtype:
 
 
 def _numpy(name: Any) -> np.dtype[Any]:
-    return np.dtype(name).newbyteorder("<")
+    dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    return dtype
 
 
 #: Every type of safetensors 0.8, in the order in which it lays tensors out, the last one first.
@@ -114,6 +115,14 @@ class _Entry(msgspec.Struct):
 def is_float(dtype: str) -> bool:
     """Whether values of this type are parameters."""
     return dtype.startswith(("F", "BF", "C"))
+
+
+def numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
+    """The NumPy type of a tensor's values. Raises CorruptFile where there is none."""
+    found = DTYPES[tensor.dtype].numpy
+    if found is None:
+        raise CorruptFile(f"NumPy has no type for {tensor.dtype}")
+    return found
 
 
 def read(data: Bytes) -> tuple[Header, int]:

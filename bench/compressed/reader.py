@@ -188,7 +188,7 @@ class Checkpoint:
             raise CorruptFile(f"the file has no codec {place}")
         use = self.index.codecs[place]
         try:
-            found = selector.build(CODECS.get(use.name), use.name, use.settings)
+            found: TensorCodec = selector.build(CODECS.get(use.name), use.name, use.settings)
         except SlashbenchError as error:
             raise CorruptFile(f"the file's codec can't be used: {error}") from error
         if isinstance(found, Bound):
@@ -265,7 +265,7 @@ class Checkpoint:
             grid = Steps(grid.steps[first // row : last // row])
             integers = integers.reshape(-1, row)
         with np.errstate(over="ignore", invalid="ignore"):
-            out.view(plain.DTYPES[tensor.dtype].numpy)[:] = grid.rebuild(integers).reshape(-1)
+            out.view(plain.numpy_dtype(tensor))[:] = grid.rebuild(integers).reshape(-1)
 
     def _integers(self, blob: Blob) -> np.dtype[Any]:
         """The type of a quantised tensor's integers."""

@@ -82,12 +82,14 @@ class Measure(io.RawIOBase):
         self.size = self._at = 0
 
     def write(self, data: Any) -> int:
+        """Count the bytes."""
         n = len(data)
         self._at += n
         self.size = max(self.size, self._at)
         return n
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Go where the next bytes are counted from."""
         self._at = offset + (self.size if whence == io.SEEK_END else 0)
         return self._at
 

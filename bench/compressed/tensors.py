@@ -1,9 +1,9 @@
 """Compressed checkpoints for PyTorch, with the functions that safetensors has for plain ones.
 
-    save_file(model.state_dict(), "model.safetensors")
-    weights = load_file("model.safetensors")
-    with safe_open("model.safetensors") as file:
-        rows = file.get_slice("embedding.weight")[100:200]
+save_file(model.state_dict(), "model.safetensors")
+weights = load_file("model.safetensors")
+with safe_open("model.safetensors") as file:
+    rows = file.get_slice("embedding.weight")[100:200]
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         return dict(self._checkpoint.header.metadata)
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        """One tensor; the others are not touched. Raises CorruptFile, UsageError for no such name."""
+        """One tensor; no other is touched. Raises CorruptFile, UsageError for no such name."""
         tensor = self._entry(name)
         return _tensor(self._checkpoint.tensor(name), tensor, name).to(self._device)
 
@@ -257,9 +257,15 @@ def _tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
         raise UsageError(f"PyTorch has no type for {name!r}, {tensor.dtype}; `bench decompress` it")
     if tensor.dtype == "F4":
         if not shape or shape[-1] % 2:
-            raise UsageError(f"PyTorch packs two values of F4 into one; {name!r} has a row of odd length")
+            raise UsageError(
+                f"PyTorch packs two values of F4 into one; {name!r} has a row of odd length"
+            )
         shape = (*shape[:-1], shape[-1] // 2)
-    return torch.from_numpy(raw).view(dtype).reshape(shape) if raw.size else torch.empty(shape, dtype=dtype)
+    return (
+        torch.from_numpy(raw).view(dtype).reshape(shape)
+        if raw.size
+        else torch.empty(shape, dtype=dtype)
+    )
 
 
 def _source(tensors: Weights, metadata: Mapping[str, str]) -> Source:
@@ -280,4 +286,3 @@ def _source(tensors: Weights, metadata: Mapping[str, str]) -> Source:
         return raw
 
     return Source(plain.compose(kinds, metadata), read, tied=tied_names(tensors))
-

@@ -69,7 +69,7 @@ def _compare(checkpoint: Checkpoint, run: Run, raw: Bytes, was: Bytes, found: Co
         if not np.array_equal(raw, was):
             found.differing[run.name] = "other bytes"
         return
-    dtype = plain.DTYPES[checkpoint.header.tensors[run.name].dtype].numpy
+    dtype = plain.numpy_dtype(checkpoint.header.tensors[run.name])
     weight = was.view(dtype).astype(np.float64)
     errors = np.abs(raw.view(dtype).astype(np.float64) - weight)
     if isinstance(grid, OneStep):

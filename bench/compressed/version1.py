@@ -47,6 +47,10 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
     if outer.tensors.keys() != contents.steps.keys() | contents.checksums.keys():
         raise CorruptFile("its tensors are not those that its contents list")
     grids = {name: GRID_PREFIX + name for name in contents.grids}
+    if not grids.keys() <= contents.steps.keys() or not contents.steps.keys().isdisjoint(
+        grids.values()
+    ):
+        raise CorruptFile("a grid of no tensor")
     blobs: dict[str, Blob] = {}
     kinds: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, tensor in outer.tensors.items():
@@ -80,20 +84,18 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
     )
 
 
-def _grid(
-    name: str, data: Bytes, outer: Header, start: int, contents: _Contents
-) -> Grid | None:
+def _grid(name: str, data: Bytes, outer: Header, start: int, contents: _Contents) -> Grid | None:
     step = contents.steps[name]
     if name not in contents.grids:
         return None if step is None else OneStep(step)
     side = outer.tensors.get(GRID_PREFIX + name)
     if side is None or side.dtype not in ("F16", "F32"):
         raise CorruptFile(f"{name!r} has no grid")
-    raw = data[start + side.begin : start + side.end]
+    raw = data[start + side.begin : start + side.end].tobytes()
     checksum = contents.checksums.get(GRID_PREFIX + name)
     if zlib.crc32(raw, _seed(name, side)) != checksum:
         raise CorruptFile(f"{GRID_PREFIX + name}: checksum mismatch, the file is damaged")
-    array = np.frombuffer(raw.tobytes(), plain.DTYPES[side.dtype].numpy).reshape(side.shape)
+    array = np.frombuffer(raw, plain.numpy_dtype(side)).reshape(side.shape)
     return Steps(array) if contents.grids[name] == "steps" else Levels(array)
 
 

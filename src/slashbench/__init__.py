@@ -1,6 +1,7 @@
 """slashbench: how many bits does a trained weight really need?
 
-Compressed checkpoints: `save_file`, `load_file`, `safe_open`, `load_model`, as safetensors has them.
+Compressed checkpoints, as safetensors has plain ones: `save_file`, `load_file`, `safe_open`,
+`load_model`.
 """
 
 from __future__ import annotations
