@@ -92,7 +92,7 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
         array = np.asarray(weights[name], order="C")
         head = json.dumps([name, array.dtype.str, list(array.shape)])
         digest.update(head.encode())
-        digest.update(array.data if array.size else b"")
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
 
 

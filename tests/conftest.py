@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "contract"), str(HERE / "fuzz")]
+sys.path[:0] = [str(HERE / "contract"), str(HERE / "fuzz"), str(HERE / "compressed")]

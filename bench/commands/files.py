@@ -310,8 +310,8 @@ def _compared(found: Comparison) -> str:
     if found.rounded:
         worst = max(found.rounded, key=lambda name: found.rounded[name])
         return (
-            f"{len(found.exact)} tensors are the same, {len(found.rounded)} are rounded, by at most "
-            f"{found.rounded[worst]:.3g} ({worst})"
+            f"{len(found.exact)} tensors are the same, {len(found.rounded)} are rounded, by "
+            f"at most {found.rounded[worst]:.3g} ({worst})"
         )
     if found.differing:
         return f"{len(found.exact)} tensors are the same, {len(found.differing)} are not"

@@ -122,3 +122,11 @@ def test_mutants_are_the_same_everywhere():
     assert first == [mutator.mutant(campaign.rng_of(3, i), originals) for i in range(50)]
     assert len(set(first)) > 45
     assert decode_limit.get() == 1 << 36
+
+
+def test_files_are_read_or_refused(tmp_path):
+    found = campaign.Campaign(campaign.FILES, 3000, out=tmp_path)
+    found.run()
+    assert found.findings == []
+    assert found.refused + found.accepted == 3000
+    assert min(found.refused, found.accepted) > 150
