@@ -60,6 +60,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, with its dtype and shape, or a copy of it in `out`.
 
+        buf: the stream, or a Frame of it, which saves parsing it again.
         Chunks are shared out among `slashbench.codecs.parallel.threads`. Raises CorruptStream for
         bytes that `encode` did not write.
         """
@@ -93,7 +94,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         return ndarray_copy(tensor, out)
 
     def decode_chunk(self, buf: Any, index: int) -> npt.NDArray[Any]:
-        """The flat values of one chunk, the others untouched.
+        """The flat values of one chunk, the others untouched. buf: as `decode` takes it.
 
         Raises IndexError for a chunk there is not, CorruptStream as `decode` does.
         """
@@ -111,7 +112,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
 
     def _open(self, buf: Any) -> Frame:
-        parts = frame.unpack(buf)
+        parts = buf if isinstance(buf, Frame) else frame.unpack(buf)
         if frame.domain_of(parts.dtype) not in self.domains:
             raise CorruptStream(f"{self.codec_id} never writes {parts.dtype}")
         return parts

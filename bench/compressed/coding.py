@@ -32,7 +32,8 @@ Bytes = npt.NDArray[np.uint8]
 
 Job = Callable[[], Piece]
 
-SEGMENT = 8 << 20  # bytes, about
+SEGMENT = 1 << 20  # bytes, about: tables follow how weights change from rows to rows
+QUANTISED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
 FLOATS, INTEGERS, QUANTISED = "float-huffman", "huffman", "max"  # unless the user names one
@@ -107,7 +108,7 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
 
 
 def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
-    unit, parts = cut(_seen(source.read(name), source.header.tensors[name]))
+    unit, parts = cut(_seen(source.read(name), source.header.tensors[name]), SEGMENT)
     small = source.header.tensors[name].nbytes < SMALL
 
     def job(part: Array, last: bool) -> Piece:
@@ -128,23 +129,23 @@ def _quantised(source: Source, name: str, coding: Coding) -> Piece:
     if made is None or made.grid is None:
         whole = [job() for job in _by_segment(source, name, coding)]
         return Piece(name, whole[0].unit, [s for piece in whole for s in piece.segments])
-    unit, parts = cut(made.values, by_row=isinstance(made.grid, Steps))
+    unit, parts = cut(made.values, QUANTISED_SEGMENT, isinstance(made.grid, Steps))
     place = coding.place("integers")
     codec = coding.codecs[place].item
     segments = [Coded(place, codec.encode(part)) for part in parts]
     return Piece(name, max(1, unit // made.values.itemsize), segments, made.grid)
 
 
-def cut(array: Array, by_row: bool = False) -> tuple[int, list[Array]]:
-    """(bytes of each part but the last, the parts): runs of rows, all about as large.
+def cut(array: Array, size: int, by_row: bool = False) -> tuple[int, list[Array]]:
+    """(bytes of each part but the last, the parts): runs of rows, of about `size` bytes each.
 
-    A row that is larger than a segment is cut as well, unless `by_row`.
+    A row that is larger than that is cut as well, unless `by_row`.
     """
     if not array.size:
         return 1, []
-    if not array.ndim or (array[0].nbytes > SEGMENT and not by_row):
+    if not array.ndim or (array[0].nbytes > size and not by_row):
         array = array.reshape(-1)
-    n = max(1, array.nbytes // SEGMENT)
+    n = max(1, array.nbytes // size)
     rows = -(-len(array) // n)
     parts = [array[i : i + rows] for i in range(0, len(array), rows)]
     return parts[0].nbytes, parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -19,6 +18,7 @@ import file_mutator
 import numpy as np
 import pytest
 import safetensors
+import safetensors.numpy
 import safetensors.torch
 from samples import compressed, of_every_dtype, plain_file
 
@@ -103,7 +103,7 @@ def test_many_segments_share_one_tensor(monkeypatch: pytest.MonkeyPatch) -> None
     }
     opened = Checkpoint(np.frombuffer(compressed(tensors), np.uint8))
     for name, tensor in tensors.items():
-        assert len(opened.blob(name).segments) > 5
+        assert len(opened.blob(name).segments) > 3
         assert opened.tensor(name).tobytes() == tensor.tobytes()
 
 
@@ -282,9 +282,8 @@ def test_bombs() -> None:
     lying.bodies, lying.tails = {"a": b""}, {"a": [1 << 40, [[layout.STORED, 0, 0]], None]}
     refused(lying.built(), "over the limit")
     bomb = parts()
-    bomb.entry["contents"] = base64.b64encode(zlib.compress(bytes(200_000_000), 9)).decode()
-    bomb.version, bomb.tails = 1, {}
-    refused(bomb.built(), "far too long|not those")
+    bomb.contents = {"header": " " * 30_000_000, "codecs": []}
+    refused(bomb.built(), "far too long")
 
 
 def test_codecs_that_believe_what_they_read_are_not_used_unasked(tmp_path: Path) -> None:

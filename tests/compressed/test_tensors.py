@@ -25,6 +25,7 @@ TENSORS = of_every_dtype()
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tensors in many segments, and coded however small they are."""
     monkeypatch.setattr(coding, "SEGMENT", 5000)
+    monkeypatch.setattr(coding, "QUANTISED_SEGMENT", 5000)
     monkeypatch.setattr(coding, "SMALL", 0)
 
 

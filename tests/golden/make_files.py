@@ -35,7 +35,8 @@ def lossless(quantiser: str | None) -> bytes:
         plain.compose(kinds, {"format": "pt"}),
         lambda name: tensors[name].reshape(-1).view(np.uint8),
     )
-    coding.SEGMENT, coding.SMALL = 4000, 256
+    coding.SEGMENT = coding.QUANTISED_SEGMENT = 4000
+    coding.SMALL = 256
     file = io.BytesIO()
     convert.compress(file, source, Coding.of(None, quantiser and only(QUANTISERS, quantiser)))
     return file.getvalue()
