@@ -42,6 +42,7 @@ class Run:
     """One segment of a tensor, and which bytes of the plain tensor it stands for."""
 
     name: str
+    blob: Blob
     segment: Segment
     begin: int
     end: int
@@ -106,7 +107,7 @@ class Checkpoint:
             tensor, blob = self.header.tensors[name], self.blob(name)
             unit = blob.unit * self._value_bytes(tensor, blob)
             for i, segment in enumerate(blob.segments):
-                yield Run(name, segment, i * unit, min((i + 1) * unit, tensor.nbytes))
+                yield Run(name, blob, segment, i * unit, min((i + 1) * unit, tensor.nbytes))
 
     def fill(self, run: Run, out: Bytes) -> None:
         """Decode one segment. out: as many bytes as it stands for, aligned to its values.
@@ -114,7 +115,7 @@ class Checkpoint:
         Raises CorruptFile.
         """
         with self._explained(run.name):
-            blob = self.blob(run.name)
+            blob = run.blob
             if blob.grid is None:
                 self._decode(run.segment, out.size, 0, out)
             else:

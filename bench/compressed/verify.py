@@ -64,7 +64,7 @@ def compare(
 
 
 def _compare(checkpoint: Checkpoint, run: Run, raw: Bytes, was: Bytes, found: Comparison) -> None:
-    grid = checkpoint.blob(run.name).grid
+    grid = run.blob.grid
     if grid is None:
         if not np.array_equal(raw, was):
             found.differing[run.name] = "other bytes"
