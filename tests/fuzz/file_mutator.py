@@ -238,9 +238,8 @@ def _bend_contents(rng: Rng, parts: Parts) -> None:
     ties = {**parts.contents.get(key, {}), _one(rng, names): _one(rng, names)}
     parts.contents = {**parts.contents, key: ties}
     if rng.random() < 0.5:
-        for name in ties:
-            parts.bodies.pop(name, None)
-            parts.tails.pop(name, None)
+        parts.bodies = {name: body for name, body in parts.bodies.items() if name not in ties}
+        parts.tails = {name: tail for name, tail in parts.tails.items() if name not in ties}
 
 
 def _bend_tail(rng: Rng, parts: Parts) -> None:
