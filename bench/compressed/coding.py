@@ -20,7 +20,7 @@ from slashbench.bench.compressed.plain import Tensor
 from slashbench.bench.compressed.sources import Source
 from slashbench.bench.compressed.writer import Coded, Piece
 from slashbench.codecs import frame
-from slashbench.codecs.base import TensorCodec
+from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantiser
 from slashbench.errors import UsageError
@@ -54,9 +54,11 @@ class Coding:
     def of(cls, codec: Link[TensorCodec] | None, quantiser: Link[Quantiser] | None) -> Coding:
         """The codec where it applies, and the usual ones elsewhere.
 
-        Raises UsageError for a quantiser that needs more than weights, and for a codec of another
-        domain than that of all that is to be coded.
+        Raises UsageError for a quantiser that needs more than weights, for a codec that can't code
+        what a quantiser makes, and for a bound.
         """
+        if codec is not None and isinstance(codec.item, Bound):
+            raise UsageError(f"{codec.name} is a bound, which nothing can be coded with")
         if quantiser is None:
             usual = [FLOATS, INTEGERS]
         else:

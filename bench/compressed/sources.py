@@ -11,9 +11,10 @@ import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from slashbench.bench.compressed import plain
+from slashbench.bench.compressed.layout import METADATA_KEY
 from slashbench.bench.compressed.mapped import Mapped
 from slashbench.bench.compressed.plain import Header
-from slashbench.errors import CorruptFile
+from slashbench.errors import CorruptFile, UsageError
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -36,12 +37,15 @@ class Source:
 
 
 def of_file(path: Path) -> Source:
-    """A plain safetensors file. Raises CorruptFile, which names the file."""
+    """A plain safetensors file. Raises CorruptFile, and UsageError for a compressed one."""
     mapped = Mapped(path)
     try:
         header, start = plain.read(mapped.data)
     except CorruptFile as error:
         raise CorruptFile(f"{path}: {error}") from error
+
+    if METADATA_KEY in header.metadata:
+        raise UsageError(f"{path} is compressed; `bench decompress` makes a plain file of it")
 
     def read(name: str) -> Bytes:
         tensor = header.tensors[name]

@@ -66,6 +66,12 @@ def test_there_and_back(home: Path) -> None:
     assert (done.returncode, b"byte for byte" in done.stdout) == (0, True)
 
 
+def test_what_is_compressed_is_not_compressed_again(home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small", cwd=home)
+    done = bench("compress", "small", "-o", "smaller", cwd=home)
+    assert (done.returncode, b"small is compressed" in done.stderr) == (2, True)
+
+
 def test_pipes(home: Path) -> None:
     plain = (home / "model.safetensors").read_bytes()
     small = bench("compress", "-", "-o", "-", cwd=home, given=plain)

@@ -28,8 +28,9 @@ from slashbench.bench.compressed.coding import Coding
 from slashbench.bench.compressed.reader import Checkpoint
 from slashbench.bench.files import atomically
 from slashbench.errors import CorruptFile, UsageError
-from slashbench.link import only
+from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
+from slashbench.trainers.quantize import UniformInStd
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
 
@@ -147,6 +148,16 @@ def test_target(bits: float, tmp_path: Path) -> None:
         target.search([source], None, only(QUANTISERS, "quantize-std"), 0.001, lambda _, b: None)
     with pytest.raises(UsageError, match="has no step"):
         target.search([source], None, only(QUANTISERS, "native"), 4, lambda _, b: None)
+
+
+def test_a_quantiser_that_looks_at_data_is_refused() -> None:
+    class Calibrated(UniformInStd):
+        def quantise_all(self, weights: Any, calibration: Any) -> Any:
+            return {}
+
+    link: Link[Any] = Link("calibrated", Calibrated(), "calibrated", {})
+    with pytest.raises(UsageError, match="use it in a recipe of `bench run`"):
+        Coding.of(None, link)
 
 
 # -- forwards and backwards -----------------------------------------------------------------------

@@ -188,6 +188,7 @@ def test_what_cannot_be_asked_for(file: Path, tmp_path: Path) -> None:
         (UnknownName, "did you mean 'huffman'", {"codec": "hufman"}),
         (BadSetting, "max_length", {"codec": "huffman:max_length=99"}),
         (UsageError, "stands for 2", {"codec": "exp-golomb:k=0..1"}),
+        (UsageError, "is a bound", {"codec": "entropy"}),
         (UsageError, "takes no integers", {"codec": "float-rans", "quantize": "quantize"}),
     ]:
         with pytest.raises(error, match=message):
