@@ -48,16 +48,16 @@ class Run:
     end: int
 
 
-def _nothing(_begin: int, _end: int) -> None:
-    """Where there is nothing to give back."""
+def _nothing(*_: int) -> None:
+    """Where bytes are in memory anyway."""
 
 
 class Checkpoint:
     """A compressed checkpoint in memory or mapped into it.
 
     max_bytes: the most that it may decode to; by default 1 GiB or 1000 times its size, whichever is
-    more. trusted: also decode with codecs that a forged stream may crash. release: called with
-    which bytes of `data` are done with for now. where: what errors call it.
+    more. trusted: also decode with codecs that a forged stream may crash. fetch: called
+    before all of `data` is read. release: called with which bytes of it are done with for now. where: what errors call it.
 
     Raises CorruptFile for what is no file of ours, or damaged, or too large.
     """
@@ -68,11 +68,12 @@ class Checkpoint:
         *,
         max_bytes: int | None = None,
         trusted: bool = False,
+        fetch: Callable[[], None] = _nothing,
         release: Callable[[int, int], None] = _nothing,
         where: str = "the file",
     ) -> None:
         self.data = data
-        self._release, self._where = release, where
+        self._fetch, self._release, self._where = fetch, release, where
         self._trusted = trusted
         self._codecs: dict[int, TensorCodec] = {}
         self.outer, self.start = plain.read(data)
@@ -165,6 +166,7 @@ class Checkpoint:
 
         Raises CorruptFile.
         """
+        self._fetch()
         found = self._decoded(n for n in self.header.tensors if n not in self.aliases)
         for name, other in self.index.copies.items():
             found[name] = found[other].copy()
@@ -302,6 +304,7 @@ def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -
             file.data,
             max_bytes=max_bytes,
             trusted=trusted,
+            fetch=file.fetch,
             release=file.release,
             where=str(path),
         )

@@ -6,10 +6,10 @@ Those of format 1 were written by slashbench 0.1 and can't be made again.
 from __future__ import annotations
 
 import io
+import runpy
 from pathlib import Path
 
 import numpy as np
-from make import TENSORS, bell
 
 from slashbench.bench import checkpoint
 from slashbench.bench.compressed import coding, convert, plain
@@ -22,6 +22,8 @@ from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
 
 FILES = Path(__file__).parent / "files"
+_MAKE = runpy.run_path(str(Path(__file__).with_name("make.py")))
+TENSORS, bell = _MAKE["TENSORS"], _MAKE["bell"]
 
 
 def lossless(quantiser: str | None) -> bytes:
