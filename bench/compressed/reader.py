@@ -56,8 +56,9 @@ class Checkpoint:
     """A compressed checkpoint in memory or mapped into it.
 
     max_bytes: the most that it may decode to; by default 1 GiB or 1000 times its size, whichever is
-    more. trusted: also decode with codecs that a forged stream may crash. fetch: called
-    before all of `data` is read. release: called with which bytes of it are done with for now. where: what errors call it.
+    more. trusted: also decode with codecs that a forged stream may crash. fetch: called before all
+    of `data` is read. release: called with which bytes of it are done with for now. where: what
+    errors call it.
 
     Raises CorruptFile for what is no file of ours, or damaged, or too large.
     """
