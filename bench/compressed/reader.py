@@ -6,10 +6,9 @@ is ever allocated. Tensors come as bytes, those of the plain safetensors file th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ Bytes = npt.NDArray[np.uint8]
 
 #: A file may decode to this many bytes, and beyond that to this many times its own size.
 ANY_FILE, TIMES = 1 << 30, 1000
-
-_LINE = 64  # bytes that tensors are aligned to
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +173,7 @@ class Checkpoint:
         return {name: found[name] for name in self.header.tensors}
 
     def _decoded(self, names: Iterable[str]) -> dict[str, Bytes]:
-        found = _allocated({name: self.header.tensors[name].nbytes for name in names})
+        found = {name: np.empty(self.header.tensors[name].nbytes, np.uint8) for name in names}
         runs = sorted(self.runs(found), key=lambda run: run.begin - run.end)  # the largest first
         threads = min(parallel.cores(), len(runs))
         workers.each(
@@ -282,19 +279,6 @@ class Checkpoint:
             if dtype.kind in "iu":
                 return dtype
         raise CorruptFile("a quantised tensor without integers")
-
-
-def _allocated(sizes: Mapping[str, int]) -> dict[str, Bytes]:
-    """Memory for each name, all in one piece: for a large one the system has large pages, and
-    handing out small ones takes as long as decoding.
-    """
-    starts = list(accumulate((-(-size // _LINE) * _LINE for size in sizes.values()), initial=0))
-    memory = np.empty(starts[-1] + _LINE, np.uint8)
-    memory = memory[-memory.ctypes.data % _LINE :]
-    return {
-        name: memory[start : start + size]
-        for start, (name, size) in zip(starts[:-1], sizes.items(), strict=True)
-    }
 
 
 def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:
