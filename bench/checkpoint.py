@@ -1,54 +1,32 @@
-"""The compressed checkpoint file: a safetensors file whose coded tensors are byte streams.
+"""A quantised checkpoint as a compressed file in memory, and a compressed file as NumPy arrays.
 
-Each coded tensor is stored under its own name as a U8 tensor holding one codec stream; steps or
-levels that are more than one number, as a tensor whose name has "grid:" before it. Tensors left
-in their native dtype and integer buffers are stored as they are. The `__metadata__` entry
-"slashbench" is a CRC-32 in eight hex digits, then one JSON object (`Contents`). It is the only one,
-since safetensors writes several in random order, and the same weights shall give the same file.
-Streams and stored tensors have checksums of their own, so that no damage goes unnoticed. Reading
-imports no torch and runs no pickle.
+What a run of the matrix writes and reads; the format is that of `slashbench.bench.compressed`.
+Reading imports no torch and runs no pickle.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
+from isal.isal_zlib import crc32
 
-from slashbench import selector
+from slashbench.bench.compressed import contents, layout, plain, reader, writer
+from slashbench.bench.compressed.reader import Checkpoint
+from slashbench.bench.compressed.writer import Coded, Piece
 from slashbench.codecs.base import TensorCodec
-from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantised
-from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError
-from slashbench.grid import Grid, Levels, OneStep, Steps
 
-FORMAT = 1
-METADATA_KEY = "slashbench"
-GRID_PREFIX = "grid:"  # before the name of a coded tensor: where its steps or levels are stored
+FORMAT = layout.FORMAT
 
 Array = npt.NDArray[Any]
-
-
-class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the file says about itself."""
-
-    format: int
-    codec: str  # registry name
-    settings: dict[str, Any]  # of the codec; its streams hold all else
-    steps: dict[str, float | None]  # one step of a coded tensor; None: floats, or in `grids`
-    grids: dict[str, Literal["steps", "levels"]] = {}  # coded tensors whose grid is a stored tensor
-    checksums: dict[str, int]  # CRC-32 of each tensor stored as it is
-    aliases: dict[str, str] = {}  # tied names -> the name that is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,63 +47,42 @@ def encode(
 ) -> Encoded:
     """Encode `coded` with `codec`, keep `stored` as they are, and lay out the file.
 
-    Raises Unencodable for a tensor the codec refuses.
+    Each tensor is one stream, whatever its size. Raises Unencodable for a tensor the codec refuses.
     """
-    streams = {name: codec.encode(tensor.values) for name, tensor in coded.items()}
+    pieces = {name: _coded(name, tensor, codec) for name, tensor in coded.items()}
+    pieces |= {name: _stored(name, array) for name, array in stored.items()}
+    kinds = {
+        name: (_dtype(t.values) if t.grid is None else "F32", t.values.shape)
+        for name, t in coded.items()
+    }
+    kinds |= {name: (_dtype(array), array.shape) for name, array in stored.items()}
+    kinds |= {alias: kinds[name] for alias, name in aliases.items()}
+    header = plain.compose(kinds, {})
     config = {key: value for key, value in codec.get_config().items() if key != "id"}
-    grids = {n: t.grid for n, t in coded.items() if isinstance(t.grid, Steps | Levels)}
-    side = {GRID_PREFIX + name: _side_array(grid) for name, grid in grids.items()}
-    kept = {**stored, **side}
-    contents = Contents(
-        format=FORMAT,
-        codec=codec_name,
-        settings=config,
-        steps={
-            name: tensor.grid.step if isinstance(tensor.grid, OneStep) else None
-            for name, tensor in coded.items()
-        },
-        grids={n: "steps" if isinstance(g, Steps) else "levels" for n, g in grids.items()},
-        checksums={name: _crc32(a) for name, a in kept.items()},
-        aliases=dict(aliases),
+    file = io.BytesIO()
+    writer.write(
+        file,
+        header,
+        [layout.Codec(codec_name, config)],
+        [pieces[name] for name in header.tensors if name not in aliases],
+        tied=aliases,
     )
-    tensors: dict[str, Array] = {name: np.asarray(a, order="C") for name, a in kept.items()}
-    tensors |= {name: np.frombuffer(stream, np.uint8) for name, stream in streams.items()}
-    data = safetensors.numpy.save(tensors, metadata=_metadata(contents))
-    ledger = {"payload": 0, "tables": 0, "header": 0, "scales": 0, "codebooks": 0}
-    ledger |= {"floats": 0, "buffers": 0}
-    for stream in streams.values():
-        for part, size in codec.ledger(stream).items():
-            ledger[part] += size
-    for grid in grids.values():
-        ledger["scales" if isinstance(grid, Steps) else "codebooks"] += _side_array(grid).nbytes
-    for array in stored.values():
-        ledger["floats" if array.dtype.kind == "f" else "buffers"] += array.nbytes
-    ledger["container"] = len(data) - sum(ledger.values())
-    sizes = {name: array.nbytes for name, array in tensors.items() if name not in side}
-    for name, array in side.items():
-        sizes[name.removeprefix(GRID_PREFIX)] += array.nbytes
-    return Encoded(data, ledger, sizes)
+    data = file.getvalue()
+    made = Checkpoint(np.frombuffer(data, np.uint8), max_bytes=header.nbytes, trusted=True)
+    return Encoded(data, contents.ledger(made), dict(made.index.sizes))
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Decode every tensor of a file, tied names included.
+    """Decode every tensor of a file of our own making, tied names included.
 
-    Raises CorruptFile for anything that `encode` did not write.
+    Raises CorruptFile for anything that slashbench did not write.
     """
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            contents = _contents(file.metadata())
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise CorruptFile(f"{path} is no safetensors file: {error}") from error
-    except OSError as error:
-        raise CorruptFile(f"{path} can't be read: {error}") from error
-    if stored.keys() != contents.steps.keys() | contents.checksums.keys():
-        raise CorruptFile(f"{path}: its tensors are not those that its contents list")
-    try:
-        return _decode(stored, contents)
-    except CorruptStream as error:
-        raise CorruptFile(f"{path}: {error}") from error
+    checkpoint = reader.opened(path, trusted=True)
+    weights = {}
+    for name, raw in checkpoint.all().items():
+        tensor = checkpoint.header.tensors[name]
+        weights[name] = raw.view(plain.numpy_dtype(tensor)).reshape(tensor.shape)
+    return weights | {alias: weights[name] for alias, name in checkpoint.index.tied.items()}
 
 
 def weights_sha256(weights: Mapping[str, Array]) -> str:
@@ -135,76 +92,22 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
         array = np.asarray(weights[name], order="C")
         head = json.dumps([name, array.dtype.str, list(array.shape)])
         digest.update(head.encode())
-        digest.update(array.data if array.size else b"")
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
 
 
-def _side_array(grid: Steps | Levels) -> Array:
-    return grid.steps if isinstance(grid, Steps) else grid.levels
+def _coded(name: str, tensor: Quantised, codec: TensorCodec) -> Piece:
+    values = tensor.values
+    segments = [Coded(0, codec.encode(values))] if values.size else []
+    unit = values.nbytes if tensor.grid is None else values.size
+    return Piece(name, max(1, unit), segments, tensor.grid)
 
 
-def _metadata(contents: Contents) -> dict[str, str]:
-    """The safetensors metadata that describes a file."""
-    text = msgspec.json.encode(contents)
-    return {METADATA_KEY: f"{zlib.crc32(text):08x}{text.decode()}"}
+def _stored(name: str, array: Array) -> Piece:
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    segments = [Coded(layout.STORED, raw, crc32(raw))] if raw.size else []
+    return Piece(name, max(1, raw.size), segments)
 
 
-def _crc32(array: Array) -> int:
-    """Checksum of dtype, shape and bytes: what the file's header says is protected too."""
-    head = json.dumps([array.dtype.str, list(array.shape)]).encode()
-    return zlib.crc32(array.tobytes(), zlib.crc32(head))
-
-
-def _contents(found: Mapping[str, str] | None) -> Contents:
-    entry = (found or {}).get(METADATA_KEY)
-    if entry is None:
-        raise CorruptFile("this safetensors file was not written by slashbench")
-    checksum, text = entry[:8], entry[8:]
-    if checksum != f"{zlib.crc32(text.encode()):08x}":
-        raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
-    try:
-        version = msgspec.json.decode(text).get("format")
-        if version != FORMAT:
-            raise CorruptFile(
-                f"file format {version}; this slashbench reads {FORMAT}: upgrade slashbench"
-            )
-        return msgspec.json.decode(text, type=Contents)
-    except (msgspec.DecodeError, AttributeError) as error:
-        raise CorruptFile(f"the file's contents are damaged: {error}") from error
-
-
-def _decode(stored: Mapping[str, Array], contents: Contents) -> dict[str, Array]:
-    try:
-        codec = selector.build(CODECS.get(contents.codec), contents.codec, contents.settings)
-    except SlashbenchError as error:
-        raise CorruptFile(f"the file's codec can't be used: {error}") from error
-    weights: dict[str, Array] = {}
-    for name, array in stored.items():
-        if name in contents.steps:
-            if array.dtype != np.uint8 or array.ndim != 1:
-                raise CorruptFile(f"{name} should be a byte stream")
-            values = codec.decode(array.tobytes())
-            weights[name] = _rebuild(name, values, stored, contents)
-        elif _crc32(array) != contents.checksums[name]:
-            raise CorruptFile(f"{name}: checksum mismatch, the file is damaged")
-        elif not (name.startswith(GRID_PREFIX) and name[len(GRID_PREFIX) :] in contents.grids):
-            weights[name] = array
-    for alias, name in contents.aliases.items():
-        if name not in weights or alias in stored:
-            raise CorruptFile(f"the tied name {alias} leads nowhere")
-        weights[alias] = weights[name]
-    return weights
-
-
-def _rebuild(name: str, values: Array, stored: Mapping[str, Array], contents: Contents) -> Array:
-    """The weights of a coded tensor. Raises CorruptFile where the grid does not fit its values."""
-    grid: Grid | None = None
-    try:
-        if name in contents.grids:
-            side = stored[GRID_PREFIX + name]
-            grid = Steps(side) if contents.grids[name] == "steps" else Levels(side)
-        elif (step := contents.steps[name]) is not None:
-            grid = OneStep(step)
-        return Quantised(values, grid).dequantise()
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise CorruptFile(f"{name}: its grid does not fit its values: {error}") from error
+def _dtype(array: Array) -> str:
+    return plain.NAMES[array.dtype.newbyteorder("<")]

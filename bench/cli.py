@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slashbench import __version__
-from slashbench.errors import SlashbenchError, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from slashbench.bench.commands import files, training
+from slashbench.bench.commands.console import console as _console
+from slashbench.errors import SlashbenchError
 
 INTERRUPTED = 130
 
@@ -29,6 +26,7 @@ examples
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
   bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01   a multiplier that keeps it
+  bench compress model.safetensors -o small.safetensors
 
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
 
@@ -78,32 +76,6 @@ The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as
 is checked to give them back, then all take turns, so that noise of the machine hits all alike.
 Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
 it is ready: Ctrl-C keeps those there are.
-
-exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
-"""
-
-
-TUNING = """\
-examples
-  bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01
-  bench tune --model digits-mlp --recipe backslash:update=gradient+quantize:step=2^-6 --bits 2
-
-Bisection on a logarithmic scale, each trial a training run that is kept in the results folder: the
-same command again goes on where it was. For a size, the weakest setting that reaches it is best;
-for a loss, the strongest that keeps it. The metric is that of validation data.
-
-exit codes: 0 found, 1 no trial met the goal, 2 wrong use, 130 interrupted
-"""
-
-
-SCANNING = """\
-examples
-  bench scan model.safetensors                   lossless: each dtype apart
-  bench scan model.safetensors --quantize quantize-std:step=0.25
-  bench scan folder/ --codecs huffman,rans,max,zstd:level=3/19 --sample 100
-
-Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
-back bit for bit. The front: codecs than which none is both smaller and faster to decode.
 
 exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
 """
@@ -191,16 +163,6 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _console() -> Console:
-    """A console as wide as the terminal, or as a board wants where there is none."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 140
-    return console
-
-
 def _list(options: argparse.Namespace) -> int:
     from slashbench.bench import listing
 
@@ -243,7 +205,8 @@ def _test_codec(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from slashbench.bench import measure, progress, speed, speed_data
+    from slashbench.bench import measure, speed, speed_data
+    from slashbench.bench.bar import Bar
     from slashbench.bench.files import write_atomically
     from slashbench.bench.report import speed as board
     from slashbench.bench.report import terminal
@@ -251,7 +214,7 @@ def _speed(options: argparse.Namespace) -> int:
     from slashbench.record import Speed, Speeds, encode_speeds
 
     if options.trainers is not None:
-        return _trainer_speed(options)
+        return training.cost(options)
     console = _console()
     threads = speed.numbers_of_threads(options.threads)
     codecs, left_out = speed.contestants(options.codecs)
@@ -260,7 +223,7 @@ def _speed(options: argparse.Namespace) -> int:
         console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
     measured: list[Speed] = []
     against = options.against.split(",")
-    with progress.Bar(console) as bar:
+    with Bar(console) as bar:
         for speeds in speed.run(samples, codecs, options.repeats, threads, bar.show):
             single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
             measured += speeds
@@ -271,96 +234,6 @@ def _speed(options: argparse.Namespace) -> int:
             if options.md is not None:
                 write_atomically(options.md, speeds_to_markdown(found).encode())
     console.print(board.LEGEND, style="dim")
-    return 0
-
-
-def _tune(options: argparse.Namespace) -> int:
-    from slashbench.bench import progress, tune
-    from slashbench.bench.stages import Stages
-    from slashbench.bench.store import Store
-
-    console = _console()
-    goal = tune.Goal(options.bits, options.loss)
-    low, _, high = options.between.partition("..")
-    try:
-        ends = float(low), float(high)
-    except ValueError:
-        raise UsageError(f"--between {options.between!r} is not of the form 0.1..100") from None
-    question = tune.Question(
-        options.model, options.recipe, options.vary, *ends, options.codec, options.seed
-    )
-    store = Store(options.out)
-    display = progress.Display(console)
-    trials = []
-    with store.locked(), display.over([question.cell(ends[0])] * options.runs):
-        for trial in tune.search(Stages(store, "missing", display), question, goal, options.runs):
-            trials.append(trial)
-            verdict = trial.reason or ("meets the goal" if trial.meets else "does not")
-            console.print(
-                f"{options.vary}={trial.value:g}: {trial.bits:.3f} bits per parameter, "
-                f"{trial.metric:.4g} on validation data, {trial.loss:+.3g} lost: {verdict}",
-                highlight=False,
-            )
-    found = tune.best(trials, goal)
-    if found is None:
-        console.print("No trial met the goal; try another --between, or more --runs", style="red")
-        return 1
-    console.print(f"best: {found.recipe}", highlight=False, markup=False)
-    return 0
-
-
-def _trainer_speed(options: argparse.Namespace) -> int:
-    from slashbench.bench import measure, progress, trainer_speed
-    from slashbench.bench.entries import entries
-    from slashbench.bench.files import write_atomically
-    from slashbench.bench.models.catalog import MODELS
-    from slashbench.bench.report import terminal
-    from slashbench.bench.report import trainer_speed as board
-    from slashbench.bench.report.markdown import trainer_speeds_to_markdown
-    from slashbench.record import TrainerSpeeds, encode_speeds
-    from slashbench.trainers.catalog import REGIMES
-
-    console = _console()
-    left_out: dict[str, str] = {}
-    regimes = list(entries(REGIMES, options.trainers or trainer_speed.USUAL, left_out))
-    (model,) = entries(MODELS, options.model, left_out)
-    with progress.Bar(console) as bar:
-        speeds = trainer_speed.run(model, regimes, options.rounds, bar.show)
-    terminal.print_table(board.table(speeds), console)
-    console.print(board.LEGEND, style="dim")
-    found = TrainerSpeeds(speeds=speeds, provenance=measure.provenance(model.item.threads))
-    if options.json is not None:
-        write_atomically(options.json, encode_speeds(found))
-    if options.md is not None:
-        write_atomically(options.md, trainer_speeds_to_markdown(found).encode())
-    return 0
-
-
-def _scan(options: argparse.Namespace) -> int:
-    from slashbench.bench import own_weights, progress, speed
-    from slashbench.bench.entries import entries
-    from slashbench.bench.report import speed as board
-    from slashbench.bench.report import terminal
-    from slashbench.trainers.catalog import QUANTISERS
-
-    console = _console()
-    codecs, left_out = speed.contestants(options.codecs)
-    quantiser = None
-    if options.quantize is not None:
-        (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
-    weights = own_weights.read(options.path, round(options.sample * 1e6))
-    for what, why in {**left_out, **weights.left_out}.items():
-        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
-    console.print(
-        f"{weights.sampled_bytes / 1e6:.1f} of {weights.n_bytes / 1e6:.1f} MB: rows of "
-        f"{len(weights.tensors)} tensors",
-        highlight=False,
-    )
-    samples = own_weights.samples(weights, quantiser, options.quantize or "")
-    with progress.Bar(console) as bar:
-        for speeds in speed.run(samples, codecs, options.repeats, (1,), bar.show):
-            terminal.print_table(board.ranking(speeds), console)
-    console.print(board.RANKING_LEGEND, style="dim")
     return 0
 
 
@@ -484,55 +357,9 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 
-    scan = verbs.add_parser(
-        "scan",
-        help="every codec over a checkpoint of yours: which is smallest, which fastest",
-        epilog=SCANNING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
-    scan.add_argument(
-        "--quantize",
-        metavar="NAME",
-        help="round the weights first (default: lossless), by one of `bench list trainers`",
-    )
-    scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
-    scan.add_argument(
-        "--sample",
-        type=float,
-        default=16,
-        metavar="MB",
-        help="megabytes of it to try (default: %(default)s)",
-    )
-    scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
-    scan.set_defaults(verb=_scan)
+    files.add(verbs)
 
-    tune = verbs.add_parser(
-        "tune",
-        parents=[out],
-        help="the setting of a recipe that just meets a size or a loss of the metric",
-        epilog=TUNING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    tune.add_argument("--model", required=True, metavar="NAME")
-    tune.add_argument("--recipe", required=True, metavar="RECIPE", help="without the setting")
-    tune.add_argument(
-        "--vary", default="lam", metavar="KEY", help="of its first link (default: %(default)s)"
-    )
-    tune.add_argument("--between", default="0.1..1000", metavar="LOW..HIGH")
-    tune.add_argument("--bits", type=float, help="at most so many bits per parameter in the file")
-    tune.add_argument(
-        "--loss",
-        type=float,
-        help="at most so much lost of the plain float model's metric: points, or a share where "
-        "lower is better",
-    )
-    tune.add_argument("--codec", default="rans", metavar="NAME", help="(default: %(default)s)")
-    tune.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
-    tune.add_argument(
-        "--runs", type=int, default=6, metavar="N", help="training runs (default: %(default)s)"
-    )
-    tune.set_defaults(verb=_tune)
+    training.add(verbs, out)
 
     report = verbs.add_parser(
         "report", parents=[out], help="boards from the records there are, complete or not"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from slashbench.errors import StoreUnusable
 
@@ -35,17 +38,58 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreUnusable(f"can't write {path}: {cure}") from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step. Raises StoreUnusable."""
+@contextmanager
+def atomically(path: Path) -> Iterator[BinaryIO]:
+    """A new file, open for reading and writing, which takes the place of `path` in one step.
+
+    It does so when the context ends well; otherwise all is as it was. A link at `path` is replaced,
+    not followed. Raises StoreUnusable.
+    """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+            with os.fdopen(descriptor, "w+b") as file:
+                Path(name).chmod(0o666 & ~_umask())
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """A new folder, which takes the place of `path` when the context ends well. As `atomically`."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        try:
+            made.chmod(0o777 & ~_umask())
+            yield made
+            if path.exists() or path.is_symlink():
+                aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=path.parent))
+                path.rename(aside / path.name)
+                made.rename(path)
+                shutil.rmtree(aside)
+            else:
+                made.rename(path)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step. Raises StoreUnusable."""
+    with atomically(path) as file:
+        file.write(data)
+
+
+@functools.cache
+def _umask() -> int:
+    """What new files must not allow; it can't be read but by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

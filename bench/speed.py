@@ -23,6 +23,7 @@ from slashbench import selector
 from slashbench.bench import measure
 from slashbench.bench.entries import entries
 from slashbench.bench.speed_data import Sample
+from slashbench.codecs import parallel
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import MissingDependency, SlashbenchError, UsageError
@@ -89,21 +90,13 @@ def run(
 def numbers_of_threads(text: str) -> tuple[int, ...]:
     """`1,all` -> (1, as many as this process may run at once). Raises UsageError."""
     try:
-        found = [_all() if item == "all" else int(item) for item in selector.split_list(text)]
+        found = [
+            len(parallel.cores()) if item == "all" else int(item)
+            for item in selector.split_list(text)
+        ]
     except ValueError:
         raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
     return tuple(dict.fromkeys(found))
-
-
-def _all() -> int:
-    return len(_cores())
-
-
-def _cores() -> list[int]:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 class _Copy:
@@ -176,7 +169,7 @@ def _pool(threads: int) -> Iterator[Executor | None]:
     if threads == 1:
         yield None
         return
-    cores = itertools.cycle(_cores())
+    cores = itertools.cycle(parallel.cores())
     with ThreadPoolExecutor(threads, initializer=lambda: _stay_on(next(cores))) as pool:
         list(pool.map(time.sleep, [0.01] * threads))  # its threads are there before the clock is
         yield pool

@@ -12,6 +12,13 @@ from contextvars import ContextVar
 threads: ContextVar[int] = ContextVar("threads", default=1)
 
 
+def cores() -> list[int]:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def over_ranges(work: Callable[[int, int], None], count: int) -> None:
     """Call work(first, last) for ranges that cover 0 to count, one for each thread."""
     n = min(threads.get(), count)

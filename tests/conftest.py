@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "contract"), str(HERE / "fuzz"), str(HERE / "trainers")]
+sys.path[:0] = [str(HERE / name) for name in ("contract", "fuzz", "trainers", "compressed")]

@@ -18,7 +18,8 @@ ALLOWED = {
     "trainers": (),
     "bench/data": (),
     "bench/models": ("bench.data",),
-    "bench/report": ("bench.store", "bench.files"),
+    "bench/report": ("bench.store", "bench.files", "bench.compressed.contents"),
+    "bench/compressed": ("bench.files", "bench.weights", "codecs", "trainers.catalog"),
 }
 ROOMS = ("bench", "codecs", "trainers")
 

@@ -6,7 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from slashbench.bench import matrix
 from slashbench.bench.matrix import Request
@@ -36,6 +43,28 @@ def test_every_run_command_can_be_planned() -> None:
             assert plan.cells, command
             planned += 1
     assert planned == 3
+
+
+def test_a_checkpoint_compressed_as_readme_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commands on a file and a folder, then its Python on a module."""
+    (commands,) = [block for block in blocks("bash") if "bench compress" in block]
+    (lines,) = blocks("pycon")
+    monkeypatch.chdir(tmp_path)
+    module = nn.Sequential(OrderedDict(embedding=nn.Embedding(300, 64)))
+    Path("model").mkdir()
+    for path in ("model.safetensors", "model/model.safetensors"):
+        save_file(module.state_dict(), path)
+    original = Path("model.safetensors").read_bytes()
+    for command in commands.splitlines():
+        force = ["--force"] if "decompress" in command else []
+        words = [*command.split()[1:], *force]
+        subprocess.run([sys.executable, "-m", "slashbench.bench.cli", *words], check=True)
+    assert Path("model.safetensors").read_bytes() == original
+    names: dict[str, Any] = {"model": module}
+    exec(lines.replace(">>> ", ""), names)
+    assert torch.equal(names["rows"], module.embedding.weight[100:200])
 
 
 def test_a_codec_of_ones_own(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
+import slashbench
 from slashbench.bench.models.minilm_block import MiniLMBlock
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
@@ -78,3 +82,38 @@ def test_decode_one_chunk(
     stream = codec.encode(values)
     chunk = benchmark.pedantic(codec.decode_chunk, (stream, 5), rounds=50, warmup_rounds=1)
     assert np.array_equal(chunk, values[5 * chunk.size : 6 * chunk.size])
+
+
+@pytest.fixture(scope="module")
+def module_weights() -> dict[str, torch.Tensor]:
+    """The same block's tensors in bfloat16, under their names."""
+    return {name: t.bfloat16() for name, t in MiniLMBlock().build(0).state_dict().items()}
+
+
+@pytest.mark.parametrize("save", [slashbench.save_file, safetensors.torch.save_file])
+def test_save_file(
+    benchmark: Any, save: Any, module_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "file.safetensors"
+    benchmark.pedantic(save, (module_weights, path), rounds=7, warmup_rounds=1)
+    benchmark.extra_info["bytes"] = path.stat().st_size
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_load_file(
+    benchmark: Any, theirs: bool, module_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Every byte is copied once it is loaded: safetensors maps files and reads them later."""
+    path = tmp_path / "file.safetensors"
+    save, load = (
+        (safetensors.torch.save_file, safetensors.torch.load_file)
+        if theirs
+        else (slashbench.save_file, slashbench.load_file)
+    )
+    save(module_weights, path)
+
+    def loaded() -> dict[str, torch.Tensor]:
+        return {name: tensor.clone() for name, tensor in load(path).items()}
+
+    found = benchmark.pedantic(loaded, rounds=7, warmup_rounds=1)
+    assert all(torch.equal(found[name], tensor) for name, tensor in module_weights.items())

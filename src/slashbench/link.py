@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from slashbench import selector
+from slashbench.errors import UsageError
 from slashbench.registry import Registry
 from slashbench.selector import Selector
 
@@ -41,3 +42,14 @@ def links(registry: Registry[T], wanted: Selector) -> Iterator[Link[T]]:
                 "settings": {**defaults, **settings},
             },
         )
+
+
+def only(registry: Registry[T], text: str) -> Link[T]:
+    """The one configuration that `name:key=value` stands for.
+
+    Raises UsageError for several, and as `links` does.
+    """
+    found = list(links(registry, selector.parse(text)))
+    if len(found) > 1:
+        raise UsageError(f"{text!r} stands for {len(found)} of them; name one {registry.kind}")
+    return found[0]

@@ -2,19 +2,20 @@
 
     python tests/fuzz/campaign.py --codec rans --inputs 1000000 --seed 0
     python tests/fuzz/campaign.py --codec all --inputs 20000
+    python tests/fuzz/campaign.py --codec files --inputs 20000          # compressed checkpoints
     python tests/fuzz/campaign.py --codec rans --seed 0 --only 1234     # that input again, here
 
-Input i of a seed is the same on every machine. Whatever is not CorruptStream or the declared tensor
-is a finding: its bytes and its story are saved under --out. Exit code 1 if there was one. Linux.
+Input i of a seed is the same on every machine. Whatever is not a refusal or what is declared is a
+finding: its bytes and its story are saved under --out. Exit code 1 if there was one. Linux.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import faulthandler
 import mmap
 import multiprocessing
+import os
 import resource
 import struct
 import sys
@@ -24,17 +25,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import file_mutator
 import numpy as np
 import stream_mutator as mutator
 
 from slashbench import selector
-from slashbench.codecs import frame
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import SlashbenchError
 from slashbench.link import links
 
-LIMIT = 4 << 20  # bytes that a mutant's tensor may take (frame.decode_limit)
+FILES = "files"  # in place of a codec: compressed checkpoints
 ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
 LEAK = 64 << 20  # bytes that the process may grow by, from its first thousand inputs to its last
 
@@ -48,6 +49,11 @@ def make(spelled: str) -> Any:
     return link.item
 
 
+def target_of(spelled: str) -> Any:
+    """What is thrown at what: the streams of a codec, or `files` at their reader."""
+    return file_mutator.Files() if spelled == FILES else mutator.Streams(make(spelled))
+
+
 def rng_of(seed: int, index: int) -> np.random.Generator:
     """The source of chance of one input."""
     return np.random.Generator(np.random.Philox(key=seed, counter=index << 64))
@@ -56,12 +62,9 @@ def rng_of(seed: int, index: int) -> np.random.Generator:
 def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any) -> None:
     """Runs in the process that may die: judge inputs `first` to `last` - 1."""
     faulthandler.enable()
-    codec = make(spelled)
-    originals = mutator.seeds(codec)
-    frame.decode_limit.set(LIMIT)
-    for stream in originals:
-        with contextlib.suppress(Exception):
-            codec.decode(stream.framed())  # compile, import, warm up
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])  # one core: no threads to wait for
+    target = target_of(spelled)
+    target.warm_up()
     soft = _virtual() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
     _, _, refused, accepted = _BOARD.unpack_from(board)
@@ -69,11 +72,11 @@ def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any
     for index in range(first, last):
         if index == first + 1000:
             baseline = _resident()
-        data = mutator.mutant(rng_of(seed, index), originals)[:_ROOM_FOR_INPUT]
+        data = target.mutant(rng_of(seed, index))[:_ROOM_FOR_INPUT]
         board[_BOARD.size : _BOARD.size + len(data)] = data
         _BOARD.pack_into(board, 0, index, len(data), refused, accepted)
         try:
-            if mutator.decode_twice(codec, data):
+            if target.judge(data):
                 accepted += 1
             else:
                 refused += 1
@@ -171,7 +174,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--codec", action="append", required=True, help="NAME[:settings], or all")
+    parser.add_argument(
+        "--codec", action="append", required=True, help="NAME[:settings], all, or files"
+    )
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=30, metavar="S", help="for one input")
@@ -185,10 +190,10 @@ def main() -> int:
     bad = 0
     for name in names:
         if options.only is not None:
-            codec = make(name)
-            data = mutator.mutant(rng_of(options.seed, options.only), mutator.seeds(codec))
-            frame.decode_limit.set(LIMIT)
-            print("a tensor" if mutator.decode_twice(codec, data) else "refused")
+            target = target_of(name)
+            target.warm_up()
+            data = target.mutant(rng_of(options.seed, options.only))
+            print("decoded" if target.judge(data) else "refused")
             continue
         done = Campaign(name, options.inputs, options.seed, options.timeout, options.out)
         done.run()

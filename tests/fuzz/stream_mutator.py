@@ -6,6 +6,7 @@ payloads reach the decoders; a few are damaged outside it. `decode_twice` is the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 import zlib
@@ -230,12 +231,17 @@ def mutant(rng: np.random.Generator, originals: list[Stream]) -> bytes:
     """One stream that no encoder wrote, or nearly so."""
     stream, other = (originals[int(i)] for i in rng.integers(0, len(originals), 2))
     for _ in range(1 if rng.random() < 0.8 else 2):
-        _, bend = _BENDS[int(np.searchsorted(_ODDS, rng.random() * _ODDS[-1]))]
-        stream = bend(rng, stream, other)
+        stream = bent_once(rng, stream, other)
     framed = stream.framed()
     if rng.random() < 0.04:
         return bent(rng, framed)  # what the checksums are for
     return framed
+
+
+def bent_once(rng: np.random.Generator, stream: Stream, other: Stream) -> Stream:
+    """The stream with one of its parts bent."""
+    _, bend = _BENDS[int(np.searchsorted(_ODDS, rng.random() * _ODDS[-1]))]
+    return bend(rng, stream, other)
 
 
 # The judge
@@ -296,3 +302,27 @@ def _decoded(decode: Callable[[memoryview], Any], data: bytes, rubbish: int) -> 
         return decode(view)
     except CorruptStream as refusal:
         return refusal
+
+
+class Streams:
+    """The streams of one codec, as a campaign throws them at its decoder."""
+
+    limit = 4 << 20  # bytes that a mutant's tensor may take (frame.decode_limit)
+
+    def __init__(self, codec: Any) -> None:
+        self._codec, self._originals = codec, seeds(codec)
+
+    def warm_up(self) -> None:
+        """Compile, import."""
+        frame.decode_limit.set(self.limit)
+        for stream in self._originals:
+            with contextlib.suppress(Exception):
+                self._codec.decode(stream.framed())
+
+    def mutant(self, rng: np.random.Generator) -> bytes:
+        """One stream that no encoder wrote, or nearly so."""
+        return mutant(rng, self._originals)
+
+    def judge(self, data: bytes) -> bool:
+        """True for a tensor, False for a refusal; whatever else is a finding."""
+        return decode_twice(self._codec, data)

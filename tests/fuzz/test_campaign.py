@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import campaign
+import file_mutator
 import numpy as np
 import pytest
 import stream_mutator as mutator
@@ -129,3 +130,18 @@ def test_mutants_are_the_same_everywhere():
     assert first == [mutator.mutant(campaign.rng_of(3, i), originals) for i in range(50)]
     assert len(set(first)) > 45
     assert decode_limit.get() == 1 << 36
+
+
+def test_files_are_read_or_refused(tmp_path):
+    found = campaign.Campaign(campaign.FILES, 3000, out=tmp_path)
+    found.run()
+    assert found.findings == []
+    assert found.refused + found.accepted == 3000
+    assert min(found.refused, found.accepted) > 150
+
+
+def test_mutants_of_files_do_not_depend_on_those_before():
+    files = file_mutator.Files()
+    first = [files.mutant(campaign.rng_of(3, i)) for i in range(300)]
+    assert first == [files.mutant(campaign.rng_of(3, i)) for i in range(300)]
+    assert len(set(first)) > 250

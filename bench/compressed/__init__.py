@@ -1,0 +1,1 @@
+"""Compressed checkpoints: the file format, and what makes, reads, compares and describes it."""

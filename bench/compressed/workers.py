@@ -1,0 +1,62 @@
+"""Work shared out among the cores, so that no more of it is in memory than is being done."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from slashbench.codecs import parallel
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """(item, work(item)) in the order of the items; one in hand for each core, and one to go on."""
+    n = len(parallel.cores())
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    left = iter(items)
+    with ThreadPoolExecutor(n, thread_name_prefix="slashbench") as pool:
+        try:
+            for item in itertools.islice(left, n + 1):
+                waiting.append((item, pool.submit(work, item)))
+            while waiting:
+                item, result = waiting.popleft()
+                done = result.result()
+                for following in itertools.islice(left, 1):
+                    waiting.append((following, pool.submit(work, following)))
+                yield item, done
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def each(work: Callable[[T], None], items: Iterable[T], threads: int) -> None:
+    """Call work(item) for every item, on so many threads. The first error ends it."""
+    left = iter(items)
+    lock = threading.Lock()
+    errors: list[BaseException] = []
+
+    def pull() -> None:
+        while not errors:
+            with lock:
+                item = next(left, left)
+            if item is left:
+                return
+            try:
+                work(item)  # type: ignore[arg-type]
+            except BaseException as error:
+                errors.append(error)
+
+    others = [threading.Thread(target=pull, daemon=True) for _ in range(threads - 1)]
+    for other in others:
+        other.start()
+    pull()
+    for other in others:
+        other.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,203 @@
+"""bench compress, decompress, inspect, verify: on files, folders and pipes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+import slashbench
+from slashbench.errors import CorruptFile
+
+
+def bench(*arguments: Any, cwd: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "slashbench.bench.cli", *map(str, arguments)],
+        cwd=cwd,
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A file, and a folder as Hugging Face has them, in shards."""
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.randn(200, 150, generator=generator) * 0.02
+    tensors = {
+        "wide": wide,
+        "half": wide.bfloat16(),
+        "bias": wide[0].clone(),
+        "ids": torch.arange(9),
+    }
+    safetensors.torch.save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    folder = tmp_path / "folder"
+    (folder / "pooling").mkdir(parents=True)
+    shards = {
+        f"model-0000{i}-of-00002.safetensors": {f"{i}.{n}": t for n, t in tensors.items()}
+        for i in (1, 2)
+    }
+    for name, held in shards.items():
+        safetensors.torch.save_file(held, folder / name, {"format": "pt"})
+    names = {tensor: name for name, held in shards.items() for tensor in held}
+    index = {"metadata": {"total_size": 1}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "config.json").write_text("{}")
+    (folder / "pooling" / "config.json").write_text("{1}")
+    (folder / "pytorch_model.bin").write_bytes(b"old")
+    return tmp_path
+
+
+def test_there_and_back(home: Path) -> None:
+    done = bench("compress", "model.safetensors", "-o", "small", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert b"bits a parameter" in done.stderr
+    assert (home / "small").stat().st_size < (home / "model.safetensors").stat().st_size
+    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 0
+    assert (home / "back").read_bytes() == (home / "model.safetensors").read_bytes()
+    done = bench("verify", "small", "--against", "model.safetensors", cwd=home)
+    assert (done.returncode, b"byte for byte" in done.stdout) == (0, True)
+
+
+def test_what_is_compressed_is_not_compressed_again(home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small", cwd=home)
+    done = bench("compress", "small", "-o", "smaller", cwd=home)
+    assert (done.returncode, b"small is compressed" in done.stderr) == (2, True)
+
+
+def test_pipes(home: Path) -> None:
+    plain = (home / "model.safetensors").read_bytes()
+    small = bench("compress", "-", "-o", "-", cwd=home, given=plain)
+    assert small.returncode == 0, small.stderr
+    back = bench("decompress", "-", "-o", "-", cwd=home, given=small.stdout)
+    assert back.stdout == plain
+    cut = bench("decompress", "-", "-o", "-", cwd=home, given=small.stdout[:-9])
+    assert (cut.returncode, cut.stdout) == (1, b"")
+
+
+def test_folders(home: Path) -> None:
+    done = bench("compress", "folder", "-o", "small", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert b"left out: pytorch_model.bin" in done.stderr
+    small = sorted(
+        str(p.relative_to(home / "small")) for p in (home / "small").rglob("*") if p.is_file()
+    )
+    assert small == [
+        "config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json", "pooling/config.json",
+    ]  # fmt: skip
+    assert (home / "small" / "pooling" / "config.json").read_text() == "{1}"
+    loaded = slashbench.load_file(home / "small")
+    assert len(loaded) == 8
+    done = bench("verify", "small", "--against", "folder", cwd=home)
+    assert (done.returncode, done.stdout.count(b"byte for byte")) == (0, 2)
+    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 0
+    for file in (home / "folder").glob("*.safetensors"):
+        assert (home / "back" / file.name).read_bytes() == file.read_bytes()
+    assert bench("compress", "folder", "-o", "small", cwd=home).returncode == 2
+    assert bench("compress", "folder", "-o", "small", "--force", cwd=home).returncode == 0
+    assert sorted(p.name for p in home.iterdir()) == [
+        "back",
+        "folder",
+        "model.safetensors",
+        "small",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", ""]
+)
+def test_an_index_that_leads_out_of_its_folder(name: str, home: Path) -> None:
+    index = home / "folder" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": name}}))
+    with pytest.raises(CorruptFile, match="no file of its folder"):
+        slashbench.load_file(home / "folder")
+    done = bench("compress", "folder", "-o", "small", cwd=home)
+    assert (done.returncode, b"no file of its folder" in done.stderr) == (1, True)
+    assert not (home / "small").exists()
+
+
+def test_nothing_is_overwritten_unasked(home: Path) -> None:
+    (home / "small").write_bytes(b"mine")
+    (home / "link").symlink_to(home / "small")
+    for out in ("small", "link"):
+        done = bench("compress", "model.safetensors", "-o", out, cwd=home)
+        assert (done.returncode, b"--force" in done.stderr) == (2, True)
+    assert (home / "small").read_bytes() == b"mine"
+    assert bench("compress", "model.safetensors", "-o", "link", "--force", cwd=home).returncode == 0
+    assert (home / "small").read_bytes() == b"mine"  # the link is replaced, not what it leads to
+    assert not (home / "link").is_symlink()
+    before = sorted(home.iterdir())
+    for verb, path in (("compress", "model.safetensors"), ("decompress", "link")):
+        done = bench(verb, path, "--dry-run", cwd=home)
+        assert (done.returncode, b"would be" in done.stderr) == (0, True)
+    assert sorted(home.iterdir()) == before
+
+
+def test_quantised_to_a_target(home: Path) -> None:
+    done = bench("compress", "model.safetensors", "-o", "small", "--target", "3bits", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert b"quantised by quantize-std:step=" in done.stderr
+    done = bench("inspect", "small", "--json", cwd=home)
+    (found,) = json.loads(done.stdout)
+    assert found["format"] == 2
+    assert found["parameters"] == 60_150
+    assert 2.9 < 8 * found["file_bytes"] / found["parameters"] <= 3
+    assert sum(found["ledger"].values()) == found["file_bytes"] == (home / "small").stat().st_size
+    done = bench("inspect", "small", cwd=home)
+    assert b"wide" in done.stdout
+    assert b"payload" in done.stdout
+    done = bench("verify", "small", "--against", "model.safetensors", cwd=home)
+    assert (done.returncode, b"2 are rounded" in done.stdout) == (0, True)
+
+
+def test_verify_finds_damage_and_difference(home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small", cwd=home)
+    other = safetensors.torch.load_file(home / "model.safetensors")
+    other["wide"][5, 5] += 1
+    safetensors.torch.save_file(other, home / "other", {"format": "pt"})
+    done = bench("verify", "small", "--against", "other", cwd=home)
+    assert (done.returncode, b"wide: other bytes" in done.stdout) == (3, True)
+    assert bench("verify", "small", cwd=home).returncode == 0
+    data = bytearray((home / "small").read_bytes())
+    data[-5000] ^= 4
+    (home / "small").write_bytes(data)
+    done = bench("verify", "small", cwd=home)
+    assert (done.returncode, b"small" in done.stderr) == (1, True)
+    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 1
+    assert not (home / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["compress", "nowhere", "-o", "x"], 2, "nothing at nowhere"),
+        (["compress", "model.safetensors"], 2, "say where to write"),
+        (["compress", "model.safetensors", "-o", "folder", "--force"], 2, "is a folder"),
+        (["compress", "folder", "-o", "-"], 2, "does not go into a pipe"),
+        (["compress", "folder", "-o", "folder/small"], 2, "in the folder that is read"),
+        (["compress", "folder/config.json", "-o", "x"], 1, "too few"),
+        (["compress", "model.safetensors", "-o", "x", "--codec", "hufman"], 2, "did you mean"),
+        (["compress", "model.safetensors", "-o", "x", "--quantize", "gptq9"], 2, "no quantiser"),
+        (["compress", "model.safetensors", "-o", "x", "--target", "4"], 2, "of the form 4bits"),
+        (["decompress", "model.safetensors", "-o", "x"], 1, "not written by slashbench"),
+        (["inspect", "model.safetensors"], 1, "not written by slashbench"),
+    ],
+)
+def test_wrong_use(arguments: list[str], code: int, said: str, home: Path) -> None:
+    done = bench(*arguments, cwd=home)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr.decode()
+    assert not (home / "x").exists()
+
+
+def test_help_has_examples(tmp_path: Path) -> None:
+    for verb in ("compress", "decompress", "inspect", "verify", "scan"):
+        assert b"examples\n  bench " + verb.encode() in bench(verb, "--help", cwd=tmp_path).stdout

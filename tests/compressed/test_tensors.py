@@ -1,0 +1,211 @@
+"""save_file, load_file, safe_open, load_model: what safetensors' users expect, bit for bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from samples import of_every_dtype, raw
+from torch import nn
+
+import slashbench
+from slashbench.bench.compressed import coding
+from slashbench.errors import BadSetting, CorruptFile, UnknownName, UsageError
+
+TENSORS = of_every_dtype()
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small tensors in many segments, and coded however small they are."""
+    monkeypatch.setattr(coding, "SEGMENT", 5000)
+    monkeypatch.setattr(coding, "QUANTISED_SEGMENT", 5000)
+    monkeypatch.setattr(coding, "SMALL", 0)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.safetensors"
+    slashbench.save_file(TENSORS, path, metadata={"format": "pt", "ünï": "\n\x01"})
+    return path
+
+
+@pytest.mark.parametrize("codec", [None, "float-rans", "rans", "zstd:level=1", "pack"])
+def test_every_dtype_comes_back_bit_for_bit(codec: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    slashbench.save_file(TENSORS, path, codec=codec)
+    loaded = slashbench.load_file(path)
+    assert loaded.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert (loaded[name].dtype, loaded[name].shape) == (tensor.dtype, tensor.shape), name
+        assert raw(loaded[name]) == raw(tensor), name
+
+
+def test_segments(short_segments: None, tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    slashbench.save_file(TENSORS, path)
+    loaded = slashbench.load_file(path)
+    assert {name: raw(tensor) for name, tensor in loaded.items()} == {
+        name: raw(tensor) for name, tensor in TENSORS.items()
+    }
+
+
+def test_it_opens_as_safetensors_does(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "plain.safetensors"
+    safetensors.torch.save_file(TENSORS, other, metadata={"format": "pt", "ünï": "\n\x01"})
+    with safetensors.safe_open(other, "pt") as theirs, slashbench.safe_open(file) as ours:
+        assert ours.keys() == sorted(theirs.keys())
+        assert ours.offset_keys() == theirs.offset_keys()
+        assert ours.metadata() == theirs.metadata()
+        for name in theirs.keys():  # noqa: SIM118
+            assert raw(ours.get_tensor(name)) == raw(theirs.get_tensor(name))
+            if name != "F4":
+                assert ours.get_slice(name).get_shape() == theirs.get_slice(name).get_shape()
+                assert ours.get_slice(name).get_dtype() == theirs.get_slice(name).get_dtype()
+        assert ours.get_tensors().keys() == set(theirs.keys())
+
+
+def test_plain_safetensors_reads_the_header(file: Path) -> None:
+    with safetensors.safe_open(file, "pt") as opened:
+        assert set(opened.keys()) == TENSORS.keys()
+        assert all(opened.get_tensor(name).dtype == torch.uint8 for name in TENSORS)
+
+
+INDICES: list[Any] = [
+    slice(None), slice(3, 17), slice(3, 17, 4), slice(17, 3), slice(-5, None), slice(0, 10**9), 0,
+    -1, ..., (slice(2, 4), slice(1, 3)), (7, slice(None, None, 2)), (..., 0), [3, 1],
+    torch.tensor([2, 2]), None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("quantize", [None, "quantize-std:step=0.5"])
+@pytest.mark.parametrize("name", ["F32", "BF16", "C64", "I8", "BOOL", "F64", "F8_E4M3"])
+def test_slices(name: str, quantize: str | None, short_segments: None, tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    tensor = TENSORS[name].reshape(-1)[600:9000].reshape(210, 40)
+    slashbench.save_file({name: tensor}, path, quantize=quantize)
+    whole = slashbench.load_file(path)[name]
+    with slashbench.safe_open(path) as opened:
+        for index in INDICES:
+            part = opened.get_slice(name)[index]
+            assert part.shape == whole[index].shape, index
+            assert raw(part) == raw(whole[index]), index
+        with pytest.raises(IndexError):
+            opened.get_slice(name)[210]
+        with pytest.raises(ValueError, match="step"):
+            opened.get_slice(name)[::-1]
+
+
+def test_slices_of_vectors_scalars_and_nothing(file: Path) -> None:
+    with slashbench.safe_open(file) as opened:
+        assert opened.get_slice("I64")[5:8].tolist() == [5, 6, 7]
+        assert opened.get_slice("scalar")[...].item() == 1.5
+        assert opened.get_slice("empty")[1:3].shape == (2, 0, 3)
+
+
+def test_one_tensor_is_read_without_the_others(file: Path) -> None:
+    """Damage in one does not show in another, nor, in a slice, in another chunk."""
+    wide = torch.randn(4000, 200)
+    slashbench.save_file({"a": wide, "b": wide + 1}, file)
+    data = bytearray(file.read_bytes())
+    data[-100_000] ^= 1  # at the end of b
+    file.write_bytes(data)
+    with slashbench.safe_open(file) as opened:
+        assert raw(opened.get_tensor("a")) == raw(wide)
+        assert raw(opened.get_slice("b")[:200]) == raw((wide + 1)[:200])
+        with pytest.raises(CorruptFile, match="'b'"):
+            opened.get_tensor("b")
+    with pytest.raises(CorruptFile, match="'b'"):
+        slashbench.load_file(file)
+
+
+def test_tied_tensors_are_stored_once_and_tied_again(tmp_path: Path) -> None:
+    weight = torch.randn(300, 100)
+    path, alone = tmp_path / "tied.safetensors", tmp_path / "alone.safetensors"
+    slashbench.save_file({"embed": weight, "head": weight, "same": weight.clone()}, path)
+    slashbench.save_file({"embed": weight}, alone)
+    assert path.stat().st_size < alone.stat().st_size + 1000
+    loaded = slashbench.load_file(path)
+    assert loaded["head"] is loaded["embed"]
+    assert loaded["same"].data_ptr() != loaded["embed"].data_ptr()
+    assert raw(loaded["same"]) == raw(weight)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(50, 40), nn.Linear(40, 50, bias=False)
+        self.norm = nn.BatchNorm1d(40)
+        self.head.weight = self.embed.weight
+
+
+def test_load_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    module, other = Tied(), Tied()
+    slashbench.save_file(module.state_dict(), path)
+    assert slashbench.load_model(other, path) == ([], [])
+    assert other.head.weight is other.embed.weight
+    assert torch.equal(other.embed.weight, module.embed.weight)
+    # a file that has one name of the two, as transformers writes them
+    state = {n: t for n, t in module.state_dict().items() if n != "head.weight"}
+    slashbench.save_file(state, path)
+    assert slashbench.load_model(Tied(), path) == ([], [])
+    del state["norm.bias"]
+    slashbench.save_file({**state, "more": torch.zeros(1)}, path)
+    with pytest.raises(UsageError, match=r"missing \['norm.bias'\], unexpected \['more'\]"):
+        slashbench.load_model(Tied(), path)
+    assert slashbench.load_model(Tied(), path, strict=False) == (["norm.bias"], ["more"])
+    slashbench.save_file({**state, "norm.bias": torch.zeros(3)}, path)
+    with pytest.raises(UsageError, match="another model"):
+        slashbench.load_model(Tied(), path)
+
+
+def test_quantised_tensors_keep_their_dtype(tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    wide = torch.randn(200, 100)
+    tensors = {"f": wide, "b": wide.bfloat16(), "h": wide.half(), "bias": wide[0].clone(),
+               "i": torch.arange(9)}  # fmt: skip
+    slashbench.save_file(tensors, path, quantize="quantize:step=2^-4")
+    loaded = slashbench.load_file(path)
+    for name in ("f", "b", "h"):
+        assert loaded[name].dtype == tensors[name].dtype
+        error = (loaded[name].double() - tensors[name].double()).abs()
+        assert 0 < error.max() <= 2**-5 + 2**-7
+    for name in ("bias", "i"):
+        assert torch.equal(loaded[name], tensors[name])
+
+
+def test_what_cannot_be_asked_for(file: Path, tmp_path: Path) -> None:
+    weight = {"w": torch.randn(9, 9)}
+    out = tmp_path / "out.safetensors"
+    for error, message, arguments in [
+        (UnknownName, "did you mean 'huffman'", {"codec": "hufman"}),
+        (BadSetting, "max_length", {"codec": "huffman:max_length=99"}),
+        (UsageError, "stands for 2", {"codec": "exp-golomb:k=0..1"}),
+        (UsageError, "is a bound", {"codec": "entropy"}),
+        (UsageError, "takes no integers", {"codec": "float-rans", "quantize": "quantize"}),
+    ]:
+        with pytest.raises(error, match=message):
+            slashbench.save_file(weight, out, **arguments)
+    with pytest.raises(UsageError, match="meta"):
+        slashbench.save_file({"w": torch.empty(3, device="meta")}, out)
+    with pytest.raises(UsageError, match="no tensor 'x'"), slashbench.safe_open(file) as opened:
+        opened.get_tensor("x")
+    with pytest.raises(UsageError, match="framework"):
+        slashbench.safe_open(file, framework="tf")
+    with pytest.raises(AttributeError, match="no attribute"):
+        slashbench.load_fil  # noqa: B018
+    assert not out.exists()
+
+
+def test_importing_slashbench_is_light() -> None:
+    program = "import sys, slashbench; print(len({'numpy', 'torch', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"0"
+    assert "load_file" in dir(slashbench)

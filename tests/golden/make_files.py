@@ -1,0 +1,76 @@
+"""Write the golden compressed checkpoints that are missing; those that exist are never touched.
+
+Those of format 1 were written by slashbench 0.1 and can't be made again.
+"""
+
+from __future__ import annotations
+
+import io
+import runpy
+from pathlib import Path
+
+import numpy as np
+
+from slashbench.bench import checkpoint
+from slashbench.bench.compressed import coding, convert, plain
+from slashbench.bench.compressed.coding import Coding
+from slashbench.bench.compressed.sources import Source
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import Quantised
+from slashbench.grid import Levels, OneStep, Steps
+from slashbench.link import only
+from slashbench.trainers.catalog import QUANTISERS
+
+FILES = Path(__file__).parent / "files"
+_MAKE = runpy.run_path(str(Path(__file__).with_name("make.py")))
+TENSORS, bell = _MAKE["TENSORS"], _MAKE["bell"]
+
+
+def lossless(quantiser: str | None) -> bytes:
+    """Every dtype that NumPy has, in segments, some stored, one a copy."""
+    tensors = dict(TENSORS)
+    del tensors["chunks"], tensors["columns"]
+    tensors |= {"copy": tensors["rows"].copy(), "positions": np.arange(500), "mask": bell(900) > 0}
+    tensors |= {"matrix": (bell(2000) / 64).astype(np.float32).reshape(50, 40)}
+    kinds = {name: (plain.NAMES[array.dtype], array.shape) for name, array in tensors.items()}
+    source = Source(
+        plain.compose(kinds, {"format": "pt"}),
+        lambda name: tensors[name].reshape(-1).view(np.uint8),
+    )
+    coding.SEGMENT = coding.QUANTISED_SEGMENT = 4000
+    coding.SMALL = 256
+    file = io.BytesIO()
+    convert.compress(file, source, Coding.of(None, quantiser and only(QUANTISERS, quantiser)))
+    return file.getvalue()
+
+
+def grids() -> bytes:
+    """Every grid, tied tensors, stored ones."""
+    values = bell(640).reshape(20, 32)
+    ramp = np.arange(1, 41, dtype=np.float32) / np.float32(8)
+    coded = {
+        "one step": Quantised(values, OneStep(2**-6)),
+        "by row": Quantised(values, Steps(ramp[:20])),
+        "by group": Quantised(values, Steps(ramp.reshape(20, 2).astype(np.float16))),
+        "codebook": Quantised(np.abs(values) % 16, Levels(ramp[:16] ** 2)),
+    }
+    stored = {"bias": bell(30).astype(np.float32) / 7, "none": np.zeros((0, 3), np.float32)}
+    made = checkpoint.encode(coded, stored, {"tied": "one step"}, CODECS.get("rans")(), "rans")
+    return made.data
+
+
+def main() -> None:
+    """Write what is missing, and say the hashes that the test holds it to."""
+    for name, make in [
+        ("lossless", lambda: lossless(None)),
+        ("quantised", lambda: lossless("quantize:step=2^-4")),
+        ("grids", grids),
+    ]:
+        path = FILES / f"format2-{name}.safetensors"
+        if not path.exists():
+            path.write_bytes(make())
+            print("wrote", path.name, checkpoint.weights_sha256(checkpoint.read(path)))
+
+
+if __name__ == "__main__":
+    main()
