@@ -39,11 +39,11 @@ class GPTQLoss(Calibrated):
 
     def __init__(
         self,
-        step: float = 2.0**-5,
+        step: float = 2.0**-3,
         lam: float = 0.0,
         batches: int = 16,
-        damp: float = 0.01,
-        floor: float = 0.1,
+        damp: float = 0.1,
+        floor: float = 0.3,
     ) -> None:
         if not (step > 0 and math.isfinite(step)):
             raise ValueError(f"step={step} must be a finite number > 0")
