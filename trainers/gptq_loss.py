@@ -49,8 +49,10 @@ class GPTQLoss(Calibrated):
             raise ValueError(f"step={step} must be a finite number > 0")
         if not (lam >= 0 and math.isfinite(lam)):
             raise ValueError(f"lam={lam} must be a finite number >= 0")
-        if batches < 1 or damp < 0 or floor < 0:
-            raise ValueError(f"batches={batches} must be at least 1, damp and floor at least 0")
+        if batches < 1 or damp < 0 or floor <= 0:
+            raise ValueError(
+                f"batches={batches} must be at least 1, {damp=} at least 0, {floor=} > 0"
+            )
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from slashbench.contracts import Quantised, Quantiser
-from slashbench.grid import Steps
+from slashbench.grid import OneStep, Steps
 from slashbench.trainers.integers import check_finite, float_of_steps, to_int32
 
 
@@ -32,13 +32,15 @@ class RowsInStd(Quantiser):
         """int32, ties to the even neighbour, and a float16 or float32 step a row."""
         if weight.ndim < 2:
             return None
+        if not weight.size:
+            return Quantised(weight.astype(np.int32), OneStep(self.step))
         check_finite(name, weight)
-        rows = np.asarray(weight, np.float64).reshape(len(weight), math.prod(weight.shape[1:]))
-        spread = rows.std(axis=1) if rows.size else np.zeros(len(rows))
+        rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
+        spread = rows.std(axis=1)
         # where all are equal there is no spread to measure in
-        unit = np.where(spread > 0, spread, np.abs(rows).max(axis=1, initial=0.0))
+        unit = np.where(spread > 0, spread, np.abs(rows).max(axis=1))
         steps = self.step * np.where(unit > 0, unit, 1.0)
-        dtype = float_of_steps(float(steps.min(initial=1.0)), float(steps.max(initial=1.0)))
+        dtype = float_of_steps(float(steps.min()), float(steps.max()))
         stored = steps.astype(np.float16 if dtype == torch.float16 else np.float32)
         values = to_int32(name, rows / stored.astype(np.float32)[:, None])
         return Quantised(values.reshape(weight.shape), Steps(stored))
