@@ -25,6 +25,7 @@ TRANSFORMS.lazy("deepshape", "slashbench.trainers.deepshape:DeepShape")
 
 QUANTISERS.lazy("quantize", "slashbench.trainers.quantize:Uniform")
 QUANTISERS.lazy("quantize-std", "slashbench.trainers.quantize:UniformInStd")
+QUANTISERS.lazy("quantize-rows", "slashbench.trainers.quantize_rows:RowsInStd")
 QUANTISERS.lazy("round", "slashbench.trainers.round:RoundTensor")
 QUANTISERS.lazy("round-rows", "slashbench.trainers.round:RoundRows")
 QUANTISERS.lazy("round-groups", "slashbench.trainers.round:RoundGroups")

@@ -39,18 +39,20 @@ class GPTQLoss(Calibrated):
 
     def __init__(
         self,
-        step: float = 2.0**-5,
+        step: float = 2.0**-3,
         lam: float = 0.0,
         batches: int = 16,
-        damp: float = 0.01,
-        floor: float = 0.1,
+        damp: float = 0.1,
+        floor: float = 0.3,
     ) -> None:
         if not (step > 0 and math.isfinite(step)):
             raise ValueError(f"step={step} must be a finite number > 0")
         if not (lam >= 0 and math.isfinite(lam)):
             raise ValueError(f"lam={lam} must be a finite number >= 0")
-        if batches < 1 or damp < 0 or floor < 0:
-            raise ValueError(f"batches={batches} must be at least 1, damp and floor at least 0")
+        if batches < 1 or damp < 0 or floor <= 0:
+            raise ValueError(
+                f"batches={batches} must be at least 1, {damp=} at least 0, {floor=} > 0"
+            )
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 

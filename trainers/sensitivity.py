@@ -39,7 +39,7 @@ def row_sensitivities(
     mean = sum(float(sums[n].mean()) * size for n, size in sizes.items()) / sum(sizes.values())
     if not mean < float("inf"):
         raise UsageError("the gradients of the calibration batches are not finite")
-    return {name: rows + (floor * mean or 1.0) for name, rows in sums.items()}
+    return {name: rows + (floor * mean if mean else 1.0) for name, rows in sums.items()}
 
 
 def _rows(tensor: torch.Tensor) -> torch.Tensor:

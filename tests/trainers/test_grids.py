@@ -17,6 +17,7 @@ from slashbench.grid import Levels, OneStep, Steps
 from slashbench.trainers import ggd
 from slashbench.trainers.codebook import KMeans, lloyd
 from slashbench.trainers.deepshape import DeepShape
+from slashbench.trainers.quantize_rows import RowsInStd
 from slashbench.trainers.rf8 import RF8
 from slashbench.trainers.round import RoundGroups, RoundRows, RoundTensor
 
@@ -24,7 +25,7 @@ Array = npt.NDArray[np.float32]
 
 NO_DATA = Calibration(Tiny(), seed=0)
 ROUND = [RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=3)]
-ALL = [*ROUND, KMeans(levels=16), RF8()]
+ALL = [*ROUND, RowsInStd(step=0.25), KMeans(levels=16), RF8()]
 
 #: Shapes and contents that break careless quantisers.
 ODD = {
@@ -98,6 +99,14 @@ class TestRounding:
         assert quantised is not None
         assert isinstance(quantised.grid, OneStep)
         assert quantised.grid.step < 0.6 * 8 / 7
+
+    def test_steps_in_deviations_of_each_row(self) -> None:
+        weight = np.random.default_rng(0).normal(size=(3, 400)) * [[0.01], [1.0], [50.0]]
+        quantised = RowsInStd(step=0.5).quantise("w", weight.astype(np.float32))
+        assert quantised is not None
+        assert isinstance(quantised.grid, Steps)
+        assert quantised.grid.steps == pytest.approx(0.5 * weight.std(axis=1), rel=1e-3)
+        assert (np.abs(quantised.dequantise() - weight).max(axis=1) <= 0.2501 * weight.std(1)).all()
 
     @pytest.mark.parametrize("columns", [1, 5, 6, 7, 12, 13])
     def test_groups_of_any_number_of_columns(self, columns: int) -> None:

@@ -11,9 +11,10 @@ from slashbench.contracts import Calibration, Quantiser, Transform, Weights
 from slashbench.errors import Unencodable, UsageError
 from slashbench.trainers import obs
 from slashbench.trainers.gptq import GPTQ, Factor, solve
-from slashbench.trainers.gptq_loss import GPTQLoss
+from slashbench.trainers.gptq_loss import GPTQLoss, scale
 from slashbench.trainers.layers import LinearLayers
 from slashbench.trainers.prune import LayerPrune, MagnitudePrune
+from slashbench.trainers.sensitivity import row_sensitivities
 from slashbench.trainers.sparsegpt import SparseGPT
 from slashbench.trainers.wanda import Wanda
 
@@ -233,6 +234,47 @@ class TestGPTQ:
             done = GPTQ(step=0.5, lam=lam).layer("w", weight, moment)
             assert done.values[0].tolist() == [0, 0, 0]
             assert done.values[1, [0, 2]].tolist() == [2, 2]
+
+
+class TestSensitivity:
+    def test_rows_are_felt_as_their_squared_gradients(self) -> None:
+        calibration = Calibration(Tiny(), 0)
+        module, batches = calibration.module(state(Tiny())), calibration.batches(2)
+        felt = row_sensitivities(module, batches, calibration, floor=0.0)
+        squares = torch.zeros(4, dtype=torch.float64)
+        for batch in batches:
+            loss = module(batch).square().mean()
+            (gradient,) = torch.autograd.grad(loss, module.get_parameter("3.weight"))
+            squares += gradient.square().mean(1)
+        assert torch.allclose(felt["3.weight"], squares)
+
+    def test_what_no_batch_reaches_is_worth_the_floor(self) -> None:
+        calibration = Calibration(Tied(), 0)
+        module, batches = calibration.module(state(Tied())), calibration.batches(2)
+        felt = row_sensitivities(module, batches, calibration, floor=0.5)
+        bare = row_sensitivities(module, batches, calibration, floor=1e-9)
+        assert float(felt["never.weight"][0]) == pytest.approx(
+            0.5e9 * float(bare["never.weight"][0])
+        )
+        assert (felt["middle.weight"] > felt["never.weight"]).all()
+
+    def test_without_any_gradient_all_rows_count_alike(self) -> None:
+        calibration = Calibration(Tiny(), 0)
+        module = calibration.module({n: w * 0 for n, w in state(Tiny()).items()})
+        felt = row_sensitivities(module, calibration.batches(1), calibration, floor=0.1)
+        assert all((rows == 1).all() for rows in felt.values())
+
+    @pytest.mark.parametrize("columns", [29, 30])
+    def test_a_row_has_its_own_step_where_that_saves_more_than_it_takes(self, columns: int) -> None:
+        """Geometric and arithmetic mean of 1 and 16 are 4 and 8.5: 0.5437 bits a weight saved."""
+        felt = torch.tensor([1.0, 16.0], dtype=torch.float64)
+        _, importance, steps = scale(torch.ones(2, columns), felt, unit=0.5)
+        if columns * 0.5437 > 16:
+            assert steps.tolist() == [0.5, 0.125]
+            assert importance.tolist() == [1, 1]
+        else:
+            assert steps.tolist() == pytest.approx([0.5 / 8.5**0.5])
+            assert importance.tolist() == pytest.approx([2 / 17, 32 / 17])
 
 
 def entropy(integers: torch.Tensor) -> float:
