@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +40,7 @@ def network() -> nn.Module:
 def run(
     penalty: Penalty, scale: float = 1.0, **others: Any
 ) -> tuple[dict[str, torch.Tensor], loop.TrainingLog]:
-    module = network()
+    module = network().to(others.get("execution", Execution()).device)
     log = loop.train(module, batches(scale), squares, PLAN, penalty, **others)
     return module.state_dict(), log
 
@@ -185,3 +188,35 @@ def test_execution_must_make_sense() -> None:
     with pytest.raises(UsageError, match="at least one batch"):
         Execution(accumulate=0)
     assert Execution(precision="bf16", accumulate=4).text == "bf16, 4 batches a step"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("regime", ["backslash:lam=10:update=gradient", "backslash-q:lam=1"])
+def test_kill_minus_nine_and_the_same_command_again(regime: str, tmp_path: Path) -> None:
+    def start(folder: Path) -> subprocess.Popen[str]:
+        script = Path(__file__).with_name("killed_run.py")
+        command = [sys.executable, str(script), str(folder), regime]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    whole, _ = start(tmp_path / "whole").communicate(timeout=120)
+    killed_at = []
+    for steps in (25, 30, 40):
+        run = start(tmp_path / "killed")
+        assert run.stdout is not None
+        for line in itertools.islice(run.stdout, steps):
+            last = line
+        run.kill()
+        run.wait()
+        killed_at.append(int(last.split()[1]))
+    resumed, _ = start(tmp_path / "killed").communicate(timeout=120)
+    assert killed_at == sorted(set(killed_at))  # each went on where the last one was killed
+    assert 60 < int(resumed.split()[1]) <= killed_at[-1] + 2
+    assert resumed.split()[-1] == whole.split()[-1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_cuda_trains_as_the_cpu_does() -> None:
+    state, _ = run(Penalty(), execution=Execution(device="cuda"))
+    on_cpu, _ = run(Penalty())
+    for name in state:
+        assert state[name].cpu().numpy() == pytest.approx(on_cpu[name].numpy(), abs=1e-2)
