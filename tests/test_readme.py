@@ -69,7 +69,7 @@ def test_a_checkpoint_compressed_as_readme_says(
 
 def test_a_codec_of_ones_own(tmp_path: Path) -> None:
     """README's two blocks as an installed package: listed, tested, run, and on the board."""
-    (python,) = blocks("python")
+    (python,) = [block for block in blocks("python") if "SymbolCodec" in block]
     (toml,) = blocks("toml")
     (tmp_path / "my_codec.py").write_text(python)
     info = tmp_path / "my_codec-1.0.dist-info"
@@ -100,3 +100,18 @@ def test_a_codec_of_ones_own(tmp_path: Path) -> None:
         "--seeds=0",
     )
     assert "bytes" in board.partition("rank")[2]
+
+
+def test_backslash_in_a_loop_of_ones_own() -> None:
+    """README's lines, in a loop that has what they name."""
+    (python,) = [block for block in blocks("python") if "BackSlashCallback" in block]
+    lines = python.split("trainer = ")[0].replace("...\n", "loss().backward()\n")
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    names: dict[str, Any] = {
+        "model": model,
+        "optimizer": optimizer,
+        "loss": lambda: model(torch.ones(3, 4)).square().mean(),
+    }
+    exec(lines.replace("lam=1000.0", "lam=0.01"), names)
+    assert names["penalty"].steps == 1

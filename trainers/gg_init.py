@@ -13,11 +13,11 @@ from slashbench.trainers.tensors import in_scope, local
 
 
 class GeneralisedGaussianInit(Plain):
-    """Plain training from weights drawn from a generalised Gaussian, each matrix at the standard
-    deviation that its own initialisation gave it.
+    """Plain training from weights drawn from a generalised Gaussian.
 
-    shape: 2 is Gaussian, 1 Laplace; below 1 many weights start near zero. The authors set the
-    variance to xi / fan-out; keeping the model's own changes the shape alone. Weights that come
+    shape: 2 is Gaussian, 1 Laplace; below 1 many weights start near zero. Each matrix keeps the
+    standard deviation of the model's own initialisation, where the authors set the variance to
+    xi / fan-out: so only the shape changes. Vectors stay as they are; weights that come
     pretrained are overwritten: for models trained from scratch.
     """
 

@@ -77,12 +77,13 @@ def _tune(options: argparse.Namespace) -> int:
                 f"{options.vary}={trial.value:g}: {trial.bits:.3f} bits per parameter, "
                 f"{trial.metric:.4g} on validation data, {trial.loss:+.3g} lost: {verdict}",
                 highlight=False,
+                soft_wrap=True,
             )
     found = tune.best(trials, goal)
     if found is None:
         out.print("No trial met the goal; try another --between, or more --runs", style="red")
         return 1
-    out.print(f"best: {found.recipe}", highlight=False, markup=False)
+    out.print(f"best: {found.recipe}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
