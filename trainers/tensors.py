@@ -73,8 +73,8 @@ def with_steps(steps: torch.Tensor, *tensors: torch.Tensor) -> Iterator[tuple[to
         else:
             yield steps, first, *others
         return
-    columns = max(tensors[0][0].numel(), 1)
-    n_rows = max(1, PIECE // columns)
+    columns = tensors[0].numel() // max(len(steps), 1)
+    n_rows = max(1, PIECE // max(columns, 1))
     for start in range(0, len(steps), n_rows):
         rows = [tensor[start : start + n_rows] for tensor in tensors]
         yield steps[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows

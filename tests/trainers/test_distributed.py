@@ -23,7 +23,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
-@pytest.mark.parametrize("kind", ["gradient", "proximal", "per-tensor", "in the loop"])
+@pytest.mark.parametrize("kind", ["gradient", "proximal", "per-tensor", "in the loop", "by row"])
 def test_two_processes_take_the_steps_of_one(kind: str, how: str, weights: Path) -> None:
     found = torch.load(weights / f"{kind}.pt", weights_only=True)
     assert found[how].keys() == found["alone"].keys()

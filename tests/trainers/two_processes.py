@@ -35,9 +35,10 @@ def network() -> nn.Module:
 
 
 def penalty_of(kind: str, module: nn.Module) -> Any:
-    if kind == "in the loop":
+    if kind in ("in the loop", "by row"):
         plan = TrainingPlan(steps=STEPS, learning_rate=0.1, warmup=0)
-        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2)
+        steps: Any = "by-row" if kind == "by row" else "one"
+        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, steps=steps)
         return regime.penalty(dict(module.named_parameters()), plan)
     return BackSlash(module, 0.05, **SETTINGS[kind])
 
@@ -67,7 +68,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    for kind in (*SETTINGS, "in the loop"):
+    for kind in (*SETTINGS, "in the loop", "by row"):
         sharded = network()
         fully_shard(sharded, mesh=dist.device_mesh.init_device_mesh("cpu", (ranks,)))
         found = {
