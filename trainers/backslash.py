@@ -110,12 +110,18 @@ class BackSlash(RatePenalty):
         return dict(self._seen)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The number of steps done."""
-        return {"steps": torch.tensor(self.steps)}
+        """The number of steps done, and what the last one that acted saw."""
+        seen = {f"seen.{k}": torch.tensor(v, dtype=torch.float64) for k, v in self._seen.items()}
+        return {"steps": torch.tensor(self.steps), **seen}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Count on from there."""
         self.steps = int(state["steps"])
+        self._seen = {
+            key.removeprefix("seen."): float(value)
+            for key, value in state.items()
+            if key.startswith("seen.")
+        }
 
     @torch.no_grad()
     def _act(self) -> None:
@@ -184,10 +190,11 @@ class BackSlash(RatePenalty):
                     slope.mul_(step)
                     part.sub_(part.clamp(-slope, slope))
                 sums[1] += part.count_nonzero()
-        elif parameter.grad is not None:
-            for part, grad in paired(weights, local(parameter.grad)):
-                grad.addcmul_(part.sign(), self._slope(part, shape, sums[0]), value=step)
-                sums[1] += part.count_nonzero()
+        else:
+            sums[1] += weights.count_nonzero()
+            if parameter.grad is not None:
+                for part, grad in paired(weights, local(parameter.grad)):
+                    grad.addcmul_(part.sign(), self._slope(part, shape, sums[0]), value=step)
 
     def _slope(self, part: torch.Tensor, shape: float, rate: torch.Tensor) -> torch.Tensor:
         """(|theta| + eps)^(shape - 1), a new tensor; the sum of its products with |theta| + eps

@@ -120,6 +120,16 @@ def test_matrices_only_leaves_vectors_and_counts_without_them() -> None:
     assert (named["w"] < 1).all()
 
 
+def test_a_parameter_without_a_gradient_is_left_alone_and_counted() -> None:
+    named = parameters([0.5, 0.0], [0.3])
+    named["1"].grad = torch.zeros(1)
+    penalty = bound(named, 1.0, update="gradient")
+    penalty.add_gradient()
+    penalty.step()
+    assert named["0"].grad is None
+    assert penalty.log()["zeros"] == pytest.approx(1 / 3)
+
+
 def test_shared_parameters_count_once_and_frozen_ones_not_at_all() -> None:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
     module[1].weight = module[0].weight

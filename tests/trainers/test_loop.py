@@ -110,6 +110,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 CASES = [(name, SETTINGS.get(name, {})) for name in REGIMES.names()] + [
     ("backslash", {"lam": 0.5, "update": "gradient", "target": "2.0bits"}),
+    ("backslash", {"lam": 0.5, "update": "gradient", "every": 4}),
     ("backslash-q", {"lam": 0.1, "step": 2**-5, "steps": "by-row", "begin": 0.5}),
 ]
 
