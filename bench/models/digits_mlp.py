@@ -28,7 +28,7 @@ class DigitsMLP(Model):
     cell_hint_s: ClassVar[float] = 0.3
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "backslash": {"lam": 20.0, "update": "gradient"},
-        "backslash-q": {"lam": 1.0, "step": 2.0**-2, "scope": "all"},
+        "backslash-q": {"lam": 0.3, "step": 2.0**-2, "scope": "all"},
     }
 
     def __init__(self, steps: int = 1200) -> None:
