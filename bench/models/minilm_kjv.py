@@ -49,7 +49,8 @@ class MiniLMKjv(Model):
     train_hint_s: ClassVar[float] = 180.0
     cell_hint_s: ClassVar[float] = 6.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "backslash": {"lam": 200.0, "update": "gradient", "scope": "matrices"}
+        "backslash": {"lam": 200.0, "update": "gradient", "scope": "matrices"},
+        "backslash-q": {"lam": 1.0, "step": 0.08, "begin": 0.5, "steps": "by-row"},
     }
 
     def __init__(self, steps: int = 250) -> None:
