@@ -76,6 +76,7 @@ class BackSlash(RatePenalty):
         self.strength = strength
         self.steps = 0  # done
         self._seen: dict[str, float] = {}
+        self._scratch: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
         self._added = False
 
     def add_gradient(self) -> None:
@@ -154,8 +155,9 @@ class BackSlash(RatePenalty):
                 # float32 is enough within a piece that fits the cache, for weights of no more
                 narrow = torch.promote_types(part.dtype, torch.float32)
                 wide = narrow if part.numel() <= PIECE else torch.float64
-                row[0] += part.abs().sum(dtype=wide)
-                row[1] += part.square().sum(dtype=wide)
+                spare, _ = self._like(part)
+                row[0] += torch.abs(part, out=spare).sum(dtype=wide)
+                row[1] += torch.square(part, out=spare).sum(dtype=wide)
         sums = sum_over_ranks(sums, self.parameters).cpu()
         absolute, square = sums.sum(0).tolist()
         if not math.isfinite(square):
@@ -181,32 +183,49 @@ class BackSlash(RatePenalty):
         not zero afterwards to sums[0] and sums[1].
         """
         weights = local(parameter)
-        if self.update != "gradient":
-            for part in pieces(weights):
-                slope = self._slope(part, shape, sums[0])
-                if self.update == "decoupled":
-                    part.addcmul_(part.sign(), slope, value=-step)
-                else:
-                    slope.mul_(step)
-                    part.sub_(part.clamp(-slope, slope))
-                sums[1] += part.count_nonzero()
-        else:
+        if self.update == "gradient":
             sums[1] += weights.count_nonzero()
             if parameter.grad is not None:
                 for part, grad in paired(weights, local(parameter.grad)):
-                    grad.addcmul_(part.sign(), self._slope(part, shape, sums[0]), value=step)
+                    slope, spare = self._slope(part, shape, sums[0])
+                    grad.addcmul_(torch.sign(part, out=spare), slope, value=step)
+            return
+        for part in pieces(weights):
+            slope, spare = self._slope(part, shape, sums[0])
+            if self.update == "decoupled":
+                part.addcmul_(torch.sign(part, out=spare), slope, value=-step)
+            else:  # by no more than what is left: part - clamp(part, -slope, slope)
+                torch.minimum(part, slope.mul_(step), out=spare)
+                part.sub_(torch.maximum(spare, slope.neg_(), out=spare))
+            sums[1] += part.count_nonzero()
 
-    def _slope(self, part: torch.Tensor, shape: float, rate: torch.Tensor) -> torch.Tensor:
-        """(|theta| + eps)^(shape - 1), a new tensor; the sum of its products with |theta| + eps
-        is added to `rate`.
+    def _slope(
+        self, part: torch.Tensor, shape: float, rate: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(|theta| + eps)^(shape - 1), and a tensor of the same form to work with.
+
+        The sum of its products with |theta| + eps is added to `rate`.
         """
-        base = part.abs().add_(self.eps)
-        slope = base.log().mul_(shape - 1.0).exp_()  # vectorised, where pow is not
+        base, slope = self._like(part)
+        torch.abs(part, out=base).add_(self.eps)
+        torch.log(base, out=slope).mul_(shape - 1.0).exp_()  # vectorised, where pow is not
         if part.is_contiguous():
             rate += torch.dot(base.view(-1), slope.view(-1))
         else:
-            rate += base.mul_(slope).sum()
-        return slope
+            rate += base.mul(slope).sum()
+        return slope, base
+
+    def _like(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two tensors of the form of `part` to work in: the same memory every time, since fresh
+        pages cost as much as the arithmetic.
+        """
+        if not part.is_contiguous():
+            return torch.empty_like(part), torch.empty_like(part)
+        key, size = (part.device, part.dtype), part.numel()
+        if key not in self._scratch or self._scratch[key].shape[1] < size:
+            self._scratch[key] = torch.empty(2, size, device=part.device, dtype=part.dtype)
+        first, second = self._scratch[key]
+        return first[:size].view(part.shape), second[:size].view(part.shape)
 
 
 class BackSlashRegime(Regime):

@@ -17,6 +17,8 @@ Scope = Literal["all", "matrices"]
 
 #: Values handled at once on a CPU: temporaries of 1 MiB stay in the second-level cache.
 PIECE = 1 << 18
+#: And on a device with memory of its own, where what counts is that temporaries stay small.
+DEVICE_PIECE = 1 << 24
 
 
 def in_scope(
@@ -44,11 +46,10 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def pieces(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Flat views that cover a local tensor; a device with its own memory takes it in one."""
+    """Flat views that cover a local tensor; itself where it is not contiguous."""
     if not tensor.is_contiguous():
         return (tensor,)
-    flat = tensor.view(-1)
-    return torch.split(flat, PIECE) if flat.device.type == "cpu" and flat.numel() else (flat,)
+    return torch.split(tensor.view(-1), PIECE if tensor.device.type == "cpu" else DEVICE_PIECE)
 
 
 def paired(
