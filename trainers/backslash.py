@@ -183,21 +183,22 @@ class BackSlash(RatePenalty):
         not zero afterwards to sums[0] and sums[1].
         """
         weights = local(parameter)
-        if self.update == "gradient":
+        if self.update == "gradient" and parameter.grad is None:
             sums[1] += weights.count_nonzero()
-            if parameter.grad is not None:
-                for part, grad in paired(weights, local(parameter.grad)):
-                    slope, spare = self._slope(part, shape, sums[0])
-                    grad.addcmul_(torch.sign(part, out=spare), slope, value=step)
-            return
-        for part in pieces(weights):
-            slope, spare = self._slope(part, shape, sums[0])
-            if self.update == "decoupled":
-                part.addcmul_(torch.sign(part, out=spare), slope, value=-step)
-            else:  # by no more than what is left: part - clamp(part, -slope, slope)
-                torch.minimum(part, slope.mul_(step), out=spare)
-                part.sub_(torch.maximum(spare, slope.neg_(), out=spare))
-            sums[1] += part.count_nonzero()
+        elif self.update == "gradient" and parameter.grad is not None:
+            for part, grad in paired(weights, local(parameter.grad)):
+                slope, spare = self._slope(part, shape, sums[0])
+                grad.addcmul_(torch.sign(part, out=spare), slope, value=step)
+                sums[1] += _nonzero(spare)
+        else:
+            for part in pieces(weights):
+                slope, spare = self._slope(part, shape, sums[0])
+                if self.update == "decoupled":
+                    part.addcmul_(torch.sign(part, out=spare), slope, value=-step)
+                else:  # by no more than what is left: part - clamp(part, -slope, slope)
+                    torch.minimum(part, slope.mul_(step), out=spare)
+                    part.sub_(torch.maximum(spare, slope.neg_(), out=spare))
+                sums[1] += _nonzero(torch.sign(part, out=spare))
 
     def _slope(
         self, part: torch.Tensor, shape: float, rate: torch.Tensor
@@ -226,6 +227,11 @@ class BackSlash(RatePenalty):
             self._scratch[key] = torch.empty(2, size, device=part.device, dtype=part.dtype)
         first, second = self._scratch[key]
         return first[:size].view(part.shape), second[:size].view(part.shape)
+
+
+def _nonzero(signs: torch.Tensor) -> torch.Tensor:
+    """How many signs are not 0; overwrites them. `count_nonzero` takes a branch for each."""
+    return signs.abs_().sum(dtype=torch.float32)
 
 
 class BackSlashRegime(Regime):
