@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import torch
 
-from slashbench.bench import checkpoint, measure, weights
+from slashbench.bench import checkpoint, distribution, measure, weights
 from slashbench.bench.decoding import decode_in_fresh_process
 from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
@@ -234,6 +234,7 @@ class Stages:
             "n_parameters": sum(w.numel() for w in parameters),
             "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
             "training": training,
+            "distribution": distribution.describe([w.detach().float().numpy() for w in parameters]),
         }
 
     def _load(self, point: CheckpointRecord) -> Weights:

@@ -55,6 +55,34 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     log: list[dict[str, float]]  # step, loss and what the regime saw: shape, zeros
 
 
+class DensityFit(msgspec.Struct, frozen=True, kw_only=True):
+    """Two densities of zero mean, both of greatest likelihood, over a sample of weights."""
+
+    n: int  # weights in the sample, exact zeros left out
+    shape: float  # of the generalised Gaussian: 1 Laplace, 2 Gaussian
+    scale: float
+    sigma: float  # of the Gaussian
+    distance: float  # Kolmogorov-Smirnov, generalised Gaussian
+    gaussian_distance: float
+    gain_bits: float  # mean log-likelihood of the generalised Gaussian over the Gaussian's
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights of two and more dimensions: matrices and embeddings, each tied one once."""
+
+    n: int
+    sigma: float  # root of the mean square
+    moment_shape: float  # E[w^2] / E[|w|]^2 inverted, as BackSlash estimates it
+    moment_shape_of_all: float  # the same over every parameter, vectors too, as published
+    low: float
+    high: float
+    counts: list[int]  # in bins of equal width over [low, high]
+    below: int
+    above: int
+    zeros: int  # exactly zero
+    fit: DensityFit | None = None  # absent where no density can be fitted
+
+
 class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     """A float checkpoint: model x regime x seed, or that after one more post-training step."""
 
@@ -68,6 +96,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     native_bytes: int = 0  # the same parameters in their native dtype
     training: Training | None = None
     calibration_sha256: str = ""  # of the batches a post-training step drew; empty: none
+    distribution: Distribution | None = None
 
 
 class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
