@@ -19,6 +19,7 @@ ALLOWED = {
     "bench/data": (),
     "bench/models": ("bench.data",),
     "bench/report": ("bench.store", "bench.files", "bench.compressed.contents"),
+    "bench/reproduce": ("bench.report", "bench.store", "bench.files"),
     "bench/compressed": ("bench.files", "bench.weights", "codecs", "trainers.catalog"),
 }
 ROOMS = ("bench", "codecs", "trainers")

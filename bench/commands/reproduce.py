@@ -47,9 +47,9 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from slashbench.bench import matrix, progress
+    from slashbench.bench import matrix, progress, training_data
     from slashbench.bench.engines import inline
-    from slashbench.bench.reproduce import training_data
+    from slashbench.bench.reproduce import report
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
 
@@ -74,4 +74,14 @@ def _reproduce(options: argparse.Namespace) -> int:
                     )
         except KeyboardInterrupt:
             return running.stopped(display, out)
+        written = report.write(store, options.out)
+    for warning in store.warnings:
+        out.print(warning, style="yellow", highlight=False, markup=False)
+    for claim in report.claims(store):
+        out.print(
+            f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
+            highlight=False,
+            markup=False,
+        )
+    out.print(f"written: {', '.join(map(str, written))}", highlight=False)
     return running.conclude(plan, stages, mismatches, out)
