@@ -10,7 +10,7 @@ from slashbench.bench.reproduce import charts, paper
 from slashbench.bench.reproduce.claims import Check, Claim, Sample, estimate, ratio
 from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation, bits, metric
 from slashbench.bench.reproduce.losses import losses, tolerance
-from slashbench.bench.reproduce.study import CODERS, Rows, Study, label, spelled
+from slashbench.bench.reproduce.study import CODERS, Rows, Study, label, per_parameter, spelled
 
 SMALL = 2  # so many of the smallest lambdas should cost nothing
 PAPER_SHARE = paper.LENGTHS[1000][0] / paper.LENGTHS[0][0]  # of plain EG, that is left
@@ -19,14 +19,15 @@ PAPER_SHARE = paper.LENGTHS[1000][0] / paper.LENGTHS[0][0]  # of plain EG, that 
 def by_lambda(evidence: Evidence) -> Study:
     """Fig. 5."""
     small, strong, trained = [], [], []
-    for model in evidence.trained():
+    for model, methods in evidence.sweeps():
         most = tolerance(evidence, model)
-        methods = [m for m in evidence.methods(model) if not m.plain]
         small += [
             Check(f"{model}: {label(m)}, loss", losses(evidence, model, m), most=most)
-            for m in methods[:SMALL]
+            for m in methods[1 : 1 + SMALL]
         ]
-        reached = next((m for m in methods if _mean_share(evidence, model, m) <= PAPER_SHARE), None)
+        reached = next(
+            (m for m in methods[1:] if _mean_share(evidence, model, m) <= PAPER_SHARE), None
+        )
         if reached is not None:
             strong.append(
                 Check(f"{model}: {label(reached)}, loss", losses(evidence, model, reached),
@@ -35,7 +36,7 @@ def by_lambda(evidence: Evidence) -> Study:
         trained += [
             Check(f"{model}: {label(m)}, loss on training data",
                   losses(evidence, model, m, on_training_data=True), most=most)
-            for m in methods
+            for m in methods[1:]
         ]  # fmt: skip
     drop = paper.ACCURACIES[0][0] - paper.ACCURACIES[1000][0]
     claims = [
@@ -60,27 +61,27 @@ def by_lambda(evidence: Evidence) -> Study:
         ),
     ]
     rows: Rows = [
-        ("BERT (paper)", f"λ = {lam}", f"{lam / paper.BERT_PARAMETERS:.1e}", f"{test:.2f}",
+        ("BERT (paper)", f"λ = {lam}" if lam else "plain", per_parameter(lam, paper.BERT_PARAMETERS), f"{test:.2f}",
          f"{paper.ACCURACIES[0][0] - test:+.2f}", f"{train:.2f}",
          f"{paper.LENGTHS[lam][0] / paper.LENGTHS[0][0]:.0%}")
         for lam, (test, train) in paper.ACCURACIES.items()
     ]  # fmt: skip
-    for model in evidence.trained():
-        for method in evidence.methods(model):
-            first = evidence.first(model, method)
-            assert first is not None
-            points = first.decoded.higher_is_better
-            rows.append(
-                (
-                    f"{model}, {first.decoded.metric}",
-                    label(method),
-                    f"{method.lam / first.point.n_parameters:.1e}",
-                    spelled(evidence.sample(metric, model, method)),
-                    spelled(losses(evidence, model, method), 2, sign=True, percent=not points),
-                    spelled(evidence.sample(_on_training_data, model, method)),
-                    spelled(_share(evidence, model, method), 0, percent=True),
-                )
+    for model, method in evidence.trainings():
+        first = evidence.first(model, method)
+        if first is None or model not in evidence.trained():
+            continue
+        points = first.decoded.higher_is_better
+        rows.append(
+            (
+                f"{model}, {first.decoded.metric}",
+                label(method),
+                per_parameter(method.lam, first.point.n_parameters),
+                spelled(evidence.sample(metric, model, method)),
+                spelled(losses(evidence, model, method), 2, sign=True, percent=not points),
+                spelled(evidence.sample(_on_training_data, model, method)),
+                spelled(_share(evidence, model, method), 0, percent=True),
             )
+        )
     return Study(
         "fig-5",
         "Fig. 5: accuracy by λ",

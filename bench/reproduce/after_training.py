@@ -52,7 +52,15 @@ def rounding(evidence: Evidence) -> Study:
                         exact=exact,
                     )
                 )  # fmt: skip
-            rows.append(_rounding_row(model, method, coarsest[method], sigma))
+            ruin = _ruinous_step(evidence, model, method, steps)
+            rows.append(
+                (
+                    model,
+                    label(method),
+                    *_step_in_sigma(_mean_step(coarsest[method]), sigma),
+                    *_step_in_sigma(ruin, sigma),
+                )
+            )
         if len(coarsest) == 2:
             plain, backslash = coarsest.values()
             same.append(
@@ -91,8 +99,9 @@ def rounding(evidence: Evidence) -> Study:
             Table(
                 title="Steps that do no harm",
                 about="harmless: the coarsest step at which, and at all finer ones, no more than "
-                "the tolerance is lost, as a power of two; mean over seeds",
-                columns=("model", "training", "harmless", "in σ", "ruinous", "in σ (ruinous)"),
+                "the tolerance is lost, mean exponent over seeds · ruinous: the finest measured one "
+                f"at which more than {DESTROYED:g} tolerances are lost",
+                columns=("model", "training", "harmless", "harmless, σ", "ruinous", "ruinous, σ"),
                 rows=rows,
             ),
             *_step_chart(evidence),
@@ -227,14 +236,26 @@ def _sigma(evidence: Evidence, model: str, method: Method) -> float | None:
     return estimate(found).mean if found else None
 
 
-def _rounding_row(
-    model: str, method: Method, harmless: Sample, sigma: float | None
-) -> tuple[str, ...]:
-    if not harmless:
-        return (model, label(method), *[NOTHING] * 4)
-    exponent = estimate(harmless).mean
-    in_sigma = f"{2**exponent / sigma:.2f}" if sigma else NOTHING
-    return model, label(method), f"2^{exponent:.1f}", in_sigma, NOTHING, NOTHING
+def _mean_step(exponents: Sample) -> float | None:
+    return 2 ** estimate(exponents).mean if exponents else None
+
+
+def _ruinous_step(
+    evidence: Evidence, model: str, method: Method, steps: list[float]
+) -> float | None:
+    """The finest measured step at which the mean loss is more than DESTROYED tolerances."""
+    most = DESTROYED * tolerance(evidence, model)
+    for step in steps:
+        sample = losses_after(evidence, model, method, step=step)
+        if sample and estimate(sample).mean > most:
+            return step
+    return None
+
+
+def _step_in_sigma(step: float | None, sigma: float | None) -> tuple[str, str]:
+    if step is None:
+        return NOTHING, NOTHING
+    return f"2^{math.log2(step):.3g}", f"{step / sigma:.2f}" if sigma else NOTHING
 
 
 def _step_chart(evidence: Evidence) -> Iterator[Figure]:

@@ -23,9 +23,9 @@ def cost(evidence: Evidence) -> Study:
     """Fig. 2: log10(J - beta Jmin) in the course of training."""
     further: list[Check] = []
     sooner: list[Check] = []
-    for model in evidence.trained():
-        for weak, strong in pairwise(_methods(evidence, model)):
-            what = f"{model}: {label(weak)} to {strong.lam:g}"
+    for model, methods in evidence.sweeps():
+        for weak, strong in pairwise(methods[1:]):
+            what = f"{model}: {label(strong)} against {weak.lam:g}"
             for of, checks in ((_fall, further), (_early, sooner)):
                 more = difference(of(evidence, model, strong), of(evidence, model, weak))
                 checks.append(Check(what, more, least=0.0))
@@ -38,8 +38,8 @@ def cost(evidence: Evidence) -> Study:
             spelled(_fall(evidence, model, method)),
             spelled(_early(evidence, model, method), 0, percent=True),
         )
-        for model in evidence.trained()
-        for method in _methods(evidence, model)
+        for model, method in evidence.trainings()
+        if not method.plain
     ]
     return Study(
         "fig-2",
@@ -53,7 +53,7 @@ def cost(evidence: Evidence) -> Study:
                 title="R_RD",
                 about=f"of the first and last {WINDOWS}th of the steps; early: share of the fall "
                 "that the first tenth of the steps brings",
-                columns=("model", "λ", "first", "last", "fall", "early"),
+                columns=("model", "training", "first", "last", "fall", "early"),
                 rows=rows,
             ),
             *_chart(evidence, "fig-2", "R_RD during training", "cost", "R_RD", _costs),
@@ -79,9 +79,9 @@ def cost(evidence: Evidence) -> Study:
 def shape(evidence: Evidence) -> Study:
     """Fig. 3: the estimated shape in the course of training."""
     starts, ends = [], []
-    for model in evidence.trained():
-        for weak, strong in pairwise(_methods(evidence, model)):
-            what = f"{model}: {label(weak)} to {strong.lam:g}"
+    for model, methods in evidence.sweeps():
+        for weak, strong in pairwise(methods[1:]):
+            what = f"{model}: {label(strong)} against {weak.lam:g}"
             start, end = (
                 difference(of(evidence, model, weak), of(evidence, model, strong))
                 for of in (_first, _last)
@@ -96,8 +96,8 @@ def shape(evidence: Evidence) -> Study:
             spelled(_first(evidence, model, method)),
             spelled(_last(evidence, model, method)),
         )
-        for model in evidence.trained()
-        for method in _methods(evidence, model)
+        for model, method in evidence.trainings()
+        if not method.plain
     ]
     return Study(
         "fig-3",
@@ -108,7 +108,7 @@ def shape(evidence: Evidence) -> Study:
         [
             Table(
                 title="Shape", about="at the first and at the last step",
-                columns=("model", "λ", "first", "last"), rows=rows,
+                columns=("model", "training", "first", "last"), rows=rows,
             ),
             *_chart(evidence, "fig-3", "Shape during training", "shape", "shape ν", _shapes),
         ],

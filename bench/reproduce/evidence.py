@@ -10,7 +10,8 @@ from slashbench.bench.store import Store
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
 from slashbench.selector import Selector
 
-GRADIENT = "gradient"
+GRADIENT = "gradient"  # Algorithm 1 of the paper
+UPDATES = (GRADIENT, "decoupled")  # the authors' code
 
 #: What a recipe's spelling leaves out: the defaults of slashbench.trainers.
 _BACKSLASH = {"update": "decoupled", "eps": "1", "scope": "all"}
@@ -175,6 +176,16 @@ class Evidence:
             and (o.method.plain or o.method.update == update)
         }  # fmt: skip
         return sorted(methods, key=lambda m: m.lam)
+
+    def sweeps(self) -> list[tuple[str, list[Method]]]:
+        """(model, plain and BackSlash with lambda rising), for each update that was run."""
+        found = [(m, self.methods(m, update)) for m in self.trained() for update in UPDATES]
+        return [(m, methods) for m, methods in found if len(methods) > 1 and methods[0].plain]
+
+    def trainings(self) -> list[tuple[str, Method]]:
+        """(model, method): plain, then BackSlash with each update and lambda."""
+        found = [(m, method) for m in self.models for u in UPDATES for method in self.methods(m, u)]
+        return list(dict.fromkeys(found))
 
     def trained(self) -> list[str]:
         """The models that are trained here, by their number of weights."""

@@ -10,22 +10,29 @@ from slashbench.bench.report.sections import Figure
 from slashbench.bench.report.tables import NOTHING, Table
 from slashbench.bench.reproduce import charts, paper
 from slashbench.bench.reproduce.claims import Check, Claim, Sample, difference, estimate, ratio
-from slashbench.bench.reproduce.evidence import GRADIENT, PLAIN, Evidence, Method, bits, metric
+from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, bits, metric
 from slashbench.bench.reproduce.losses import losses, tolerance
-from slashbench.bench.reproduce.study import CODERS, Rows, Study, chosen, label, spelled
+from slashbench.bench.reproduce.study import (
+    CODERS,
+    Rows,
+    Study,
+    chosen,
+    label,
+    per_parameter,
+    spelled,
+)
 
 ORDERS = range(5)
 BY_RANK = "exp-golomb:k=0:map=rank"
 LEAST_SAVING = 0.6  # of FL: the abstract's "60-90 %"
 SMALL_GAIN = 0.1  # of EG, that Huffman saves more: "minimal"
 NEAR_ENTROPY = 0.9
-UPDATES = (GRADIENT, "decoupled")
 
 
 def by_coder(evidence: Evidence) -> Study:
     """Fig. 4: code length by coder and lambda."""
     falls, fixed, savings, gains = [], [], [], []
-    for model, methods in _sweeps(evidence):
+    for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods):
             what = f"{model}: {label(strong)} less than {weak.lam:g}"
             falls += [
@@ -97,7 +104,7 @@ def by_coder(evidence: Evidence) -> Study:
 def by_order(evidence: Evidence) -> Study:
     """Table 3: the order of exp-Golomb."""
     best, handicap, near = [], [], []
-    for model, methods in _sweeps(evidence):
+    for model, methods in evidence.sweeps():
         for method in methods[1:]:
             others = _best_order(evidence, model, method, ORDERS[1:])
             zero = _order(evidence, model, method, 0)
@@ -145,7 +152,7 @@ def by_order(evidence: Evidence) -> Study:
         ("BERT, ideal GGD (calculated)", "plain", *(f"{b:.2f}" for b in paper.PLAIN_BERT_ORDERS),
          "3", NOTHING)
     )  # fmt: skip
-    for model, method in _everything(evidence):
+    for model, method in evidence.trainings():
         samples = [_order(evidence, model, method, k) for k in ORDERS]
         if all(samples):
             means = [statistics.fmean(sample.values()) for sample in samples]
@@ -167,22 +174,6 @@ def by_order(evidence: Evidence) -> Study:
         [Table(title="Bits by order", about="", columns=columns, rows=rows)],
         claims,
     )
-
-
-def _sweeps(evidence: Evidence) -> Iterator[tuple[str, list[Method]]]:
-    """(model, plain and BackSlash with lambda rising) for each way to apply the term."""
-    for model in evidence.trained():
-        for update in UPDATES:
-            methods = evidence.methods(model, update)
-            if len(methods) > 1 and methods[0].plain:
-                yield model, methods
-
-
-def _everything(evidence: Evidence) -> Iterator[tuple[str, Method]]:
-    for model in evidence.models:
-        yield model, PLAIN
-        for update in UPDATES:
-            yield from ((model, method) for method in evidence.methods(model, update)[1:])
 
 
 def _bits(evidence: Evidence, model: str, method: Method, coder: str) -> Sample:
@@ -226,12 +217,12 @@ def _strongest_that_keeps(evidence: Evidence, model: str, methods: list[Method])
 
 def _length_table(evidence: Evidence) -> Table:
     rows: Rows = [
-        ("BERT (paper)", f"λ = {lam}", f"{lam / paper.BERT_PARAMETERS:.1e}", f"{fl:.2f}",
+        ("BERT (paper)", f"λ = {lam}" if lam else "plain", per_parameter(lam, paper.BERT_PARAMETERS), f"{fl:.2f}",
          f"{eg:.2f}", NOTHING, f"{hm:.2f}", NOTHING, f"{1 - eg / fl:.0%}",
          f"{paper.ACCURACIES[lam][0]:.2f}")
         for lam, (eg, hm, fl) in paper.LENGTHS.items()
     ]  # fmt: skip
-    for model, method in _everything(evidence):
+    for model, method in evidence.trainings():
         first = evidence.first(model, method)
         if first is None:
             continue
@@ -239,7 +230,7 @@ def _length_table(evidence: Evidence) -> Table:
             (
                 model,
                 label(method),
-                f"{method.lam / first.point.n_parameters:.1e}",
+                per_parameter(method.lam, first.point.n_parameters),
                 spelled(_bits(evidence, model, method, "FL")),
                 spelled(_bits(evidence, model, method, "EG")),
                 spelled(evidence.sample(bits, model, method, codec=BY_RANK)),

@@ -9,7 +9,7 @@ from slashbench import selector
 from slashbench.bench.report.sections import Figure
 from slashbench.bench.report.tables import NOTHING, Table
 from slashbench.bench.reproduce.claims import Claim, Sample, estimate
-from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method
+from slashbench.bench.reproduce.evidence import GRADIENT, PLAIN, Evidence, Method
 
 Rows = list[tuple[str, ...]]
 
@@ -51,6 +51,13 @@ def spelled(sample: Sample, digits: int = 2, sign: bool = False, percent: bool =
 
 
 def label(method: Method) -> str:
-    """`λ = 20`; the update where it is not the paper's Algorithm 1."""
+    """`plain` or `λ = 20`; the update where it is not the paper's Algorithm 1."""
+    if method.plain:
+        return "plain"
     text = f"λ = {method.lam:g}"
-    return text if method.plain or method.update == "gradient" else f"{text}, {method.update}"
+    return text if method.update == GRADIENT else f"{text}, {method.update}"
+
+
+def per_parameter(lam: float, n_parameters: float) -> str:
+    """λ / Np: what a weight feels, whatever the size of the model."""
+    return f"{lam / n_parameters:.1e}" if lam else "0"
