@@ -10,7 +10,15 @@ from slashbench.bench.reproduce import charts, paper
 from slashbench.bench.reproduce.claims import Check, Claim, Sample, estimate, ratio
 from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation, bits, metric
 from slashbench.bench.reproduce.losses import losses, tolerance
-from slashbench.bench.reproduce.study import CODERS, Rows, Study, label, per_parameter, spelled
+from slashbench.bench.reproduce.study import (
+    CODERS,
+    Rows,
+    Study,
+    label,
+    paper_label,
+    per_parameter,
+    spelled,
+)
 
 SMALL = 2  # so many of the smallest lambdas should cost nothing
 PAPER_SHARE = paper.LENGTHS[1000][0] / paper.LENGTHS[0][0]  # of plain EG, that is left
@@ -61,7 +69,8 @@ def by_lambda(evidence: Evidence) -> Study:
         ),
     ]
     rows: Rows = [
-        ("BERT (paper)", f"λ = {lam}" if lam else "plain", per_parameter(lam, paper.BERT_PARAMETERS), f"{test:.2f}",
+        ("BERT (paper)", paper_label(lam), per_parameter(lam, paper.BERT_PARAMETERS),
+         f"{test:.2f}",
          f"{paper.ACCURACIES[0][0] - test:+.2f}", f"{train:.2f}",
          f"{paper.LENGTHS[lam][0] / paper.LENGTHS[0][0]:.0%}")
         for lam, (test, train) in paper.ACCURACIES.items()

@@ -99,8 +99,8 @@ def rounding(evidence: Evidence) -> Study:
             Table(
                 title="Steps that do no harm",
                 about="harmless: the coarsest step at which, and at all finer ones, no more than "
-                "the tolerance is lost, mean exponent over seeds · ruinous: the finest measured one "
-                f"at which more than {DESTROYED:g} tolerances are lost",
+                "the tolerance is lost, mean exponent over seeds · ruinous: the finest measured "
+                f"one at which more than {DESTROYED:g} tolerances are lost",
                 columns=("model", "training", "harmless", "harmless, σ", "ruinous", "ruinous, σ"),
                 rows=rows,
             ),

@@ -84,7 +84,8 @@ def histograms(evidence: Evidence) -> Study:
     claim = Claim(
         "Fig. 6",
         "The larger λ, the more sharply weights gather around zero.",
-        "from each λ to the next, more weights round to zero at 2^-8 and the shape by moments falls",
+        "from each λ to the next, more weights round to zero at 2^-8, and the shape by moments "
+        "falls",
         sharper,
     )
     return Study(

@@ -217,7 +217,8 @@ def _strongest_that_keeps(evidence: Evidence, model: str, methods: list[Method])
 
 def _length_table(evidence: Evidence) -> Table:
     rows: Rows = [
-        ("BERT (paper)", f"λ = {lam}" if lam else "plain", per_parameter(lam, paper.BERT_PARAMETERS), f"{fl:.2f}",
+        ("BERT (paper)", paper_label(lam), per_parameter(lam, paper.BERT_PARAMETERS),
+         f"{fl:.2f}",
          f"{eg:.2f}", NOTHING, f"{hm:.2f}", NOTHING, f"{1 - eg / fl:.0%}",
          f"{paper.ACCURACIES[lam][0]:.2f}")
         for lam, (eg, hm, fl) in paper.LENGTHS.items()

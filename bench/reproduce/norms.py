@@ -76,8 +76,9 @@ def norms(evidence: Evidence) -> Study:
         "the authors' code, it is close to linear in |w| for every p, since weights are small: L2 "
         "is then twice L1, and L0.5 half of it, so that the table compares strengths rather than "
         "norms; the adaptive term, ν times as strong as L1, can then only be the weaker of the two "
-        "once ν is below 1. With a small ε each norm is what its name says. The paper gives neither ε nor the "
-        "λ of its table, whose L2 ends at the smallest shape that the authors' look-up table has.",
+        "once ν is below 1. With a small ε each norm is what its name says. The paper gives "
+        "neither ε nor the λ of its table, whose L2 ends at the smallest shape that the authors' "
+        "look-up table has.",
         [
             Table(
                 title="Terms at equal λ",

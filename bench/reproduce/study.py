@@ -58,6 +58,11 @@ def label(method: Method) -> str:
     return text if method.update == GRADIENT else f"{text}, {method.update}"
 
 
+def paper_label(lam: float) -> str:
+    """The same for the paper's BERT."""
+    return label(Method(lam))
+
+
 def per_parameter(lam: float, n_parameters: float) -> str:
     """λ / Np: what a weight feels, whatever the size of the model."""
     return f"{lam / n_parameters:.1e}" if lam else "0"
