@@ -10,7 +10,7 @@ import altair as alt
 
 Data = Sequence[Mapping[str, Any]]  # each with `model`, and the fields of the axes
 
-WIDTH, HEIGHT, COLUMNS = 300, 220, 2
+WIDTH, HEIGHT, COLUMNS = 280, 200, 3
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2")
 
 

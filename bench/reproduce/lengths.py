@@ -18,6 +18,7 @@ from slashbench.bench.reproduce.study import (
     Study,
     chosen,
     label,
+    paper_label,
     per_parameter,
     spelled,
 )
