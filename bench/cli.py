@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench import __version__
-from slashbench.bench.commands import files, reproduce, running, training
+from slashbench.bench.commands import files, reporting, reproduce, running, training
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
 
@@ -19,7 +19,8 @@ examples
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench list codecs                              what there is, and what pip brings the rest
-  bench report --md BOARD.md                     boards from the records there are
+  bench report --html BOARD.html                 boards from the records there are, as a page
+  bench compare plain backslash:lam=20           what one recipe changes against another
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> int:
     from slashbench.bench import matrix, progress
     from slashbench.bench.engines import inline
-    from slashbench.bench.report import export, terminal
+    from slashbench.bench.report import export, results, terminal
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
     from slashbench.contracts import Execution
@@ -129,10 +130,11 @@ def _run(options: argparse.Namespace) -> int:
                 mismatches = inline.run(missing, stages, display.finished)
         except KeyboardInterrupt:
             return running.stopped(display, console)
-        written = export.write_boards(store, options.out)
+        found = results.load(store)
+        written = export.write_boards(found, options.out)
     for warning in store.warnings:
         console.print(warning, style="yellow", highlight=False, markup=False)
-    terminal.show(store, console)
+    terminal.show(found, console)
     console.print(f"written: {', '.join(map(str, written))}", highlight=False)
     return running.conclude(plan, stages, mismatches, console)
 
@@ -144,22 +146,6 @@ def _list(options: argparse.Namespace) -> int:
         print(listing.as_json(options.kind))
     else:
         listing.show(options.kind, _console())
-    return 0
-
-
-def _report(options: argparse.Namespace) -> int:
-    from slashbench.bench.report import export, terminal
-    from slashbench.bench.store import Store
-
-    store = Store(options.out)
-    asked = {"md": options.md, "csv": options.csv, "json": options.json}
-    for kind, path in asked.items():
-        if path is not None:
-            export.write(store, kind, path)
-    if not any(asked.values()):
-        terminal.show(store, _console())
-    for warning in store.warnings:
-        print(f"bench: {warning}", file=sys.stderr)
     return 0
 
 
@@ -337,13 +323,7 @@ def _parser() -> argparse.ArgumentParser:
 
     reproduce.add(verbs, out)
 
-    report = verbs.add_parser(
-        "report", parents=[out], help="boards from the records there are, complete or not"
-    )
-    report.add_argument("--md", type=Path, metavar="FILE", help="write Markdown")
-    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
-    report.set_defaults(verb=_report)
+    reporting.add(verbs, out)
     return parser
 
 

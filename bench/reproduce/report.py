@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench.bench.files import write_atomically
-from slashbench.bench.report import tables
+from slashbench.bench.report import markdown, tables
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import NOTHING, Table
 from slashbench.bench.reproduce import (
@@ -54,24 +54,34 @@ def sections(store: Store) -> list[Section]:
     return [_verdicts(studies), *map(_section, studies), _coverage(evidence), _origin(evidence)]
 
 
+def to_markdown(parts: Sequence[Section]) -> str:
+    """The report of `sections` as Markdown; figures are pictures beside the file."""
+    return markdown.document(TITLE, [Section("paper", "The paper", ABOUT), *parts])
+
+
+def pictures(parts: Sequence[Section]) -> dict[str, str]:
+    """Name -> SVG of every figure, dark on white."""
+    import vl_convert
+
+    return {
+        f"{part.name}.svg": vl_convert.vegalite_to_svg({**part.spec, "background": "white"})
+        for section in parts
+        for part in section.parts
+        if isinstance(part, Figure)
+    }
+
+
 def write(store: Store, folder: Path) -> list[Path]:
-    """report.md, report.html and figures/*.svg in `folder`, whose paths are returned."""
+    """report.md, report.html and the figures as SVG, in `folder`, whose paths are returned."""
     from slashbench.bench.report import html
-    from slashbench.bench.reproduce import markdown
 
     html.prepare()
     parts = sections(store)
-    written = [folder / "report.md"]
-    write_atomically(written[0], markdown.render(TITLE, ABOUT, parts).encode())
-    for section in parts:
-        for part in section.parts:
-            if isinstance(part, Figure):
-                path = folder / "figures" / f"{part.name}.svg"
-                write_atomically(path, markdown.svg(part).encode())
-                written.append(path)
-    written.append(folder / "report.html")
-    write_atomically(written[-1], html.page(TITLE, ABOUT, parts).encode())
-    return written
+    files = {"report.md": to_markdown(parts), **pictures(parts)}
+    files["report.html"] = html.page(TITLE, ABOUT, parts)
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
+    return [folder / name for name in files]
 
 
 def claims(store: Store) -> list[Claim]:

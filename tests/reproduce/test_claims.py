@@ -24,7 +24,8 @@ SINGLE: Sample = {0: 2.0}
 
 
 def claim(*samples: Sample) -> Claim:
-    return Claim("Fig. 0", "It is above zero.", "so it is", [Check("it", s, least=0.0) for s in samples])  # fmt: skip
+    checks = [Check("it", sample, least=0.0) for sample in samples]
+    return Claim("Fig. 0", "It is above zero.", "so it is", checks)
 
 
 def test_the_interval_is_students() -> None:

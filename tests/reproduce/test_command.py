@@ -33,12 +33,11 @@ def test_it_runs_writes_its_report_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "results" / "local"
     text = (out / "report.md").read_text()
     assert "holds" in done.stdout
-    assert "192 of 192" not in done.stderr
     for number in range(1, 9):
         assert f"## Fig. {number}:" in text
-        drawn = (out / "figures" / f"fig-{number}.svg").read_text()
+        drawn = (out / f"fig-{number}.svg").read_text()
         assert drawn.startswith("<svg")
-        assert f"(figures/fig-{number}.svg)" in text
+        assert f"(fig-{number}.svg)" in text
     for number in range(3, 7):
         assert f"## Table {number}:" in text
     page = (out / "report.html").read_text()

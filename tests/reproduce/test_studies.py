@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import Lab, Result
+from paper_lab import Lab, Result
 
 from slashbench.bench.reproduce import report
 from slashbench.bench.reproduce.claims import Claim, Verdict
@@ -61,6 +61,7 @@ SAVES = "Exp-Golomb saves 60 to 90 % of a fixed-length code without loss of accu
 SMALL = "A small λ costs no accuracy."
 ORDER = "k = 0 is the best order of exp-Golomb for BackSlash models."
 TRAIN = "Accuracy on training data does not suffer at any λ."
+FITS = "A generalised Gaussian fits trained weights better than a Gaussian."
 ENDS = "The larger λ, the smaller the shape that training ends with."
 
 
@@ -169,9 +170,7 @@ def test_a_heavy_tailed_network_is_no_gaussian(tmp_path: Path) -> None:
             weights = draw(0.0, 0.05, (200, 300)).astype(np.float32)
             result = Result(bits(7.0), 93.0, weights=weights)
             lab.run("plain+quantize:step=2^-8", seed, result, ["rans"])
-        claim = judged(lab.store)[
-            "A generalised Gaussian fits trained weights better than a Gaussian."
-        ]
+        claim = judged(lab.store)[FITS]
         gain = next(check for check in claim.checks if "likelihood" in check.what)
         assert (gain.outcome.value == "met") == (verdict is Verdict.HOLDS)
         if verdict is Verdict.HOLDS:

@@ -78,7 +78,7 @@
       const found = rows();
       body.replaceChildren(...found.slice(0, shown).map((row) =>
         make("tr", { class: faint.has(row) ? "faint" : null },
-          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...breakable(spell(cell(row, column))))))));
+          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...(numeric[column] ? [spell(cell(row, column))] : breakable(spell(cell(row, column)))))))));
       heads.forEach((head, column) => {
         if (column === sorted) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
@@ -186,6 +186,7 @@
     drawn.add(plot);
     window.vegaEmbed(plot, documents[plot.dataset.chart], {
       actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg",
+      logLevel: 1, // errors; it warns of "fit" where rows have a height of their own
       config: colours(), tooltip: { theme: root.classList.contains("dark") ? "dark" : "light" },
     });
   }

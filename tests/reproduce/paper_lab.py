@@ -1,4 +1,4 @@
-"""Records of a study with known numbers: a model of 1,000 weights that training does what one says."""
+"""Records of a study with known numbers, of a model of 1,000 weights."""
 
 from __future__ import annotations
 
