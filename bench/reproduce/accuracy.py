@@ -85,9 +85,9 @@ def by_lambda(evidence: Evidence) -> Study:
                 f"{model}, {first.decoded.metric}",
                 label(method),
                 per_parameter(method.lam, first.point.n_parameters),
-                spelled(evidence.sample(metric, model, method)),
+                spelled(evidence.sample(metric, model, method), 2 if points else 3),
                 spelled(losses(evidence, model, method), 2, sign=True, percent=not points),
-                spelled(evidence.sample(_on_training_data, model, method)),
+                spelled(evidence.sample(_on_training_data, model, method), 2 if points else 3),
                 spelled(_share(evidence, model, method), 0, percent=True),
             )
         )

@@ -156,6 +156,7 @@ def _table(
 def _row(evidence: Evidence, model: str, method: Method, name: str) -> tuple[str, ...]:
     first = evidence.first(model, method)
     assert first is not None
+    points = first.decoded.higher_is_better
     fixed = _bits(evidence, model, method, "FL")
     saves = [
         spelled({s: 1 - v for s, v in ratio(_bits(evidence, model, method, c), fixed).items()}, 0,
@@ -168,9 +169,10 @@ def _row(evidence: Evidence, model: str, method: Method, name: str) -> tuple[str
         "plain" if method.plain else f"BackSlash, λ = {method.lam:g}",
         *(spelled(_bits(evidence, model, method, c)) for c in CODERS),
         *saves,
-        f"{spelled(evidence.sample(metric, model, method))} {first.decoded.metric}",
+        f"{spelled(evidence.sample(metric, model, method), 2 if points else 3)} "
+        f"{first.decoded.metric}",
         spelled(losses(evidence, model, method), 2, sign=True,
-                percent=not first.decoded.higher_is_better),
+                percent=not points),
     )  # fmt: skip
 
 

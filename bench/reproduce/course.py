@@ -25,7 +25,7 @@ def cost(evidence: Evidence) -> Study:
     sooner: list[Check] = []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods[1:]):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             for of, checks in ((_fall, further), (_early, sooner)):
                 more = difference(of(evidence, model, strong), of(evidence, model, weak))
                 checks.append(Check(what, more, least=0.0))
@@ -81,7 +81,7 @@ def shape(evidence: Evidence) -> Study:
     starts, ends = [], []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods[1:]):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             start, end = (
                 difference(of(evidence, model, weak), of(evidence, model, strong))
                 for of in (_first, _last)

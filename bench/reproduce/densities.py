@@ -72,7 +72,7 @@ def histograms(evidence: Evidence) -> Study:
     sharper = []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             zeros = difference(_zeros(evidence, model, strong), _zeros(evidence, model, weak))
             shape = difference(
                 _moment_shapes(evidence, model, weak), _moment_shapes(evidence, model, strong)

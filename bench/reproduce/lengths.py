@@ -35,7 +35,7 @@ def by_coder(evidence: Evidence) -> Study:
     falls, fixed, savings, gains = [], [], [], []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods):
-            what = f"{model}: {label(strong)} less than {weak.lam:g}"
+            what = f"{model}: {label(strong)} less than {label(weak)}"
             falls += [
                 Check(f"{what}, {name}", difference(_bits(evidence, model, weak, name),
                                                     _bits(evidence, model, strong, name)),
@@ -132,7 +132,7 @@ def by_order(evidence: Evidence) -> Study:
             best,
         ),
         Claim(
-            "section 2",
+            "text",
             "Exp-Golomb reaches more than 90 % of the entropy limit on BackSlash models.",
             f"at each λ, order-0 entropy is more than {NEAR_ENTROPY:.0%} of the bits of EG, k = 0",
             near,
@@ -228,6 +228,7 @@ def _length_table(evidence: Evidence) -> Table:
         first = evidence.first(model, method)
         if first is None:
             continue
+        points = first.decoded.higher_is_better
         rows.append(
             (
                 model,
@@ -239,7 +240,10 @@ def _length_table(evidence: Evidence) -> Table:
                 spelled(_bits(evidence, model, method, "HM")),
                 spelled(_bits(evidence, model, method, "rANS")),
                 spelled(_saving(evidence, model, method), 0, percent=True),
-                spelled(evidence.sample(metric, model, method)),
+                spelled(
+                    evidence.sample(metric, model, method),
+                    2 if first.decoded.higher_is_better else 3,
+                ),
             )
         )
     return Table(

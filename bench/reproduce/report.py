@@ -135,7 +135,7 @@ def _checks(study: Study) -> list[Table]:
             found = check.estimate
             if found is None:
                 value = NOTHING
-            elif found.half_width is None:
+            elif not found.half_width:
                 value = f"{found.mean:.3g}"
             else:
                 value = f"{found.mean:.3g} ± {found.half_width:.2g}"

@@ -44,8 +44,9 @@ def spelled(sample: Sample, digits: int = 2, sign: bool = False, percent: bool =
         return NOTHING
     factor, unit = (100.0, " %") if percent else (1.0, "")
     found = estimate(sample)
-    text = f"{factor * found.mean:{'+' if sign else ''}.{digits}f}"
-    if found.half_width is None:
+    middle = round(factor * found.mean, digits) + 0.0  # no minus before a zero
+    text = f"{middle:{'+' if sign else ''}.{digits}f}"
+    if not found.half_width:
         return text + unit
     return f"{text} ± {factor * found.half_width:.{digits}f}{unit}"
 
