@@ -17,6 +17,7 @@ from slashbench.bench.reproduce.study import (
     label,
     paper_label,
     per_parameter,
+    percent,
     spelled,
 )
 
@@ -56,9 +57,10 @@ def by_lambda(evidence: Evidence) -> Study:
         ),
         Claim(
             "Fig. 5",
-            f"Where EG is down to {PAPER_SHARE:.0%} of the plain model's, about a point is lost.",
-            f"at the smallest λ with EG (k = 0) at most {PAPER_SHARE:.0%} of the plain model's, "
-            "the loss on test data is within the tolerance",
+            f"Where EG is down to {percent(PAPER_SHARE)} of the plain model's, about a point is "
+            "lost.",
+            f"at the smallest λ with EG (k = 0) at most {percent(PAPER_SHARE)} of the plain "
+            "model's, the loss on test data is within the tolerance",
             strong,
         ),
         Claim(
@@ -72,7 +74,7 @@ def by_lambda(evidence: Evidence) -> Study:
         ("BERT (paper)", paper_label(lam), per_parameter(lam, paper.BERT_PARAMETERS),
          f"{test:.2f}",
          f"{paper.ACCURACIES[0][0] - test:+.2f}", f"{train:.2f}",
-         f"{paper.LENGTHS[lam][0] / paper.LENGTHS[0][0]:.0%}")
+         percent(paper.LENGTHS[lam][0] / paper.LENGTHS[0][0]))
         for lam, (test, train) in paper.ACCURACIES.items()
     ]  # fmt: skip
     for model, method in evidence.trainings():
@@ -86,13 +88,13 @@ def by_lambda(evidence: Evidence) -> Study:
                 label(method),
                 per_parameter(method.lam, first.point.n_parameters),
                 spelled(evidence.sample(metric, model, method), 2 if points else 3),
-                spelled(losses(evidence, model, method), 2, sign=True, percent=not points),
+                spelled(losses(evidence, model, method), 2, sign=True, in_percent=not points),
                 spelled(evidence.sample(_on_training_data, model, method), 2 if points else 3),
-                spelled(_share(evidence, model, method), 0, percent=True),
+                spelled(_share(evidence, model, method), 0, in_percent=True),
             )
         )
     return Study(
-        "fig-5",
+        "figure-5",
         "Fig. 5: accuracy by λ",
         f"Of weights rounded to 2^-8. Table 4 and this figure give a loss of {drop:.2f} points at "
         "λ = 1000; the paper's text says 1.90. The tolerance is the model's own, 1 point, or 2 % "

@@ -36,13 +36,13 @@ def cost(evidence: Evidence) -> Study:
             spelled(evidence.sample(lambda o: _costs(o)[0], model, method)),
             spelled(evidence.sample(lambda o: _costs(o)[-1], model, method)),
             spelled(_fall(evidence, model, method)),
-            spelled(_early(evidence, model, method), 0, percent=True),
+            spelled(_early(evidence, model, method), 0, in_percent=True),
         )
         for model, method in evidence.trainings()
         if not method.plain
     ]
     return Study(
-        "fig-2",
+        "figure-2",
         "Fig. 2: cost during training",
         "R_RD = log10(J - 0.995 Jmin), J = loss + λ / Np Σ (|w| + 1)^ν. The constants of the term "
         "stay in J, and Jmin with them, so that a large λ has a high floor: at the end "
@@ -100,7 +100,7 @@ def shape(evidence: Evidence) -> Study:
         if not method.plain
     ]
     return Study(
-        "fig-3",
+        "figure-3",
         "Fig. 3: shape during training",
         "The shape ν that BackSlash estimates by moments at every step, over the weights in its "
         "scope. The paper fine-tunes pretrained weights, which begin at 1.36; some of ours begin "

@@ -21,7 +21,7 @@ from slashbench.bench.reproduce import (
 )
 from slashbench.bench.reproduce.claims import CONFIDENCE, Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
-from slashbench.bench.reproduce.study import Rows, Study
+from slashbench.bench.reproduce.study import Rows, Study, percent
 from slashbench.bench.store import Store
 
 TITLE = "BackSlash, reproduced"
@@ -109,8 +109,8 @@ def _verdicts(studies: Sequence[Study]) -> Section:
     return Section(
         "verdicts",
         "What the paper claims, and what was found",
-        f"Each verdict is computed. A check is met when the interval of {CONFIDENCE:.0%} over "
-        "seeds (Student's, paired by seed) lies where the claim wants it, missed when it lies "
+        f"Each verdict is computed. A check is met when the interval of {percent(CONFIDENCE)} "
+        "over seeds (Student's, paired by seed) lies where the claim wants it, missed when it lies "
         "outside, and undecided in between; one seed alone has no interval, is shown and does not "
         "count. A claim holds when all its checks are met, holds partly when some are, does not "
         "hold here when some are missed and none is met, and can't be tested here when none is "
@@ -143,7 +143,7 @@ def _checks(study: Study) -> list[Table]:
     return [
         Table(
             title=f"Checks of {study.title.partition(':')[0]}",
-            about="; ".join(f"{claim.verdict.value}: {claim.text}" for claim in study.claims),
+            about=" · ".join(f"{claim.verdict.value}: {claim.text}" for claim in study.claims),
             columns=("claim", "quantity", "found", "wanted", "outcome"),
             rows=rows,
         )
