@@ -147,9 +147,9 @@ def _table(
         for method, row in (("plain", plain), ("BackSlash", backslash)):
             rows.append(
                 (f"{name} (paper)", NOTHING, NOTHING, method,
-                 f"{row.fixed:.2f}", f"{row.exp_golomb:.2f}", f"{row.huffman:.2f}", NOTHING, percent(1 - row.exp_golomb / row.fixed),
-                 percent(1 - row.huffman / row.fixed), f"{row.accuracy:.2f}",
-                 f"{plain.accuracy - row.accuracy:+.2f}")
+                 f"{row.fixed:.2f}", f"{row.exp_golomb:.2f}", f"{row.huffman:.2f}", NOTHING,
+                 percent(1 - row.exp_golomb / row.fixed), percent(1 - row.huffman / row.fixed),
+                 f"{row.accuracy:.2f}", f"{plain.accuracy - row.accuracy:+.2f}")
             )  # fmt: skip
     for model in evidence.models:
         name = names.get(selector.parse(model).name, model)
