@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench import __version__
-from slashbench.bench.commands import files, reporting, training
+from slashbench.bench.commands import files, reporting, reproduce, running, training
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
-
-INTERRUPTED = 130
 
 EXAMPLES = """\
 examples
@@ -92,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
-        code = INTERRUPTED
+        code = running.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing more to say
         code = 0
@@ -123,46 +121,22 @@ def _run(options: argparse.Namespace) -> int:
     store = Store(options.out)
     display = progress.Display(console)
     stages = Stages(store, options.on_existing, display)
-    for what, why in plan.left_out.items():
-        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
     with store.locked():
-        missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
-        console.print(
-            f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
-            f"{len(missing)} to run, about {progress.spell_seconds(progress.estimate_s(missing))}",
-            highlight=False,
-        )
+        missing = running.announce(plan, stages, console)
         if options.dry_run:
-            for cell in missing:
-                console.print(str(cell), highlight=False, markup=False)
-            return 0
+            return running.enumerate_cells(missing, console)
         try:
             with display.over(missing):
                 mismatches = inline.run(missing, stages, display.finished)
         except KeyboardInterrupt:
-            console.print(
-                f"\nStopped. {display.done} of {len(missing)} cells are done and kept; "
-                "the same command goes on from here."
-            )
-            return INTERRUPTED
+            return running.stopped(display, console)
         found = results.load(store)
         written = export.write_boards(found, options.out)
-    records = [stages.cached_cell(cell) for cell in plan.cells]
     for warning in store.warnings:
         console.print(warning, style="yellow", highlight=False, markup=False)
     terminal.show(found, console)
     console.print(f"written: {', '.join(map(str, written))}", highlight=False)
-    if mismatches:
-        console.print(f"{len(mismatches)} cells decode to other weights", style="red bold")
-        return 3
-    failed = [record for record in records if record is None or record.status == "failed"]
-    if failed:
-        console.print(
-            f"{len(failed)} cells failed; after a remedy: the same command with "
-            "--on-existing failed",
-            style="red",
-        )
-    return 1 if failed else 0
+    return running.conclude(plan, stages, mismatches, console)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -346,6 +320,8 @@ def _parser() -> argparse.ArgumentParser:
     files.add(verbs)
 
     training.add(verbs, out)
+
+    reproduce.add(verbs, out)
 
     reporting.add(verbs, out)
     return parser

@@ -24,6 +24,7 @@ ALLOWED = {
         "bench.compressed.contents",
         "trainers.ggd",  # the density that weights are drawn with
     ),
+    "bench/reproduce": ("bench.report", "bench.store", "bench.files"),
     "bench/compressed": ("bench.files", "bench.weights", "codecs", "trainers.catalog"),
 }
 ROOMS = ("bench", "codecs", "trainers")
