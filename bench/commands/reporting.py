@@ -29,9 +29,9 @@ examples
   bench compare before after --fail-on 'bytes>0,decode<-10%,metric<-0.5'
 
 --fail-on says what must not be, for continuous integration. Bytes are exact: a single cell is
-enough. Metrics (points, or % where lower is better) and speeds are noisy: a codec must be beyond
-the limit with its whole range of 95 %, which takes two (model, seed) at least. A cell that fails
-now and did not counts too.
+enough. Metrics (of a model; points, or a share where lower is better) and speeds (of a codec) are
+noisy: they must be beyond the limit with their whole range of 95 %, which takes two seeds or models
+at least. A cell that fails now and did not counts too.
 
 exit codes: 0 nothing that must not be, 1 something, 2 wrong use
 """

@@ -63,11 +63,12 @@ class Comparison:
     broken: Sequence[Row]  # good in a, failed in b
 
     def by_codec(self) -> dict[str, list[Pair]]:
-        """The matched cells of each codec."""
-        found: dict[str, list[Pair]] = {}
-        for pair in self.pairs:
-            found.setdefault(pair.b.codec, []).append(pair)
-        return found
+        """The matched cells of each codec: sizes and speeds."""
+        return _grouped(self.pairs, lambda pair: pair.b.codec)
+
+    def by_model(self) -> dict[str, list[Pair]]:
+        """The matched cells of each model: its metric, which has a unit of its own."""
+        return _grouped(self.pairs, lambda pair: pair.b.model)
 
 
 def of_runs(a: str, rows_a: Iterable[Row], b: str, rows_b: Iterable[Row]) -> Comparison:
@@ -107,8 +108,17 @@ def tables(found: Comparison) -> list[Table]:
                 f"{found.a} -> {found.b}",
                 f"{len(found.pairs)} matched cells · only in the first: {len(found.only_a)} · only "
                 f"in the second: {len(found.only_b)}",
-                ("codec", "cells", "size", "grown", "shrunk", "metric", "enc", "dec"),
+                ("codec", "cells", "size", "grown", "shrunk", "enc", "dec"),
                 [_codec_row(codec, pairs) for codec, pairs in found.by_codec().items()],
+            ),
+            Table(
+                "Metrics",
+                "how much better: points, or a share where lower is better; over seeds",
+                ("model", "metric", "cells", "better by"),
+                [
+                    (model, pairs[0].b.metric, str(len(pairs)), _spelled("metric", _gain(pairs)))
+                    for model, pairs in found.by_model().items()
+                ],
             ),
             Table(
                 "Changed files",
@@ -128,9 +138,8 @@ def tables(found: Comparison) -> list[Table]:
 
 
 LEGEND = """\
-size: geometric mean of the change in bits per parameter, exact · metric: mean gain, in points or \
-in percent where lower is better · enc, dec: change of speed, geometric mean over cells timed on \
-one machine · in brackets the range of 95 % over (model, seed)"""
+size: geometric mean of the change in bits per parameter, exact · enc, dec: change of speed, \
+geometric mean over cells timed on one machine · in brackets the range of 95 % over (model, seed)"""
 
 
 # -- conditions -------------------------------------------------------------------------------
@@ -146,7 +155,7 @@ class Condition:
     limit: float  # a share; points for a metric
 
     def violations(self, found: Comparison) -> list[str]:
-        """Each cell (bytes) or codec (the rest, beyond doubt) that meets the condition."""
+        """Each cell (bytes), or codec (speed) or model (metric) beyond doubt, that meets it."""
         if self.what == "bytes":
             return [
                 f"{self.text}: {p.b.model} · {p.b.recipe} · {p.b.codec} · seed {p.b.seed}: "
@@ -155,11 +164,12 @@ class Condition:
                 if self._met(p.growth)
             ]
         said = []
-        for codec, pairs in found.by_codec().items():
+        groups = found.by_model() if self.what == "metric" else found.by_codec()
+        for name, pairs in groups.items():
             change = {"metric": _gain, "encode": _encode, "decode": _decode}[self.what](pairs)
             end = None if change is None else (change.low if self.above else change.high)
             if end is not None and self._met(end):
-                said.append(f"{self.text}: {codec}: {_spelled(self.what, change)}")
+                said.append(f"{self.text}: {name}: {_spelled(self.what, change)}")
         return said
 
     def _met(self, value: float) -> bool:
@@ -221,6 +231,13 @@ def _match(
     )
 
 
+def _grouped(pairs: Iterable[Pair], name: Callable[[Pair], str]) -> dict[str, list[Pair]]:
+    found: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(name(pair), []).append(pair)
+    return found
+
+
 def _under(recipe: str, row: Row) -> str | None:
     """The quantiser under which a row has that chain of links, or that whole recipe; else None."""
     if row.recipe == recipe:
@@ -238,7 +255,6 @@ def _codec_row(codec: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
         percent(size, 2, sign=True),
         str(sum(p.growth > 0 for p in pairs)),
         str(sum(p.growth < 0 for p in pairs)),
-        _spelled("metric", _gain(pairs)),
         interval(_encode(pairs)),
         interval(_decode(pairs)),
     )

@@ -54,13 +54,33 @@ class Contest:
 
 def saving(ours: Line, theirs: Line) -> Interval:
     """Share of bits that `ours` saves: paired over the seeds that both have."""
+    logs = _logs(ours, theirs)
+    if not logs:
+        return Interval(1 - ours.bits / theirs.bits)
+    return shares_saved(mean_interval(logs))
+
+
+def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
+    """How many (model, seed) have both sides, and the geometric mean saving over them.
+
+    None where it would be one contest over again.
+    """
+    both = [
+        _logs(contest.training_time, contest.post_training)
+        for contest in contests
+        if isinstance(contest.training_time, Line) and isinstance(contest.post_training, Line)
+    ]
+    if len(both) < 2:
+        return None
+    logs = [log for of in both for log in of]
+    return len(logs), shares_saved(mean_interval(logs))
+
+
+def _logs(ours: Line, theirs: Line) -> list[float]:
+    """Logarithm of the ratio of sizes for each seed that both have."""
     a = {row.seed: row.bits_per_parameter or math.nan for row in ours.rows}
     b = {row.seed: row.bits_per_parameter or math.nan for row in theirs.rows}
-    both = sorted(a.keys() & b.keys())
-    if not both:
-        return Interval(1 - ours.bits / theirs.bits)
-    logs = mean_interval([math.log(a[seed] / b[seed]) for seed in both])
-    return shares_saved(logs)
+    return [math.log(a[seed] / b[seed]) for seed in sorted(a.keys() & b.keys())]
 
 
 def shares_saved(logs: Interval) -> Interval:

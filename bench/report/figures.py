@@ -10,9 +10,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from slashbench.bench.report.boards.codecs import lossless
 from slashbench.bench.report.boards.weights import described
 from slashbench.bench.report.front import front, points
-from slashbench.bench.report.lines import Line
 from slashbench.bench.report.regimes import regimes
 from slashbench.bench.report.results import Results
 from slashbench.bench.report.sections import Figure
@@ -48,7 +48,8 @@ def rate_accuracy(results: Results) -> Figure | None:
             for line in regime.lines:
                 if (value := line.mean(lambda r: r.value)) is None:
                     continue
-                error, wide = line.value_stderr or 0.0, line.bits_stderr or 0.0
+                high = line.quantile * (line.value_stderr or 0.0)
+                wide = line.quantile * (line.bits_stderr or 0.0)
                 values.append(
                     {
                         "model": model,
@@ -56,12 +57,12 @@ def rate_accuracy(results: Results) -> Figure | None:
                         "recipe": line.first.recipe,
                         "codec": line.first.codec,
                         "bits": _round(line.bits),
-                        "bits_low": _round(line.bits - 1.96 * wide),
-                        "bits_high": _round(line.bits + 1.96 * wide),
+                        "bits_low": _round(line.bits - wide),
+                        "bits_high": _round(line.bits + wide),
                         "metric": line.first.metric,
                         "value": _round(value),
-                        "low": _round(value - 1.96 * error),
-                        "high": _round(value + 1.96 * error),
+                        "low": _round(value - high),
+                        "high": _round(value + high),
                         "front": "on it" if id(line) in kept else "beaten",
                     }
                 )
@@ -154,16 +155,17 @@ def speed_size(results: Results) -> Figure | None:
 def shares(results: Results) -> Figure | None:
     """The headline of each recipe's smallest codec as stacked bars."""
     parts = {
-        "entropy": lambda r: r.entropy_share if r.entropy_share is not None else r.payload_share,
+        "entropy": lambda r: r.entropy_share,
         "waste": lambda r: None if r.waste_share is None else max(r.waste_share, 0.0),
         "side": lambda r: r.side_share,
         "floats": lambda r: r.float_share,
     }
     values: Values = []
     for block in results.blocks:
-        line = next((ln for ln in block.lines if not ln.first.bound), None)
-        for part, of in parts.items() if line else ():
-            assert line is not None
+        line = block.smallest
+        if line is None or lossless(line.first):
+            continue
+        for part, of in parts.items():
             bits = line.mean(of)
             if bits is not None:
                 values.append(
@@ -196,8 +198,7 @@ def shares(results: Results) -> Figure | None:
     return Figure(
         "shares",
         "The headline taken apart",
-        "Bits per parameter of the smallest codec of each recipe. Lossless codecs have their whole "
-        "payload under entropy.",
+        "Bits per parameter of the smallest codec of each recipe; waste below 0 is not drawn.",
         chart.to_dict(),
     )
 
@@ -206,10 +207,10 @@ def heat_map(results: Results) -> Figure | None:
     """Bits per value of every tensor under the smallest recipes of a model."""
     values: Values = []
     for model in results.models:
-        blocks = [block for block in results.blocks if block.model == model][:RECIPES]
-        for block in blocks:
-            line = next((ln for ln in block.lines if not ln.first.bound), None)
-            size = _size_record(results, line) if line else None
+        found = [block.smallest for block in results.blocks if block.model == model]
+        lines = [line for line in found if line and not lossless(line.first)]
+        for line in lines[:RECIPES]:
+            size = results.records.sizes.get(line.first.compress)
             if size is None:
                 continue
             largest = sorted(size.tensors, key=lambda t: -t.n)[:TENSORS]
@@ -217,7 +218,7 @@ def heat_map(results: Results) -> Figure | None:
             values += [
                 {
                     "model": model,
-                    "recipe": block.recipe,
+                    "recipe": line.first.recipe,
                     "tensor": tensor.name,
                     "n": tensor.n,
                     "bits": _round(8 * tensor.n_bytes / tensor.n),
@@ -337,10 +338,6 @@ def _most(values: Values, field: str) -> str:
 def _spec(chart: Any) -> dict[str, Any]:
     made: dict[str, Any] = chart.properties(width="container", height=HEIGHT).to_dict()
     return made
-
-
-def _size_record(results: Results, line: Line) -> Any:
-    return results.records.sizes.get(line.first.compress)
 
 
 def _round(value: float) -> float:

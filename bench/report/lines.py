@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import special
 
 from slashbench.bench.report.rows import Row
-from slashbench.bench.report.statistics import Place, rank
+from slashbench.bench.report.statistics import LEVEL, Place, rank
 
 
 @dataclass(slots=True)
@@ -59,6 +60,13 @@ class Line:
         return statistics.stdev(deltas) / math.sqrt(len(deltas))
 
     @property
+    def quantile(self) -> float:
+        """Standard errors to either side that make a range of `LEVEL`: Student's over seeds."""
+        half = (1 + LEVEL) / 2
+        seeds = len(self.rows)
+        return float(special.ndtri(half) if seeds == 1 else special.stdtrit(seeds - 1, half))
+
+    @property
     def loss(self) -> float | None:
         """How much worse than the plain float model, over seeds: points, or a fraction."""
         return self.mean(lambda row: row.loss)
@@ -71,6 +79,11 @@ class Block:
     model: str
     recipe: str
     lines: list[Line] = field(default_factory=list)
+
+    @property
+    def smallest(self) -> Line | None:
+        """The line of the fewest bits that is a file; None where there are but bounds."""
+        return next((line for line in self.lines if not line.first.bound), None)
 
 
 def blocks(rows: Iterable[Row]) -> list[Block]:
@@ -114,5 +127,4 @@ def _rank(lines: Sequence[Line]) -> None:
 
 
 def _smallest(block: Block) -> float:
-    sizes = [line.bits for line in block.lines if not line.first.bound]
-    return min(sizes, default=math.inf)
+    return math.inf if block.smallest is None else block.smallest.bits

@@ -73,7 +73,7 @@ def opened(browser: Any, page: Path) -> Iterator[Any]:
     browser.get_log("browser")
     browser.get(page.as_uri())
     yield browser
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    assert [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [
         event["params"]["request"]["url"]

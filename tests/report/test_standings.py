@@ -152,3 +152,15 @@ def test_bd_rate_follows_the_log_likelihood_over_seeds(lab: Lab) -> None:
     found = bd_rate_to(plain, ours)
     assert not isinstance(found, str)
     assert found.estimate == pytest.approx(-0.5, abs=1e-6)
+
+
+def test_the_saving_over_all_models_is_a_geometric_mean(lab: Lab) -> None:
+    for model, a, b in (("m", 840, 440), ("n", 840, 640)):
+        lab.cell("a", a, recipe=TestFootings.plain, model=model)
+        lab.cell("a", b, recipe=TestFootings.ours, model=model)
+    contests = [equal_accuracy.best(m, lab.results().lines(m), None) for m in ("m", "n")]
+    overall = equal_accuracy.overall_saving(contests)
+    assert overall is not None
+    assert overall[0] == 2
+    assert overall[1].estimate == pytest.approx(1 - (0.5 * 0.75) ** 0.5)
+    assert "geometric mean over 2 (model, seed)" in lab.shown(200, ["equal-accuracy"])

@@ -9,6 +9,7 @@ from slashbench.bench.report.boards import (
     coverage,
     deployment,
     equal_accuracy,
+    front,
     ledger,
     recipes,
     regimes,
@@ -23,6 +24,7 @@ from slashbench.errors import UnknownName
 BOARDS: dict[str, Callable[[Results], Section]] = {
     "equal-accuracy": equal_accuracy.section,
     "regimes": regimes.section,
+    "front": front.section,
     "codecs": codecs.section,
     "lossless": codecs.lossless_section,
     "speed": speed.section,

@@ -50,6 +50,7 @@ def section(results: Results) -> Section:
                 "At equal quantiser step",
                 "each side with its best codec, whatever the loss",
                 (c for m, lines in fields for c in equal_accuracy.best_at_equal_step(m, lines)),
+                overall=False,
             ),
         ]
     return Section(
@@ -63,8 +64,16 @@ def section(results: Results) -> Section:
     )
 
 
-def _table(title: str, about: str, contests: Iterable[Contest | None]) -> Table:
-    rows = [row for contest in contests if contest for row in _rows(contest)]
+def _table(
+    title: str, about: str, contests: Iterable[Contest | None], overall: bool = True
+) -> Table:
+    held = [contest for contest in contests if contest]
+    rows = [row for contest in held for row in _rows(contest)]
+    mean = equal_accuracy.overall_saving(held) if overall else None
+    if mean is not None:
+        n, saves = mean
+        what = f"geometric mean over {n} (model, seed)"
+        rows.append(("all", "training-time", what, *[NOTHING] * 7, interval(saves)))
     return Table(title, about, COLUMNS, rows)
 
 

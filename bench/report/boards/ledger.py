@@ -10,12 +10,7 @@ from slashbench.bench.report.tables import NOTHING, Table, number, percent
 
 def section(results: Results) -> Section:
     """The smallest codec of each recipe."""
-    lines = [
-        line
-        for block in results.blocks
-        for line in [next((ln for ln in block.lines if not ln.first.bound), None)]
-        if line is not None
-    ]
+    lines = [block.smallest for block in results.blocks if block.smallest is not None]
     parts = sorted({part for line in lines for part in line.first.ledger}, key=_order)
     return Section(
         "ledger",

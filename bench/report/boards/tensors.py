@@ -15,7 +15,7 @@ def section(results: Results) -> Section:
     """The smallest codec of each recipe."""
     rows = []
     for block in results.blocks:
-        line = next((ln for ln in block.lines if not ln.first.bound), None)
+        line = block.smallest
         size = results.records.sizes.get(line.first.compress) if line else None
         if line is None or size is None:
             continue

@@ -186,7 +186,6 @@
     drawn.add(plot);
     window.vegaEmbed(plot, documents[plot.dataset.chart], {
       actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg",
-      logLevel: 1, // errors; it warns of "fit" where rows have a height of their own
       config: colours(), tooltip: { theme: root.classList.contains("dark") ? "dark" : "light" },
     });
   }
