@@ -42,7 +42,7 @@ def test_boards_follow_from_the_records(folder: Path) -> None:
 
 def test_the_reproduced_paper_follows_from_the_records() -> None:
     folder = RESULTS / "backslash"
-    parts = report.sections(Store(folder))
+    parts = report.sections(report.findings(Store(folder)))
     again = "bench reproduce backslash --report --out results/backslash"
     assert (folder / "report.md").read_text() == report.to_markdown(parts), again
     drawn = report.pictures(parts)

@@ -65,10 +65,11 @@ def _reproduce(options: argparse.Namespace) -> int:
     code = 0 if options.report else _run(options, store, out)
     if options.dry_run or code == running.INTERRUPTED:
         return code
-    written = report.write(store, options.out)
+    found = report.findings(store)
+    written = report.write(found, options.out)
     for warning in store.warnings:
         out.print(warning, style="yellow", highlight=False, markup=False)
-    for claim in report.claims(store):
+    for claim in found.claims:
         out.print(
             f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
             highlight=False,
