@@ -82,8 +82,12 @@ class Check:
     def wanted(self) -> str:
         """The range in words."""
         if self.most == math.inf:
-            return f"> {self.least:g}"
-        return f"< {self.most:g}" if self.least == -math.inf else f"{self.least:g} to {self.most:g}"
+            return f"> {self.least:.4g}"
+        return (
+            f"< {self.most:.4g}"
+            if self.least == -math.inf
+            else f"{self.least:.4g} to {self.most:.4g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
