@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,10 +16,12 @@ from slashbench import selector
 from slashbench.bench.matrix import Cell, Request, plan
 from slashbench.bench.stages import StageFailed, Stages
 from slashbench.contracts import USUAL, Execution, Split
-from slashbench.errors import UsageError
-from slashbench.record import EvaluateRecord
+from slashbench.errors import StageBusy, UsageError
+from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
 
 SPLIT: Split = "validation"
+
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Question:
 
 def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterator[Trial]:
     """`runs` trials, each in the middle of what is left between low and high."""
-    baseline = stages.sized_and_scored(question.plain(), SPLIT)[2]
+    baseline = _scored(stages, question.plain())[2]
     low, high = math.log(question.low), math.log(question.high)
     for _ in range(runs):
         value = float(f"{math.exp((low + high) / 2):.3g}")
@@ -107,6 +110,17 @@ def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterato
         yield trial
 
 
+def _scored(
+    stages: Stages, cell: Cell
+) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
+    """As Stages.sized_and_scored; what another process is making is waited for."""
+    while True:
+        try:
+            return stages.sized_and_scored(cell, SPLIT)
+        except StageBusy:
+            time.sleep(_PAUSE_S)
+
+
 def best(trials: list[Trial], goal: Goal) -> Trial | None:
     """Of those that meet the goal: the weakest for a size, the strongest for a loss."""
     good = [trial for trial in trials if trial.meets]
@@ -116,7 +130,7 @@ def best(trials: list[Trial], goal: Goal) -> Trial | None:
 
 def _try(stages: Stages, cell: Cell, value: float, baseline: EvaluateRecord, goal: Goal) -> Trial:
     try:
-        point, compressed, _, decoded = stages.sized_and_scored(cell, SPLIT)
+        point, compressed, _, decoded = _scored(stages, cell)
     except StageFailed as error:  # such as a multiplier under which all weights vanish
         return Trial(value, cell.recipe_text, reason=error.reason)
     bits = 8 * compressed.file_bytes / point.n_parameters

@@ -36,11 +36,10 @@ def write(store: Store, kind: str, path: Path) -> None:
     write_atomically(path, FORMATS[kind](store).encode())
 
 
-def write_boards(store: Store, folder: Path) -> list[Path]:
-    """Write leaderboard.md, .csv and .json into `folder`, whose paths are returned."""
-    paths = []
-    for kind in FORMATS:
-        path = folder / f"leaderboard.{kind}"
-        write(store, kind, path)
-        paths.append(path)
-    return paths
+def write_boards(store: Store) -> list[str]:
+    """Write leaderboard.md, .csv and .json beside the records; says where."""
+    names = []
+    for kind, board in FORMATS.items():
+        store.files.write(f"leaderboard.{kind}", board(store).encode())
+        names.append(f"{store.where}/leaderboard.{kind}")
+    return names
