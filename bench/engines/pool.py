@@ -250,9 +250,14 @@ class Pool:
                 elif now - flight.since > _ABSENT_S:
                     raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
             elif self._timeout_s is not None and now - flight.started > self._timeout_s:
+                self._look()
+                if flight.worker not in self._workers:  # it died: the job will start anew
+                    flight.started = None
+                    continue
                 del self._flights[number]
                 flight.future.cancel()
-                self._client.run(_kill_worker, workers=[flight.worker], nanny=True, wait=False)
+                where = [flight.worker]
+                self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
                 reason = f"it ran for more than {self._timeout_s:g} s and was stopped"
                 found.append((flight.job, Outcome("died", reason)))
         return found

@@ -46,23 +46,22 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "how", "reason"),
     [
-        ("die", "died 2 times in a row"),
-        ("hang", "ran for more than 4 s"),
-        pytest.param("hang-in-c", "ran for more than 4 s", marks=pytest.mark.slow),
-        pytest.param("refuse", "RuntimeError: a bug", marks=pytest.mark.slow),
+        ("die", "--retries=1", "died 2 times in a row"),
+        pytest.param("hang", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
+        pytest.param("hang-in-c", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
+        pytest.param("refuse", "--retries=1", "RuntimeError: a bug", marks=pytest.mark.slow),
     ],
 )
 def test_what_keeps_failing_is_a_record_and_stops_nothing_else(
-    fault: str, reason: str, tmp_path: Path
+    fault: str, how: str, reason: str, tmp_path: Path
 ) -> None:
     what = [f"--models=trouble:fault={fault}", "--recipes=plain", CODECS, "--seeds=0..2"]
-    how = ["--jobs=2", "--timeout=4", "--retries=1", f"--out={tmp_path}"]
-    code, output = run(*what, *how)
+    code, output = run(*what, "--jobs=2", how, f"--out={tmp_path}")
     assert code == 1, output
     for (seed, _), cell in cells(tmp_path).items():
-        assert cell.status == ("failed" if seed == 1 else "ok")
+        assert cell.status == ("failed" if seed == 1 else "ok"), cell.reason
         assert (reason in cell.reason) == (seed == 1)
     assert len(cells(tmp_path)) == 6
     assert "--on-existing failed" in output
