@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench import __version__
-from slashbench.bench.commands import files, running, training
+from slashbench.bench.commands import files, reporting, reproduce, run, running, training
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
 
@@ -19,7 +19,8 @@ examples
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench list codecs                              what there is, and what pip brings the rest
-  bench report --md BOARD.md                     boards from the records there are
+  bench report --html BOARD.html                 boards from the records there are, as a page
+  bench compare plain backslash:lam=20           what one recipe changes against another
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
@@ -106,22 +107,6 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
-    from slashbench.bench.report import export, terminal
-    from slashbench.bench.store import Store
-
-    store = Store(options.out)
-    asked = {"md": options.md, "csv": options.csv, "json": options.json}
-    for kind, path in asked.items():
-        if path is not None:
-            export.write(store, kind, path)
-    if not any(asked.values()):
-        terminal.show(store, _console())
-    for warning in store.warnings:
-        print(f"bench: {warning}", file=sys.stderr)
-    return 0
-
-
 def _test_codec(options: argparse.Namespace) -> int:
     from slashbench.bench import testing
 
@@ -189,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         "artifacts and boards (default: %(default)s)",
     )
 
-    running.add(verbs, out)
+    run.add(verbs, out)
 
     listing = verbs.add_parser("list", help="what there is, what is missing and what brings it")
     listing.add_argument("kind", choices=["codecs", "trainers", "models", "datasets", "suites"])
@@ -259,13 +244,9 @@ def _parser() -> argparse.ArgumentParser:
 
     training.add(verbs, out)
 
-    report = verbs.add_parser(
-        "report", parents=[out], help="boards from the records there are, complete or not"
-    )
-    report.add_argument("--md", type=Path, metavar="FILE", help="write Markdown")
-    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
-    report.set_defaults(verb=_report)
+    reproduce.add(verbs, out)
+
+    reporting.add(verbs, out)
     return parser
 
 

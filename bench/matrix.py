@@ -103,7 +103,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Part:
-    """Part of a suite: recipes, codecs and seeds for some models."""
+    """Part of a suite: recipes, codecs and seeds for some models, which may stand in several."""
 
     recipes: list[str]
     seeds: str
@@ -121,19 +121,8 @@ def plan(request: Request) -> Plan:
     parts, default = _suite(request.suite)
     result = Plan()
     for model in _models(request, list(parts), result):
-        part = parts.get(model.name, default)
-        codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
-        texts = selector.split_list(request.recipes) if request.recipes else part.recipes
-        seeds = _seeds(request.seeds or part.seeds)
-        if model.item.plan is None:
-            seeds = seeds[:1]  # pretrained weights are the same under every seed
-        for recipe in _recipes(model, texts, result):
-            result.cells += [
-                Cell(model, recipe, codec, seed, request.execution)
-                for seed in seeds
-                for codec in codecs
-                if _fits(recipe, codec, result)
-            ]
+        for part in parts.get(model.name, [default]):
+            result.cells += _cells(request, model, part, result)
     if not result.cells:
         reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
         raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
@@ -143,6 +132,19 @@ def plan(request: Request) -> Plan:
         for number, problem in enumerate(registry.problems):
             result.left_out[f"{registry.kind} plug-in {number + 1}"] = problem
     return result
+
+
+def _cells(request: Request, model: Link[Model], part: Part, result: Plan) -> Iterator[Cell]:
+    codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
+    texts = selector.split_list(request.recipes) if request.recipes else part.recipes
+    seeds = _seeds(request.seeds or part.seeds)
+    if model.item.plan is None:
+        seeds = seeds[:1]  # pretrained weights are the same under every seed
+    for recipe in _recipes(model, texts, result):
+        for seed in seeds:
+            for codec in codecs:
+                if _fits(recipe, codec, result):
+                    yield Cell(model, recipe, codec, seed, request.execution)
 
 
 def _check_device(device: str) -> None:
@@ -173,16 +175,16 @@ def _together(cells: Sequence[Cell]) -> Any:
     return key
 
 
-def _suite(name: str) -> tuple[dict[str, Part], Part]:
-    """(part of each model in order, part of models the suite does not name)."""
+def _suite(name: str) -> tuple[dict[str, list[Part]], Part]:
+    """(parts of each model in order, part of models the suite does not name)."""
     path = SUITES / f"{name}.toml"
     if name not in suites():
         raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
     document = tomllib.loads(path.read_text())
-    parts = {}
+    parts: dict[str, list[Part]] = {}
     for entry in document["part"]:
         for model in entry.pop("models"):
-            parts[model] = Part(**entry)
+            parts.setdefault(model, []).append(Part(**entry))
     return parts, Part(**document["default"])
 
 

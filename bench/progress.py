@@ -27,7 +27,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.done = 0
-        self._count = 0
+        self.count = 0
         self._hinted_s = self._left_s = 0.0
         self._trainings: set[tuple[str, str, int]] = set()  # not begun yet
         self._started = time.monotonic()
@@ -45,11 +45,11 @@ class Display:
     @contextmanager
     def over(self, cells: Sequence[Cell]) -> Iterator[None]:
         """Show progress over `cells` while the context lasts."""
-        self._count = len(cells)
+        self.count = len(cells)
         self._hinted_s = self._left_s = estimate_s(cells)
         self._trainings = {_training(cell) for cell in cells}
         self._started = time.monotonic()
-        self._bars.update(self._all, total=self._count)
+        self._bars.update(self._all, total=self.count)
         with self._bars:
             yield
 
@@ -79,7 +79,7 @@ class Display:
             self.console.print(f"[red]failed[/red] {cell}: {record.reason}", highlight=False)
         elif not self.console.is_terminal:
             self.console.print(
-                f"[{self.done}/{self._count}] {record.wall_s:.1f} s  {cell}",
+                f"[{self.done}/{self.count}] {record.wall_s:.1f} s  {cell}",
                 highlight=False,
                 markup=False,
             )

@@ -53,6 +53,8 @@ R = TypeVar("R", bound=Record)
 
 SPLIT: Split = "test"
 
+_PAUSE_S = 1.0
+
 
 class Watcher(Protocol):
     """Whoever shows progress."""
@@ -217,8 +219,18 @@ class Stages:
     ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
         """Checkpoint, file, and the metric on `split` before and after compression; not timed.
 
-        Raises StageFailed with the reason where one of them could not be had.
+        What another process is making is waited for. Raises StageFailed with the reason where one
+        of them could not be had.
         """
+        while True:
+            try:
+                return self._sized_and_scored(cell, split)
+            except StageBusy:
+                time.sleep(_PAUSE_S)
+
+    def _sized_and_scored(
+        self, cell: Cell, split: Split
+    ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         compressed = self.compress(cell, point)
         floats = self.evaluate(cell, point.weights_sha256, lambda: self._load(point), split)

@@ -8,7 +8,6 @@ nothing.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,12 +15,10 @@ from slashbench import selector
 from slashbench.bench.matrix import Cell, Request, plan
 from slashbench.bench.stages import StageFailed, Stages
 from slashbench.contracts import USUAL, Execution, Split
-from slashbench.errors import StageBusy, UsageError
-from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
+from slashbench.errors import UsageError
+from slashbench.record import EvaluateRecord
 
 SPLIT: Split = "validation"
-
-_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Question:
 
 def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterator[Trial]:
     """`runs` trials, each in the middle of what is left between low and high."""
-    baseline = _scored(stages, question.plain())[2]
+    baseline = stages.sized_and_scored(question.plain(), SPLIT)[2]
     low, high = math.log(question.low), math.log(question.high)
     for _ in range(runs):
         value = float(f"{math.exp((low + high) / 2):.3g}")
@@ -110,17 +107,6 @@ def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterato
         yield trial
 
 
-def _scored(
-    stages: Stages, cell: Cell
-) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
-    """As Stages.sized_and_scored; what another process is making is waited for."""
-    while True:
-        try:
-            return stages.sized_and_scored(cell, SPLIT)
-        except StageBusy:
-            time.sleep(_PAUSE_S)
-
-
 def best(trials: list[Trial], goal: Goal) -> Trial | None:
     """Of those that meet the goal: the weakest for a size, the strongest for a loss."""
     good = [trial for trial in trials if trial.meets]
@@ -130,7 +116,7 @@ def best(trials: list[Trial], goal: Goal) -> Trial | None:
 
 def _try(stages: Stages, cell: Cell, value: float, baseline: EvaluateRecord, goal: Goal) -> Trial:
     try:
-        point, compressed, _, decoded = _scored(stages, cell)
+        point, compressed, _, decoded = stages.sized_and_scored(cell, SPLIT)
     except StageFailed as error:  # such as a multiplier under which all weights vanish
         return Trial(value, cell.recipe_text, reason=error.reason)
     bits = 8 * compressed.file_bytes / point.n_parameters

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 #: A checkpoint in memory: every tensor of the state dict by name, tied names sharing one tensor.
 Weights = dict[str, "torch.Tensor"]
 
-Split = Literal["validation", "test"]
+#: `train` shows how well a model knows what it was trained on; nothing is chosen or reported by it.
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,11 @@ class Model(ABC):
 
     @abstractmethod
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """The metric on held-out data. Hyper-parameters are chosen on `validation` only."""
+        """The metric on held-out data, or on some of the training data.
+
+        Hyper-parameters are chosen on `validation` only. Raises UsageError for `train` where there
+        is none.
+        """
 
     def is_embedding(self, name: str) -> bool:
         """Whether a tensor is an embedding table: its rows are reported apart."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import CODECS, cells, comparable, environment, holders, run, start, wait_for
+from engine_lab import CODECS, cells, comparable, environment, holders, run, start, wait_for
 
 from slashbench.bench.store import Store
 from slashbench.record import CheckpointRecord, TimeRecord

@@ -78,7 +78,7 @@
       const found = rows();
       body.replaceChildren(...found.slice(0, shown).map((row) =>
         make("tr", { class: faint.has(row) ? "faint" : null },
-          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...breakable(spell(cell(row, column))))))));
+          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...(numeric[column] ? [spell(cell(row, column))] : breakable(spell(cell(row, column)))))))));
       heads.forEach((head, column) => {
         if (column === sorted) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");

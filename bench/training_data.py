@@ -1,0 +1,21 @@
+"""The metric on training data, which Fig. 5 shows beside that on test data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slashbench.bench.matrix import Cell
+from slashbench.bench.stages import StageFailed, Stages
+
+
+def evaluate(cells: Iterable[Cell], stages: Stages) -> None:
+    """Evaluate what was trained here and only rounded since; codecs share the weights."""
+    weights: dict[tuple[str, str, int], Cell] = {}
+    for cell in cells:
+        if cell.model.item.plan and not cell.recipe.transforms:
+            weights.setdefault((cell.model.text, cell.recipe_text, cell.seed), cell)
+    for cell in weights.values():
+        try:
+            stages.sized_and_scored(cell, "train")
+        except StageFailed:
+            continue  # the record says why, and so does the cell's
