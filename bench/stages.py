@@ -78,9 +78,9 @@ class StageFailed(Exception):
 class Stages:
     """Runs cells against one store. Keeps the last checkpoint and its quantised form in memory.
 
-    Other processes may be at the same cells: what one of them is making raises StageBusy here, as
-    timing does while others are at work on the machine. patient: False to time all the same, and
-    mark the times as contended.
+    Other processes may be at the same cells: what one of them is making raises StageBusy here.
+    patient: so does timing while others are at work on the machine; else the times that are taken
+    then are marked as contended.
     since: when the run began. What was made before is made again where `on_existing` says so, what
     was made since is the run's own, whichever process made it.
     machine: where cells are timed, if not here. command: that asks for all this, if not ours.
@@ -102,7 +102,7 @@ class Stages:
         self.since = since or measure.now()
         self.machine = machine or measure.machine()
         self.command = command
-        self.patient = True
+        self.patient = False
         self._weights: tuple[str, Weights] | None = None
         self._prepared: tuple[tuple[str, str], Prepared] | None = None
 
@@ -439,7 +439,14 @@ class Stages:
         def encode_all() -> None:
             streams[:] = [codec.encode(array) for array in arrays]
 
-        with measure.undisturbed() if self.patient else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            disturbed = False
+            try:
+                stack.enter_context(measure.undisturbed())
+            except StageBusy:
+                if self.patient:
+                    raise
+                disturbed = True
             encode = measure.time_alone(encode_all)
             decode = measure.time_alone(lambda: [codec.decode(stream) for stream in streams])
         return {
@@ -447,7 +454,7 @@ class Stages:
             "n_coded": sum(array.size for array in arrays),
             "encode": encode,
             "decode": decode,
-            "contended": not self.patient or measure.contended(encode) or measure.contended(decode),
+            "contended": disturbed or measure.contended(encode) or measure.contended(decode),
         }
 
     # -- records --------------------------------------------------------------------------------
