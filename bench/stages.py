@@ -242,6 +242,23 @@ class Stages:
         )
         return point, compressed, floats, decoded
 
+    def score(self, cell: Cell, split: Split) -> EvaluateRecord:
+        """The metric of the decoded weights on `split`; what has a record is not made again.
+
+        Raises StageFailed with the reason where it could not be had.
+        """
+
+        def point() -> CheckpointRecord:
+            return self.checkpoint(cell, len(cell.recipe.transforms))
+
+        sized = self._cached(CompressRecord, _compress_key(cell)) or self.compress(cell, point())
+        return self.evaluate(
+            cell,
+            sized.weights_sha256,
+            lambda: self._decoded(cell, point(), self.compress(cell, point())),
+            split,
+        )
+
     # -- checkpoint -----------------------------------------------------------------------------
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:

@@ -8,6 +8,7 @@ import pytest
 
 from slashbench.bench.report import export, results
 from slashbench.bench.report.markdown import speeds_to_markdown, trainer_speeds_to_markdown
+from slashbench.bench.reproduce import report
 from slashbench.bench.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
 
@@ -37,3 +38,14 @@ def test_boards_follow_from_the_records(folder: Path) -> None:
         assert made == board.read_text(), (
             f"bench report --out {folder} --{board.suffix[1:]} {board}"
         )
+
+
+def test_the_reproduced_paper_follows_from_the_records() -> None:
+    folder = RESULTS / "backslash"
+    parts = report.sections(report.findings(Store(folder)))
+    again = "bench reproduce backslash --report --out results/backslash"
+    assert (folder / "report.md").read_text() == report.to_markdown(parts), again
+    drawn = report.pictures(parts)
+    assert {path.name for path in folder.glob("*.svg")} == set(drawn)
+    for name, picture in drawn.items():
+        assert (folder / name).read_text() == picture, again

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slashbench.bench.commands import running
 from slashbench.bench.commands.console import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from slashbench.bench.store import Store
 
 REPRODUCING = """\
 examples
@@ -15,6 +20,7 @@ examples
   bench reproduce backslash                      all of it, under an hour on two cores
   bench reproduce backslash --dry-run            what would run
   bench reproduce backslash --models kjv-gpt     the part of one model
+  bench reproduce backslash --report --out results/backslash   the published one, made again
 
 Every figure and table of "BackSlash: Rate Constrained Optimized Training of Large Language Models"
 (ICML 2025), at a size two cores bear: report.md, report.html and figures as SVG, with the paper's
@@ -37,6 +43,10 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
     verb.add_argument("paper", choices=["backslash"])
     verb.add_argument("--quick", action="store_true", help="the smallest models, fewer points")
     verb.add_argument("--models", metavar="LIST", help="of the study, only these")
+    verb.add_argument("--seeds", metavar="LIST", help="in place of the study's, such as 0..2")
+    verb.add_argument(
+        "--report", action="store_true", help="run nothing: the report of the records there are"
+    )
     verb.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     verb.add_argument(
         "--on-existing",
@@ -49,15 +59,35 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from slashbench.bench import matrix, progress, session, training_data
     from slashbench.bench.reproduce import report
     from slashbench.bench.store import Store
 
     out = console()
+    store = Store(options.out)
+    code = 0 if options.report else _run(options, store, out)
+    if options.dry_run or code == running.INTERRUPTED:
+        return code
+    found = report.findings(store)
+    written = report.write(found, Path(options.out))
+    for warning in store.warnings:
+        out.print(warning, style="yellow", highlight=False, markup=False)
+    for claim in found.claims:
+        out.print(
+            f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
+            highlight=False,
+            markup=False,
+        )
+    out.print(f"written: {', '.join(map(str, written))}", highlight=False)
+    return code
+
+
+def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
+    """Run what is missing of the study. Returns the exit code."""
+    from slashbench.bench import matrix, progress, session, training_data
+
     wish = running.wish(options)
     suite = f"{options.paper}-quick" if options.quick else options.paper
-    plan = matrix.plan(matrix.Request(suite, options.models))
-    store = Store(options.out)
+    plan = matrix.plan(matrix.Request(suite, options.models, seeds=options.seeds))
     display = progress.Display(out)
     with session.opened(wish, store, options.on_existing, display) as work:
         missing = running.announce(plan, work.stages, out)
@@ -72,14 +102,4 @@ def _reproduce(options: argparse.Namespace) -> int:
                     )
         except KeyboardInterrupt:
             return running.stopped(display, out)
-    written = report.write(store, Path(options.out))
-    for warning in store.warnings:
-        out.print(warning, style="yellow", highlight=False, markup=False)
-    for claim in report.claims(store):
-        out.print(
-            f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
-            highlight=False,
-            markup=False,
-        )
-    out.print(f"written: {', '.join(map(str, written))}", highlight=False)
     return running.conclude(plan, work, out)

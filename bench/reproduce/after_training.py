@@ -11,7 +11,7 @@ from slashbench.bench.reproduce import charts, paper
 from slashbench.bench.reproduce.claims import Check, Claim, Sample, difference, estimate
 from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation
 from slashbench.bench.reproduce.losses import losses_after, tolerance
-from slashbench.bench.reproduce.study import Rows, Study, chosen, label, spelled
+from slashbench.bench.reproduce.study import Rows, Study, chosen, label, percent, spelled
 
 OCTAVE = 1.0  # steps no further apart than this are the same cliff
 DESTROYED = 10.0  # tolerances lost
@@ -90,7 +90,7 @@ def rounding(evidence: Evidence) -> Study:
         ),
     ]
     return Study(
-        "fig-7",
+        "figure-7",
         "Fig. 7: the quantisation step",
         "Weights rounded to one step after training, against the same weights in float. A step "
         "means nothing without the scale of the weights: σ is their standard deviation, and for "
@@ -114,10 +114,10 @@ def pruning(evidence: Evidence) -> Study:
     """Fig. 8: the pruning rate."""
     later, bears, fails = [], [], []
     rows: Rows = [
-        ("BERT (paper)", "plain", f"{paper.PLAIN_KNEE:.0%}"),
-        ("BERT (paper)", "BackSlash", f"{paper.BACKSLASH_KNEE:.0%}"),
-        ("GPT-2, Llama-3, Gemma-2 (paper)", "plain", "below 60%"),
-        ("GPT-2, Llama-3, Gemma-2 (paper)", "BackSlash", "90%"),
+        ("BERT (paper)", "plain", percent(paper.PLAIN_KNEE)),
+        ("BERT (paper)", "BackSlash", percent(paper.BACKSLASH_KNEE)),
+        ("GPT-2, Llama-3, Gemma-2 (paper)", "plain", "below 60 %"),
+        ("GPT-2, Llama-3, Gemma-2 (paper)", "BackSlash", "90 %"),
     ]
     for model in evidence.trained():
         knees = {
@@ -126,7 +126,8 @@ def pruning(evidence: Evidence) -> Study:
             if _rates(evidence, model, method)
         }
         rows += [
-            (model, label(method), spelled(knee, 0, percent=True)) for method, knee in knees.items()
+            (model, label(method), spelled(knee, 0, in_percent=True))
+            for method, knee in knees.items()
         ]
         if len(knees) == 2:
             plain, backslash = knees.values()
@@ -156,7 +157,7 @@ def pruning(evidence: Evidence) -> Study:
         ),
     ]
     return Study(
-        "fig-8",
+        "figure-8",
         "Fig. 8: the pruning rate",
         "The smallest weights of all matrices together set to zero after training, without "
         "retraining, then rounded to 2^-8; against the same weights unpruned in float.",

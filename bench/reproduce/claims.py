@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy import special
+
 CONFIDENCE = 0.95
 
 #: One number for each seed.
@@ -141,9 +143,7 @@ def estimate(sample: Sample, exact: bool = False) -> Estimate:
         return Estimate(mean, 0.0, len(values))
     if len(values) < 2:
         return Estimate(mean, None, len(values))
-    from scipy import stats  # a second to import
-
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
+    quantile = float(special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
     error = statistics.stdev(values) / math.sqrt(len(values))
     return Estimate(mean, quantile * error, len(values))
 

@@ -25,7 +25,7 @@ def cost(evidence: Evidence) -> Study:
     sooner: list[Check] = []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods[1:]):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             for of, checks in ((_fall, further), (_early, sooner)):
                 more = difference(of(evidence, model, strong), of(evidence, model, weak))
                 checks.append(Check(what, more, least=0.0))
@@ -36,13 +36,13 @@ def cost(evidence: Evidence) -> Study:
             spelled(evidence.sample(lambda o: _costs(o)[0], model, method)),
             spelled(evidence.sample(lambda o: _costs(o)[-1], model, method)),
             spelled(_fall(evidence, model, method)),
-            spelled(_early(evidence, model, method), 0, percent=True),
+            spelled(_early(evidence, model, method), 0, in_percent=True),
         )
         for model, method in evidence.trainings()
         if not method.plain
     ]
     return Study(
-        "fig-2",
+        "figure-2",
         "Fig. 2: cost during training",
         "R_RD = log10(J - 0.995 Jmin), J = loss + λ / Np Σ (|w| + 1)^ν. The constants of the term "
         "stay in J, and Jmin with them, so that a large λ has a high floor: at the end "
@@ -81,7 +81,7 @@ def shape(evidence: Evidence) -> Study:
     starts, ends = [], []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods[1:]):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             start, end = (
                 difference(of(evidence, model, weak), of(evidence, model, strong))
                 for of in (_first, _last)
@@ -100,7 +100,7 @@ def shape(evidence: Evidence) -> Study:
         if not method.plain
     ]
     return Study(
-        "fig-3",
+        "figure-3",
         "Fig. 3: shape during training",
         "The shape ν that BackSlash estimates by moments at every step, over the weights in its "
         "scope. The paper fine-tunes pretrained weights, which begin at 1.36; some of ours begin "

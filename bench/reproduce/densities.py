@@ -57,7 +57,7 @@ def fits(evidence: Evidence) -> Study:
         ),
     ]
     return Study(
-        "fig-1",
+        "figure-1",
         "Fig. 1: fits of a generalised Gaussian",
         "Weights of two and more dimensions of plainly trained or published models. Both densities "
         "are those of greatest likelihood over 100,000 weights with zero mean; the paper gives no "
@@ -72,7 +72,7 @@ def histograms(evidence: Evidence) -> Study:
     sharper = []
     for model, methods in evidence.sweeps():
         for weak, strong in pairwise(methods):
-            what = f"{model}: {label(strong)} against {weak.lam:g}"
+            what = f"{model}: {label(strong)} against {label(weak)}"
             zeros = difference(_zeros(evidence, model, strong), _zeros(evidence, model, weak))
             shape = difference(
                 _moment_shapes(evidence, model, weak), _moment_shapes(evidence, model, strong)
@@ -89,7 +89,7 @@ def histograms(evidence: Evidence) -> Study:
         sharper,
     )
     return Study(
-        "fig-6",
+        "figure-6",
         "Fig. 6: histograms of weights",
         "The paper shows λ = 0, 10 and 1000, on an axis it calls the square of frequency, which is "
         "its square root, it seems; so is ours.",
@@ -210,7 +210,7 @@ def _shape_table(evidence: Evidence) -> Table:
         (
             model,
             label(method),
-            spelled(_zeros(evidence, model, method), 1, percent=True),
+            spelled(_zeros(evidence, model, method), 1, in_percent=True),
             spelled(_moment_shapes(evidence, model, method)),
             spelled(_fits(evidence, model, lambda f: f.shape, method)),
             spelled(_fits(evidence, model, lambda f: f.distance, method), 3),

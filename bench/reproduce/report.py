@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from slashbench.bench.files import write_atomically
@@ -21,7 +22,7 @@ from slashbench.bench.reproduce import (
 )
 from slashbench.bench.reproduce.claims import CONFIDENCE, Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
-from slashbench.bench.reproduce.study import Rows, Study
+from slashbench.bench.reproduce.study import Rows, Study, percent
 from slashbench.bench.store import Store
 
 TITLE = "BackSlash, reproduced"
@@ -47,11 +48,33 @@ STUDIES = (
 )
 
 
-def sections(store: Store) -> list[Section]:
-    """The whole report, from the records alone."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the records say, study by study."""
+
+    evidence: Evidence
+    studies: Sequence[Study]
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Every claim of the paper, with its checks."""
+        return [claim for study in self.studies for claim in study.claims]
+
+
+def findings(store: Store) -> Findings:
+    """Every study over the records of a store, complete or not."""
     evidence = Evidence(store)
-    studies = [study(evidence) for study in STUDIES]
-    return [_verdicts(studies), *map(_section, studies), _coverage(evidence), _origin(evidence)]
+    return Findings(evidence, [study(evidence) for study in STUDIES])
+
+
+def sections(found: Findings) -> list[Section]:
+    """The whole report."""
+    return [
+        _verdicts(found.claims),
+        *map(_section, found.studies),
+        _coverage(found.evidence),
+        _origin(found.evidence),
+    ]
 
 
 def to_markdown(parts: Sequence[Section]) -> str:
@@ -71,12 +94,12 @@ def pictures(parts: Sequence[Section]) -> dict[str, str]:
     }
 
 
-def write(store: Store, folder: Path) -> list[Path]:
+def write(found: Findings, folder: Path) -> list[Path]:
     """report.md, report.html and the figures as SVG, in `folder`, whose paths are returned."""
     from slashbench.bench.report import html
 
     html.prepare()
-    parts = sections(store)
+    parts = sections(found)
     files = {"report.md": to_markdown(parts), **pictures(parts)}
     files["report.html"] = html.page(TITLE, ABOUT, parts)
     for name, text in files.items():
@@ -84,13 +107,7 @@ def write(store: Store, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def claims(store: Store) -> list[Claim]:
-    """Every claim of the paper, with the checks of this store's records."""
-    evidence = Evidence(store)
-    return [claim for study in STUDIES for claim in study(evidence).claims]
-
-
-def verdict_table(judged: Sequence[Claim]) -> Table:
+def _verdict_table(judged: Sequence[Claim]) -> Table:
     """One row for each claim."""
     counts = Counter(claim.verdict for claim in judged)
     return Table(
@@ -104,18 +121,17 @@ def verdict_table(judged: Sequence[Claim]) -> Table:
     )
 
 
-def _verdicts(studies: Sequence[Study]) -> Section:
-    judged = [claim for study in studies for claim in study.claims]
+def _verdicts(judged: Sequence[Claim]) -> Section:
     return Section(
         "verdicts",
         "What the paper claims, and what was found",
-        f"Each verdict is computed. A check is met when the interval of {CONFIDENCE:.0%} over "
-        "seeds (Student's, paired by seed) lies where the claim wants it, missed when it lies "
+        f"Each verdict is computed. A check is met when the interval of {percent(CONFIDENCE)} "
+        "over seeds (Student's, paired by seed) lies where the claim wants it, missed when it lies "
         "outside, and undecided in between; one seed alone has no interval, is shown and does not "
         "count. A claim holds when all its checks are met, holds partly when some are, does not "
         "hold here when some are missed and none is met, and can't be tested here when none is "
         "decided. Each interval stands for itself: of a hundred, five err.",
-        [verdict_table(judged)],
+        [_verdict_table(judged)],
     )
 
 
@@ -135,7 +151,7 @@ def _checks(study: Study) -> list[Table]:
             found = check.estimate
             if found is None:
                 value = NOTHING
-            elif found.half_width is None:
+            elif not found.half_width:
                 value = f"{found.mean:.3g}"
             else:
                 value = f"{found.mean:.3g} ± {found.half_width:.2g}"
@@ -143,7 +159,7 @@ def _checks(study: Study) -> list[Table]:
     return [
         Table(
             title=f"Checks of {study.title.partition(':')[0]}",
-            about="; ".join(f"{claim.verdict.value}: {claim.text}" for claim in study.claims),
+            about=" · ".join(f"{claim.verdict.value}: {claim.text}" for claim in study.claims),
             columns=("claim", "quantity", "found", "wanted", "outcome"),
             rows=rows,
         )

@@ -38,16 +38,26 @@ def chosen(evidence: Evidence, model: str) -> Method | None:
     return next((m for m in evidence.methods(model) if m.lam == lam and m != PLAIN), None)
 
 
-def spelled(sample: Sample, digits: int = 2, sign: bool = False, percent: bool = False) -> str:
+def spelled(sample: Sample, digits: int = 2, sign: bool = False, in_percent: bool = False) -> str:
     """Mean and half the interval of 95 % over seeds, as tables show them."""
     if not sample:
         return NOTHING
-    factor, unit = (100.0, " %") if percent else (1.0, "")
+    factor, unit = (100.0, " %") if in_percent else (1.0, "")
     found = estimate(sample)
-    text = f"{factor * found.mean:{'+' if sign else ''}.{digits}f}"
-    if found.half_width is None:
+    middle = round(factor * found.mean, digits) + 0.0  # no minus before a zero
+    text = f"{middle:{'+' if sign else ''}.{digits}f}"
+    if not found.half_width:
         return text + unit
     return f"{text} ± {factor * found.half_width:.{digits}f}{unit}"
+
+
+def percent(share: float) -> str:
+    """A share as tables show it.
+
+    >>> percent(0.638)
+    '64 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 def label(method: Method) -> str:
