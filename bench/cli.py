@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench import __version__
-from slashbench.bench.commands import files, reporting, reproduce, running, training
+from slashbench.bench.commands import files, reporting, reproduce, run, running, training
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
 
@@ -97,48 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(options: argparse.Namespace) -> int:
-    from slashbench.bench import matrix, progress
-    from slashbench.bench.engines import inline
-    from slashbench.bench.report import export, results, terminal
-    from slashbench.bench.stages import Stages
-    from slashbench.bench.store import Store
-    from slashbench.contracts import Execution
-
-    console = _console()
-    plan = matrix.plan(
-        matrix.Request(
-            options.suite,
-            options.models,
-            options.recipes,
-            options.codecs,
-            options.seeds,
-            Execution(
-                device=options.device, precision=options.precision, accumulate=options.accumulate
-            ),
-        )
-    )
-    store = Store(options.out)
-    display = progress.Display(console)
-    stages = Stages(store, options.on_existing, display)
-    with store.locked():
-        missing = running.announce(plan, stages, console)
-        if options.dry_run:
-            return running.enumerate_cells(missing, console)
-        try:
-            with display.over(missing):
-                mismatches = inline.run(missing, stages, display.finished)
-        except KeyboardInterrupt:
-            return running.stopped(display, console)
-        found = results.load(store)
-        written = export.write_boards(found, options.out)
-    for warning in store.warnings:
-        console.print(warning, style="yellow", highlight=False, markup=False)
-    terminal.show(found, console)
-    console.print(f"written: {', '.join(map(str, written))}", highlight=False)
-    return running.conclude(plan, stages, mismatches, console)
-
-
 def _list(options: argparse.Namespace) -> int:
     from slashbench.bench import listing
 
@@ -210,48 +168,13 @@ def _parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(add_help=False)
     out.add_argument(
         "--out",
-        type=Path,
-        default=Path("results/local"),
+        default="results/local",
         metavar="DIR",
-        help="results folder: records, artifacts and boards (default: %(default)s)",
+        help="results folder, or a URL such as s3://bucket/results that fsspec opens: records, "
+        "artifacts and boards (default: %(default)s)",
     )
 
-    run = verbs.add_parser(
-        "run",
-        parents=[out],
-        help="train, compress, decode, evaluate and time what is missing, then show the boards",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
-    run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
-    run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
-    run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
-    run.add_argument("--seeds", metavar="LIST", help="seeds, such as 0..4 (default: the suite's)")
-    run.add_argument(
-        "--on-existing",
-        choices=["missing", "failed", "always"],
-        default="missing",
-        help="run only what has no record (default), what failed as well, or everything again",
-    )
-    run.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="train there (default: cpu)"
-    )
-    run.add_argument(
-        "--precision",
-        choices=["fp32", "bf16"],
-        default="fp32",
-        help="bf16: train under autocast, weights in float32 (default: fp32)",
-    )
-    run.add_argument(
-        "--accumulate",
-        type=int,
-        default=1,
-        metavar="N",
-        help="batches whose mean gradient makes one training step (default: 1)",
-    )
-    run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
-    run.set_defaults(verb=_run)
+    run.add(verbs, out)
 
     listing = verbs.add_parser("list", help="what there is, what is missing and what brings it")
     listing.add_argument("kind", choices=["codecs", "trainers", "models", "datasets", "suites"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from slashbench import selector
 from slashbench.bench.entries import entries
@@ -15,7 +18,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import USUAL, Execution, Model
 from slashbench.errors import UnknownName, UsageError
-from slashbench.link import Link
+from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
 
@@ -36,6 +39,12 @@ class Cell:
         return f"{self.model.text} · {self.recipe_text} · {self.codec.text} · seed {self.seed}"
 
     @property
+    def spelled(self) -> CellText:
+        """What it can be built from again."""
+        parts = (self.model.text, self.recipe.text, self.codec.text)
+        return CellText(*parts, self.seed, self.execution)
+
+    @property
     def recipe_text(self) -> str:
         """The recipe and, where it is not the usual one, the execution: boards keep them apart."""
         return self.executed(self.recipe.text)
@@ -44,6 +53,32 @@ class Cell:
         """A recipe, or the first links of one, with how this cell executes its training."""
         unusual = self.execution.text if self.model.item.plan else ""
         return f"{text} ({unusual})" if unusual else text
+
+
+class CellText(msgspec.Struct, frozen=True):
+    """A cell by the names of its parts, for another process to build it from."""
+
+    model: str
+    recipe: str
+    codec: str
+    seed: int
+    execution: Execution
+
+    def cell(self) -> Cell:
+        """The cell. Raises UsageError (and its kinds) where a part of it is not to be had here."""
+        (recipe,) = recipes(self.recipe, {})
+        model, codec = _model(self.model), _codec(self.codec)
+        return Cell(model, recipe, codec, self.seed, self.execution)
+
+
+@functools.cache
+def _model(text: str) -> Link[Model]:
+    return only(MODELS, text)
+
+
+@functools.cache
+def _codec(text: str) -> Link[Any]:
+    return only(CODECS, text)
 
 
 @dataclass

@@ -21,18 +21,21 @@ from __future__ import annotations
 
 import itertools
 import struct
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import exceptions, frame, streams
-from slashbench.codecs.base import ChunkedCodec, TensorCodec
+from slashbench.codecs import exceptions, frame
+from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.frame import Coded, Frame, Pieces
 from slashbench.codecs.huffman import Huffman
-from slashbench.codecs.kernels import planes
+from slashbench.codecs.kernels import float_chunks, planes
+from slashbench.codecs.kernels.float_chunks import Tables
 from slashbench.codecs.rans import Rans
+from slashbench.codecs.table_codec import TableCodec
 from slashbench.codecs.tables import Reader
 from slashbench.errors import CorruptStream
 
@@ -41,7 +44,7 @@ Words = npt.NDArray[Any]  # uint16, uint32 or uint64
 Integers = npt.NDArray[np.int64]
 
 _RAW, _CODED, _PAIRS, _PATCHED_PAIRS = planes.FORMS
-_NOTHING = np.empty(0, np.uint8)
+_NOTHING = np.empty(0, np.uint64)
 
 _SAMPLE = 32, 512  # blocks and their length, by which an encoder chooses a form
 _WORTH_CODING = 7.95  # bits a byte, at most
@@ -69,7 +72,7 @@ class FloatCodec(TensorCodec):
     """Byte planes of floats under an integer codec of ours."""
 
     domains: ClassVar[frozenset[str]] = frozenset({"floats"})
-    coder: ClassVar[type[ChunkedCodec]]
+    coder: ClassVar[TableCodec]
 
     def _encode(self, flat: npt.NDArray[Any]) -> Coded:
         words = flat.view(f"u{flat.itemsize}")
@@ -91,20 +94,15 @@ class FloatCodec(TensorCodec):
         return Coded(b"".join(plane.table() for plane in coded), chunks, chunk)
 
     def _encode_plane(self, values: Bytes, chunk: int) -> _Plane:
-        counts = _sampled(values)
-        total = int(counts.sum())
-        inside = np.convolve(counts, np.ones(planes.WINDOW, np.int64), "valid")
-        low = int(inside.argmax())
-        if total - int(inside[low]) <= total * _FEW:
-            usual = low + int(counts[low : low + planes.WINDOW].argmax())
+        low, usual, few, entropy = planes.survey(values, *_SAMPLE)
+        if few <= _FEW:
             plane = self._encode_pairs(values, chunk, low, usual)
             if plane is not None:
                 return plane
-        shares = counts[counts > 0] / total
-        if -float(shares @ np.log2(shares)) > _WORTH_CODING:
+        if entropy > _WORTH_CODING:
             spans = range(0, values.size, chunk)
             return _Plane(_RAW, 0, b"", [(values[i : i + chunk].data,) for i in spans])
-        tables, chunks = self.coder().encode_chunks(values.view(np.int8), chunk)
+        tables, chunks = self.coder.encode_chunks(values.view(np.int8), chunk)
         return _Plane(_CODED, 0, tables, chunks)
 
     def _encode_pairs(self, values: Bytes, chunk: int, low: int, usual: int) -> _Plane | None:
@@ -114,7 +112,7 @@ class FloatCodec(TensorCodec):
         beyond = planes.pair(values, chunk, low, usual, pairs)
         if beyond > values.size * 2 * _FEW:
             return None
-        tables, chunks = self.coder().encode_chunks(pairs.view(np.int8), half)
+        tables, chunks = self.coder.encode_chunks(pairs.view(np.int8), half)
         if not beyond:
             return _Plane(_PAIRS, low, tables, chunks)
         positions = np.empty(beyond, np.int64)
@@ -125,37 +123,44 @@ class FloatCodec(TensorCodec):
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         words = flat.view(f"u{flat.itemsize}")
         chunk = min(parts.chunk, words.size)
-        heads = _read_planes(parts.tables, words.itemsize)
-        forms = np.array([form for form, _, _ in heads])
-        edges = np.empty((len(heads) + 1, last - first), np.int64)
-        if not planes.locate_planes(
-            parts.data, parts.begins[first:last], parts.ends[first:last],
-            forms == _RAW, chunk, words.size, edges,
-        ):  # fmt: skip
-            raise CorruptStream("the planes of a chunk are longer or shorter than the chunk")
-        decoded = tuple(
-            self._decode_plane(parts.within(tables, begins, ends, chunk), form, words.size)
-            for (form, _, tables), begins, ends in zip(heads, edges[:-1], edges[1:], strict=True)
-        )
-        lows = np.array([low for _, low, _ in heads])
-        if not planes.merge(parts.data, edges, forms, lows, decoded, chunk, words):
-            raise CorruptStream("an exception lies beyond its chunk")
+        plan, tables = self._read_tables(parts.tables, words.itemsize, words.size)
+        begins, ends = parts.begins[first:last], parts.ends[first:last]
+        if not self._decode_chunks(parts.data, begins, ends, plan, tables, chunk, words):
+            raise CorruptStream("the codewords are cut off or damaged")
 
-    def _decode_plane(self, inner: Frame, form: int, count: int) -> Bytes:
-        """What the coder holds of a plane of `count` bytes: nothing, the bytes, or the pairs."""
-        if form == _RAW:
-            return _NOTHING
-        chunk, begins = inner.chunk, inner.begins
-        if form == _PATCHED_PAIRS:
-            begins = exceptions.skip(inner.data, begins, inner.ends, 1)
-        if form != _CODED:
-            count = planes.n_pairs(count, chunk)
-            chunk = (chunk + 1) // 2
-        values = np.empty(count, np.uint8)
-        tables = Reader(inner.tables)
-        own = inner.within(inner.tables, begins, inner.ends, chunk)
-        self.coder().decode_chunks(tables, own, 0, begins.size, values.view(np.int8))
-        return values
+    @staticmethod
+    @abstractmethod
+    def _decode_chunks(
+        data: Bytes,
+        begins: Integers,
+        ends: Integers,
+        plan: Integers,
+        tables: Tables,
+        chunk: int,
+        words: Words,
+    ) -> bool:
+        """The kernel of float_chunks.py that takes the coder's tables."""
+
+    def _read_tables(self, data: bytes, n_planes: int, count: int) -> tuple[Integers, Tables]:
+        """(plan, table of each plane), as the kernel wants them."""
+        reader = Reader(data)
+        plan, tables = [], []
+        for _ in range(n_planes):
+            form = reader.byte()
+            if form > _PATCHED_PAIRS:
+                raise CorruptStream(f"a plane of the unknown form {form}")
+            if form == _RAW:
+                plan.append((_RAW, 0, 0, -1, 0))
+                tables.append(_NOTHING)
+                continue
+            low = reader.byte() if form >= _PAIRS else 0
+            inner = Reader(reader.take(reader.varint(len(data))))
+            found = self.coder.byte_decoder(inner, count if form == _CODED else (count + 1) // 2)
+            fill = int(found.values[0]) & 0xFF if found.values.size == 1 else -1
+            plan.append((form, low, found.patched, fill, found.bits))
+            tables.append(found.table)
+        reader.end()
+        return np.array(plan, np.int64), tuple(tables)
 
 
 class FloatHuffman(FloatCodec):
@@ -167,7 +172,8 @@ class FloatHuffman(FloatCodec):
 
     codec_id: ClassVar[str] = "slashbench.float-huffman"
     revision: ClassVar[int] = 2
-    coder: ClassVar[type[ChunkedCodec]] = Huffman
+    coder: ClassVar[TableCodec] = Huffman()
+    _decode_chunks = staticmethod(float_chunks.decode_prefix)
 
 
 class FloatRans(FloatCodec):
@@ -177,30 +183,5 @@ class FloatRans(FloatCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.float-rans"
-    coder: ClassVar[type[ChunkedCodec]] = Rans
-
-
-def _read_planes(data: bytes, n_planes: int) -> list[tuple[int, int, bytes]]:
-    """(form, low, tables of the coder) of each plane, the highest first."""
-    tables = Reader(data)
-    heads = []
-    for _ in range(n_planes):
-        form = tables.byte()
-        if form > _PATCHED_PAIRS:
-            raise CorruptStream(f"a plane of the unknown form {form}")
-        low = tables.byte() if form >= _PAIRS else 0
-        size = tables.varint(len(data)) if form != _RAW else 0
-        heads.append((form, low, tables.take(size)))
-    tables.end()
-    return heads
-
-
-def _sampled(values: Bytes) -> Integers:
-    """How often each byte occurs in blocks spread over the values, shape (256,)."""
-    blocks, length = _SAMPLE
-    if values.size > blocks * length:
-        step = values.size // blocks
-        values = values[: blocks * step].reshape(blocks, step)[:, :length].reshape(-1)
-    tally = streams.tally(values.view(np.int8), values.size)
-    counts: Integers = tally.reshape(-1, 256).sum(0, dtype=np.int64)
-    return counts
+    coder: ClassVar[TableCodec] = Rans()
+    _decode_chunks = staticmethod(float_chunks.decode_rans)

@@ -13,11 +13,12 @@ from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.kernels import prefix
 from slashbench.codecs.prefix_code import canonical, package_merge
-from slashbench.codecs.table_codec import Places, TableCodec
+from slashbench.codecs.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.tables import Reader, nibbles
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 # A decoding table of 13 bits leaves the first-level cache, which takes a twentieth of the speed: it
 # is used where it makes a tensor shorter by this.
@@ -58,10 +59,10 @@ class Huffman(TableCodec):
         entries = places.spread(streams.entry_of(canonical(lengths), lengths))
         by_place = places.spread(lengths)
         n_chunks = -(-places.array.size // chunk)
+        bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
         if places.tally is not None:
-            bits = places.tally.astype(np.int64) @ by_place
+            prefix.add_up(places.tally, by_place, bits)
         else:
-            bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
             prefix.measure(places.array, chunk, by_place, prefix.HUFFMAN, 0, bits)
         layout = streams.Layout.of(bits, places.array.size, chunk)
         out = layout.room()
@@ -78,34 +79,34 @@ class Huffman(TableCodec):
             raise ValueError("the symbols changed while they were encoded")
         return nibbles(lengths), cut(out, layout.chunk_sizes)
 
+    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+        """(table, its bits) for `count` symbols."""
+        lengths = tables.nibbles(values.size)
+        return streams.decoding_table(
+            values.view(f"u{values.itemsize}").astype(np.uint64),
+            canonical(lengths),
+            lengths,
+            values.itemsize,
+            count,
+        )
+
     def decode_values(
         self,
-        tables: Reader,
-        values: SymbolArray,
+        decoder: Decoder,
         parts: Frame,
         begins: Integers,
         ends: Integers,
         symbols: SymbolArray,
     ) -> None:
         """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
-        lengths = tables.nibbles(values.size)
-        tables.end()
-        codes = canonical(lengths)
-        table, bits = streams.decoding_table(
-            values.view(f"u{values.itemsize}").astype(np.uint64),
-            codes,
-            lengths,
-            values.itemsize,
-            symbols.size,
-        )
         if not prefix.decode(
             parts.data,
             begins,
             ends,
             parts.chunk,
-            values.itemsize,
-            table,
-            bits,
+            symbols.itemsize,
+            decoder.table,
+            decoder.bits,
             prefix.HUFFMAN,
             0,
             symbols.view(np.uint8),

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.frame import Frame, Pieces, cut
 from slashbench.codecs.kernels import rans
-from slashbench.codecs.table_codec import Places, TableCodec
+from slashbench.codecs.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 
 class Rans(TableCodec):
@@ -59,32 +60,34 @@ class Rans(TableCodec):
         chunks = cut(out[out.size - int(sizes.sum()) :], sizes.tolist())
         return bytes([bits]) + listed, chunks
 
+    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+        """(table, its bits): to the patterns of bytes, to places among wider values."""
+        bits = tables.byte()
+        if not 8 <= bits <= rans.MAX_BITS:
+            raise CorruptStream(f"frequencies that sum to 2^{bits}")
+        frequencies = tables.integers(values.size).astype(np.int64)
+        patterns = values.view(np.uint8) if values.itemsize == 1 else np.arange(values.size)
+        table = np.empty(1 << bits, np.uint64)
+        if not rans.decoding_table(patterns.astype(np.uint64), frequencies, bits, table):
+            raise CorruptStream(f"the frequencies don't sum to 2^{bits}")
+        return table, bits
+
     def decode_values(
         self,
-        tables: Reader,
-        values: SymbolArray,
+        decoder: Decoder,
         parts: Frame,
         begins: Integers,
         ends: Integers,
         symbols: SymbolArray,
     ) -> None:
         """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
-        bits = tables.byte()
-        if not 8 <= bits <= rans.MAX_BITS:
-            raise CorruptStream(f"frequencies that sum to 2^{bits}")
-        frequencies = tables.integers(values.size).astype(np.int64)
-        tables.end()
-        narrow = values.itemsize == 1
-        patterns = values.view(np.uint8) if narrow else np.arange(values.size)
-        table = np.empty(1 << bits, np.uint64)
-        if not rans.decoding_table(patterns.astype(np.uint64), frequencies, bits, table):
-            raise CorruptStream(f"the frequencies don't sum to 2^{bits}")
+        narrow = symbols.itemsize == 1
         places = symbols.view(np.uint8) if narrow else np.empty(symbols.size, np.uint16)
         edges = rans.whole_chunks(symbols.size, parts.chunk)
-        if not rans.decode(parts.data, begins, ends, edges, table, bits, places):
+        if not rans.decode(parts.data, begins, ends, edges, decoder.table, decoder.bits, places):
             raise CorruptStream("the words are cut off or damaged")
         if not narrow:
-            symbols[:] = values[places]
+            symbols[:] = decoder.values[places]
 
     def _most_values(self) -> int:
         return min(super()._most_values(), 1 << (self.bits if self.bits > 0 else rans.MAX_BITS))

@@ -28,11 +28,13 @@ from slashbench.codecs.base import ChunkedCodec
 from slashbench.codecs.base import Integers as SymbolArray
 from slashbench.codecs.exp_golomb import ExpGolomb
 from slashbench.codecs.frame import Frame, Pieces
+from slashbench.codecs.kernels import prefix
 from slashbench.codecs.mapping import unzigzag, unzigzag_of, zigzag, zigzag_of
 from slashbench.codecs.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 _LISTED, _EXCEPTIONS, _TOO_MANY = 1, 2, 4
 
@@ -60,6 +62,16 @@ class Places:
         out = np.full(self.size, per_value[self.counts.argmax()], per_value.dtype)
         out[self.slots] = per_value
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """What the tables say: how the chunks of a tensor are decoded."""
+
+    patched: bool  # whether chunks begin with exceptions
+    values: SymbolArray  # the alphabet, ascending
+    table: Words  # empty for an alphabet of one value
+    bits: int  # looked at in the table
 
 
 class TableCodec(ChunkedCodec):
@@ -97,46 +109,61 @@ class TableCodec(ChunkedCodec):
         if form == _TOO_MANY:
             ExpGolomb().decode_chunks(tables, parts, first, last, symbols)
             return
-        if form > (_LISTED | _EXCEPTIONS):
-            raise CorruptStream("the form of the alphabet is unknown")
-        values = _read_values(tables, bool(form & _LISTED), symbols.dtype)
+        decoder = self._decoder(form, tables, symbols.dtype, symbols.size)
         heads, ends = parts.begins[first:last], parts.ends[first:last]
-        patched = bool(form & _EXCEPTIONS)
-        begins = exceptions.skip(parts.data, heads, ends, symbols.itemsize) if patched else heads
-        if values.size == 1:
+        begins = heads
+        if decoder.patched:
+            begins = exceptions.skip(parts.data, heads, ends, symbols.itemsize)
+        if decoder.values.size == 1:
             if np.any(begins != ends):
                 raise CorruptStream("a tensor of one symbol has codewords")
-            tables.end()
-            symbols[:] = values[0]
+            symbols[:] = decoder.values[0]
         else:
-            self.decode_values(tables, values, parts, begins, ends, symbols)
-        if patched:
+            self.decode_values(decoder, parts, begins, ends, symbols)
+        if decoder.patched:
             exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
+
+    def byte_decoder(self, tables: Reader, count: int) -> Decoder:
+        """How the chunks of `count` int8 symbols are decoded, from what `encode_chunks` wrote."""
+        return self._decoder(tables.byte(), tables, np.dtype(np.int8), count)
+
+    def _decoder(self, form: int, tables: Reader, dtype: np.dtype[Any], count: int) -> Decoder:
+        if form > (_LISTED | _EXCEPTIONS):
+            raise CorruptStream("the form of the alphabet is unknown")
+        values = _read_values(tables, bool(form & _LISTED), dtype)
+        table, bits = np.empty(0, np.uint64), 0
+        if values.size > 1:
+            table, bits = self.decoding_table(tables, values, count)
+        tables.end()
+        return Decoder(bool(form & _EXCEPTIONS), values, table, bits)
 
     @abstractmethod
     def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
         """(table, pieces of each chunk)."""
 
     @abstractmethod
+    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+        """(table, its bits) for `count` symbols, from the coder's own table.
+
+        values: the alphabet, at least two, of the symbols' dtype.
+        """
+
+    @abstractmethod
     def decode_values(
         self,
-        tables: Reader,
-        values: SymbolArray,
+        decoder: Decoder,
         parts: Frame,
         begins: Integers,
         ends: Integers,
         symbols: SymbolArray,
     ) -> None:
-        """Fill `symbols` from the chunks data[begins[c] : ends[c]]; the table is next in `tables`.
-
-        values: the alphabet, at least two, of the symbols' dtype. It must read `tables` to the end.
-        """
+        """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
 
     def _of_bytes(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, Places, Integers]:
         """(alphabet, places, positions of exceptions) of int8 symbols: a range of values."""
         tally = streams.tally(symbols, chunk)
-        totals = tally.reshape(-1, 256).sum(0, dtype=np.int64)
-        counts = np.concatenate([totals[128:], totals[:128]])  # of -128 to 127
+        counts = np.empty(256, np.int64)  # of -128 to 127
+        prefix.total(tally.reshape(-1, 256), counts)
         kept = np.flatnonzero(counts > symbols.size * self.rarest)
         if kept.size == 0:  # many chunks of noise: no value is frequent
             kept = np.flatnonzero(counts)

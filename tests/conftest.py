@@ -4,5 +4,5 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARED = ("contract", "fuzz", "trainers", "compressed", "report", "reproduce")
+SHARED = ("contract", "fuzz", "trainers", "compressed", "report", "reproduce", "engines")
 sys.path[:0] = [str(HERE / name) for name in SHARED]

@@ -11,6 +11,7 @@ from scipy import stats
 
 from slashbench.bench import matrix
 from slashbench.bench.distribution import BINS, SPREAD, describe, fit
+from slashbench.bench.engines.inline import Here
 from slashbench.bench.matrix import Request
 from slashbench.bench.progress import Display
 from slashbench.bench.stages import Stages
@@ -96,7 +97,7 @@ def test_weights_that_have_no_distribution(arrays: list[np.ndarray], known: bool
 def test_checkpoints_carry_it(tmp_path: Path) -> None:
     request = Request(models="digits-mlp:steps=5", recipes="plain+prune:sparsity=0.5",
                       codecs="pack", seeds="0")  # fmt: skip
-    stages = Stages(Store(tmp_path), "missing", Display(Console(quiet=True)))
+    stages = Stages(Store(tmp_path), "missing", Here(Display(Console(quiet=True))))
     for cell in matrix.plan(request).cells:
         stages.run(cell)
     found = {p.recipe: p.distribution for p in stages.store.all(CheckpointRecord)}

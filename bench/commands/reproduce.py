@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slashbench.bench.commands import running
@@ -53,6 +54,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         default="missing",
         help="run only what has no record (default), what failed as well, or everything again",
     )
+    running.add_places(verb)
     verb.set_defaults(verb=_reproduce)
 
 
@@ -66,7 +68,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.dry_run or code == running.INTERRUPTED:
         return code
     found = report.findings(store)
-    written = report.write(found, options.out)
+    written = report.write(found, Path(options.out))
     for warning in store.warnings:
         out.print(warning, style="yellow", highlight=False, markup=False)
     for claim in found.claims:
@@ -81,27 +83,23 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
     """Run what is missing of the study. Returns the exit code."""
-    from slashbench.bench import matrix, progress, training_data
-    from slashbench.bench.engines import inline
-    from slashbench.bench.stages import Stages
+    from slashbench.bench import matrix, progress, session, training_data
 
+    wish = running.wish(options)
     suite = f"{options.paper}-quick" if options.quick else options.paper
     plan = matrix.plan(matrix.Request(suite, options.models, seeds=options.seeds))
     display = progress.Display(out)
-    stages = Stages(store, options.on_existing, display)
-    with store.locked():
-        missing = running.announce(plan, stages, out)
+    with session.opened(wish, store, options.on_existing, display) as work:
+        missing = running.announce(plan, work.stages, out)
         if options.dry_run:
             return running.enumerate_cells(missing, out)
-        mismatches = []
         try:
-            with display.over(missing):
+            with display.over(missing), work.engaged(missing) as driver:
                 for model in dict.fromkeys(cell.model.text for cell in plan.cells):
-                    mine = [cell for cell in missing if cell.model.text == model]
-                    mismatches += inline.run(mine, stages, display.finished)
+                    driver.run([cell for cell in missing if cell.model.text == model])
                     training_data.evaluate(
-                        [cell for cell in plan.cells if cell.model.text == model], stages
+                        [cell for cell in plan.cells if cell.model.text == model], work.stages
                     )
         except KeyboardInterrupt:
             return running.stopped(display, out)
-    return running.conclude(plan, stages, mismatches, out)
+    return running.conclude(plan, work, out)

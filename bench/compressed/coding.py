@@ -32,7 +32,7 @@ Bytes = npt.NDArray[np.uint8]
 
 Job = Callable[[], Piece]
 
-SEGMENT = 1 << 20  # bytes, about: tables follow how weights change from rows to rows
+SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows to rows
 QUANTISED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
@@ -99,7 +99,7 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
             if name in source.tied or name in copies:
                 continue
             if coding.quantiser is not None and tensor.dtype in plain.FLOATS:
-                yield functools.partial(_quantised, source, name, coding)
+                yield from _quantised(source, name, coding)
             else:
                 yield from _by_segment(source, name, coding)
 
@@ -123,19 +123,27 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         yield lambda: Piece(name, unit, [])
 
 
-def _quantised(source: Source, name: str, coding: Coding) -> Piece:
+def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
+    """One tensor at a time is quantised, here; its segments are coded on all cores."""
     tensor = source.header.tensors[name]
     assert coding.quantiser is not None
     weight = _seen(source.read(name), tensor).reshape(tensor.shape)
-    made = coding.quantiser.quantise(name, weight.astype(np.float32))
+    made = coding.quantiser.quantise(name, weight.astype(np.float32, copy=False))
     if made is None or made.grid is None:
-        whole = [job() for job in _by_segment(source, name, coding)]
-        return Piece(name, whole[0].unit, [s for piece in whole for s in piece.segments])
-    unit, parts = cut(made.values, QUANTISED_SEGMENT, isinstance(made.grid, Steps))
+        yield from _by_segment(source, name, coding)
+        return
+    length, parts = cut(made.values, QUANTISED_SEGMENT, isinstance(made.grid, Steps))
+    unit, grid = max(1, length // made.values.itemsize), made.grid
     place = coding.place("integers")
     codec = coding.codecs[place].item
-    segments = [Coded(place, codec.encode(part)) for part in parts]
-    return Piece(name, max(1, unit // made.values.itemsize), segments, made.grid)
+
+    def job(part: Array, last: bool) -> Piece:
+        return Piece(name, unit, [Coded(place, codec.encode(part))], grid, last)
+
+    for i, part in enumerate(parts):
+        yield functools.partial(job, part, i == len(parts) - 1)
+    if not parts:
+        yield lambda: Piece(name, unit, [], grid)
 
 
 def cut(array: Array, size: int, by_row: bool = False) -> tuple[int, list[Array]]:

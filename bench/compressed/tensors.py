@@ -97,14 +97,8 @@ def load_file(
     Raises CorruptFile for what is damaged or too large, UsageError for what can't be loaded here.
     """
     weights: Weights = {}
-    for file in folder.weight_files(Path(path)):
-        checkpoint = reader.opened(file, max_bytes=max_bytes, trusted=trusted)
-        loaded = _all(checkpoint, device)
-        if twice := weights.keys() & loaded.keys():
-            raise CorruptFile(f"{path}: {min(twice)!r} is in more than one file")
-        weights |= loaded
-        if max_bytes is not None:
-            max_bytes -= checkpoint.header.nbytes
+    for checkpoint in _opened(Path(path), max_bytes, trusted):
+        weights |= _all(checkpoint, device)
     return weights
 
 
@@ -138,9 +132,10 @@ def load_model(
 
 
 class safe_open:  # noqa: N801  # safetensors' name for it
-    """A compressed file of which only what is asked for is decoded.
+    """A compressed file, or a folder of them, of which only what is asked for is decoded.
 
-    device: where tensors go. max_bytes, trusted: as `load_file` has them. Raises CorruptFile.
+    device: where tensors go. max_bytes, trusted: as `load_file` has them. Raises CorruptFile, and
+    UsageError where there is no such file.
     """
 
     def __init__(
@@ -155,7 +150,12 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         if framework not in ("pt", "torch", "pytorch"):
             raise UsageError(f"framework {framework!r}: tensors are PyTorch's here, 'pt'")
         self._path, self._device = Path(path), device
-        self._checkpoint = reader.opened(self._path, max_bytes=max_bytes, trusted=trusted)
+        self._checkpoints = _opened(self._path, max_bytes, trusted)
+        self._holder = {
+            name: checkpoint
+            for checkpoint in self._checkpoints
+            for name in checkpoint.header.tensors
+        }
 
     def __enter__(self) -> safe_open:
         return self
@@ -166,24 +166,28 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """The file is let go with the last reference to this object."""
+        """The files are let go with the last reference to this object."""
 
     def keys(self) -> list[str]:
         """The names of all tensors, sorted."""
-        return sorted(self._checkpoint.header.tensors)
+        return sorted(self._holder)
 
     def offset_keys(self) -> list[str]:
-        """The names of all tensors in the order of their bytes in the plain file."""
-        return list(self._checkpoint.header.tensors)
+        """The names of all tensors in the order of their bytes in the plain files."""
+        return list(self._holder)
 
     def metadata(self) -> dict[str, str]:
-        """The text that was saved with the tensors."""
-        return dict(self._checkpoint.header.metadata)
+        """The text that was saved with the tensors; of a folder, all files' together."""
+        return {
+            key: text
+            for checkpoint in self._checkpoints
+            for key, text in checkpoint.header.metadata.items()
+        }
 
     def get_tensor(self, name: str) -> torch.Tensor:
         """One tensor; no other is touched. Raises CorruptFile, UsageError for no such name."""
         tensor = self._entry(name)
-        return _tensor(self._checkpoint.tensor(name), tensor, name).to(self._device)
+        return _tensor(self._holder[name].tensor(name), tensor, name).to(self._device)
 
     def get_slice(self, name: str) -> Slice:
         """One tensor, to be indexed. Raises UsageError for no such name."""
@@ -191,20 +195,22 @@ class safe_open:  # noqa: N801  # safetensors' name for it
 
     def get_tensors(self) -> Weights:
         """Every tensor, decoded on all cores. Raises CorruptFile."""
-        return _all(self._checkpoint, self._device)
+        weights: Weights = {}
+        for checkpoint in self._checkpoints:
+            weights |= _all(checkpoint, self._device)
+        return weights
 
     def rows(self, name: str, first: int, last: int) -> torch.Tensor:
         """Rows `first` to `last` - 1 of a tensor of at least one dimension. Raises CorruptFile."""
         tensor = self._entry(name)
         shape = (last - first, *tensor.shape[1:])
         part = Tensor(tensor.dtype, shape, 0, 0)
-        return _tensor(self._checkpoint.rows(name, first, last), part, name).to(self._device)
+        return _tensor(self._holder[name].rows(name, first, last), part, name).to(self._device)
 
     def _entry(self, name: str) -> Tensor:
-        tensor = self._checkpoint.header.tensors.get(name)
-        if tensor is None:
+        if name not in self._holder:
             raise UsageError(f"{self._path} has no tensor {name!r}; keys() lists those it has")
-        return tensor
+        return self._holder[name].header.tensors[name]
 
 
 class Slice:
@@ -235,6 +241,21 @@ class Slice:
         if isinstance(first, int) and not isinstance(first, bool) and -n <= first < n:
             return self._file.rows(self._name, first % n, first % n + 1)[(0, *others)]
         return self._file.get_tensor(self._name)[index]
+
+
+def _opened(path: Path, max_bytes: int | None, trusted: bool) -> list[Checkpoint]:
+    """A file, or all of a folder, of at most `max_bytes` together. Raises CorruptFile."""
+    found: list[Checkpoint] = []
+    names: set[str] = set()
+    for file in folder.weight_files(path):
+        checkpoint = reader.opened(file, max_bytes=max_bytes, trusted=trusted)
+        if twice := names & checkpoint.header.tensors.keys():
+            raise CorruptFile(f"{path}: {min(twice)!r} is in more than one file")
+        names |= checkpoint.header.tensors.keys()
+        found.append(checkpoint)
+        if max_bytes is not None:
+            max_bytes -= checkpoint.header.nbytes
+    return found
 
 
 def _all(checkpoint: Checkpoint, device: Any) -> Weights:

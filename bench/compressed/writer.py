@@ -15,8 +15,11 @@ from typing import Any, BinaryIO
 from slashbench.bench.compressed import layout, plain
 from slashbench.bench.compressed.layout import Codec, Contents
 from slashbench.bench.compressed.plain import Header
+from slashbench.bench.files import write_out
 from slashbench.errors import Unencodable
 from slashbench.grid import Grid
+
+_STRIDE = 2 << 20  # bytes that the disk is given at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,20 @@ def write(
     file.seek(8 + room)
     sizes: dict[str, int] = {}
     done: list[tuple[int, int, int]] = []
+    handed_over = written = 8 + room
     for piece in pieces:
         for segment in piece.segments:
-            file.write(segment.data)
+            written += file.write(segment.data)
             done.append((segment.codec, len(segment.data), segment.checksum))
         if piece.last:
             tail = layout.tail(piece.name, piece.unit, done, piece.grid)
-            file.write(tail)
+            written += file.write(tail)
             sizes[piece.name] = sum(size for _, size, _ in done) + len(tail)
             done = []
+        if written - handed_over >= _STRIDE:
+            file.flush()
+            write_out(file, handed_over, written)
+            handed_over = written
     ends = _header(metadata, sizes)
     if len(ends) > room:
         raise Unencodable("the codec makes tensors many times as large; choose another")

@@ -10,6 +10,7 @@ from slashbench.bench.report.cells import to_csv, to_json, to_parquet
 from slashbench.bench.report.markdown import to_markdown
 from slashbench.bench.report.results import Results
 from slashbench.bench.report.web import to_html
+from slashbench.bench.store import Store
 
 FORMATS: dict[str, Callable[[Results], str | bytes]] = {
     "md": to_markdown,
@@ -22,15 +23,16 @@ FORMATS: dict[str, Callable[[Results], str | bytes]] = {
 
 def write(results: Results, kind: str, path: Path) -> None:
     """Write one of FORMATS. Raises StoreUnusable."""
-    made = FORMATS[kind](results)
-    write_atomically(path, made.encode() if isinstance(made, str) else made)
+    write_atomically(path, _made(results, kind))
 
 
-def write_boards(results: Results, folder: Path) -> list[Path]:
-    """Write leaderboard.md and the other FORMATS into `folder`; their paths are returned."""
-    paths = []
+def write_boards(results: Results, store: Store) -> list[str]:
+    """Write leaderboard.md and the other FORMATS beside the records; says where."""
     for kind in FORMATS:
-        path = folder / f"leaderboard.{kind}"
-        write(results, kind, path)
-        paths.append(path)
-    return paths
+        store.files.write(f"leaderboard.{kind}", _made(results, kind))
+    return [f"{store.where}/leaderboard.{kind}" for kind in FORMATS]
+
+
+def _made(results: Results, kind: str) -> bytes:
+    made = FORMATS[kind](results)
+    return made.encode() if isinstance(made, str) else made

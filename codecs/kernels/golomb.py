@@ -32,8 +32,9 @@ Integers = npt.NDArray[np.int64]
 def lengths_by_order(values: Unsigned) -> Integers:
     """Exact bits that all values take together, for each order 0 to MAX_ORDER; shape (31,)."""
     classes = np.zeros((33, 33), np.int64)
+    bits = np.zeros(MAX_ORDER + 1, np.int64)
     _classify(values, classes)
-    bits: Integers = (_LENGTHS * classes).sum(axis=(1, 2))
+    _add_up(_LENGTHS, classes, bits)
     return bits
 
 
@@ -93,6 +94,17 @@ def _classify(values: Unsigned, classes: Integers) -> None:
         size = 64 - leading_zeros(value)
         complement = (np.uint64(1) << np.uint64(size)) - np.uint64(1) - value
         classes[size, 64 - leading_zeros(complement)] += 1
+
+
+@kernel
+def _add_up(lengths: Integers, classes: Integers, bits: Integers) -> None:
+    """bits[k] = what the values of all classes take in order k; most classes are empty."""
+    for size in range(classes.shape[0]):
+        for complement in range(classes.shape[1]):
+            count = classes[size, complement]
+            if count > 0:
+                for order in range(bits.size):
+                    bits[order] += count * lengths[order, size, complement]
 
 
 @kernel

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import exceptions, kernel
+from slashbench.codecs.kernels import kernel
 
 Words = npt.NDArray[Any]  # uint16, uint32 or uint64
 Bytes = npt.NDArray[np.uint8]
@@ -65,6 +65,35 @@ def join(high: Bytes, low: Bytes, words: Words) -> None:
         words[i] = rotated >> 1 | rotated << 15
 
 
+@kernel
+def survey(values: Bytes, blocks: int, length: int) -> tuple[int, int, float, float]:
+    """(where the fullest window begins, its commonest value, the share outside, entropy in bits).
+
+    Of as many blocks of values, spread over all of them; of all where there are fewer.
+    """
+    counts = np.zeros(256, np.int64)
+    step = values.size // blocks
+    if values.size > blocks * length:
+        for block in range(blocks):
+            for value in values[block * step : block * step + length]:
+                counts[value] += 1
+    else:
+        for value in values:
+            counts[value] += 1
+    total = counts.sum()
+    low, most = 0, -1
+    for first in range(256 - WINDOW + 1):
+        inside = counts[first : first + WINDOW].sum()
+        if inside > most:
+            low, most = first, inside
+    entropy = 0.0
+    for count in counts:
+        if count > 0:
+            entropy -= count / total * np.log2(count / total)
+    usual = low + int(counts[low : low + WINDOW].argmax())
+    return low, usual, (total - most) / total, entropy
+
+
 def n_pairs(count: int, chunk: int) -> int:
     """Pairs in chunks of so many values; an odd chunk's last value has a pair to itself."""
     whole, rest = divmod(count, chunk)
@@ -108,7 +137,8 @@ def _pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
 
 
 @kernel
-def _unpair(pairs: Bytes, low: int, out: Bytes) -> None:
+def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
+    """The inverse of `pair`, of one chunk."""
     half = pairs.size
     first, second = out[:half], out[half:]
     n, base = min(second.size, half), np.uint8(low)
@@ -116,86 +146,6 @@ def _unpair(pairs: Bytes, low: int, out: Bytes) -> None:
         first[i] = (pairs[i] & 15) + base
     for i in range(n):
         second[i] = (pairs[i] >> 4) + base
-
-
-@kernel
-def locate_planes(
-    data: Bytes,
-    begins: Integers,
-    ends: Integers,
-    raw: npt.NDArray[np.bool_],
-    chunk: int,
-    count: int,
-    edges: Integers,
-) -> bool:
-    """Plane p of chunk c is data[edges[p, c] : edges[p + 1, c]]; False if they don't fill chunks.
-
-    A chunk begins with the size, u32, of each plane that is not raw. edges: shape (planes + 1,
-    chunks). The chunks have `chunk` values but for the last one, `count` in all.
-    """
-    n_planes = raw.size
-    sizes = 4 * (n_planes - raw.sum())
-    for c in range(begins.size):
-        at, place = begins[c], begins[c] + sizes
-        if at < 0 or place > ends[c] or ends[c] > data.size:
-            return False
-        edges[0, c] = place
-        for p in range(n_planes):
-            if raw[p]:
-                place += min(chunk, count - c * chunk)
-            else:
-                for i in range(4):
-                    place += np.int64(data[at + i]) << 8 * i
-                at += 4
-            edges[p + 1, c] = place
-        if place != ends[c]:
-            return False
-    return True
-
-
-@kernel
-def merge(
-    data: Bytes,
-    edges: Integers,
-    forms: Integers,
-    lows: Integers,
-    decoded: tuple[Bytes, ...],
-    chunk: int,
-    words: Words,
-) -> bool:
-    """Make words of their planes. False for an exception beyond its chunk.
-
-    Planes go from the highest to the lowest. edges: of `locate_planes`; forms, lows: shape
-    (planes,); decoded: what the coder held of each plane, nothing of a raw one. A chunk stays in
-    the cache while its planes come together.
-    """
-    n_planes, n_chunks = edges.shape[0] - 1, edges.shape[1]
-    half = (chunk + 1) // 2
-    unpaired = np.empty(chunk, np.uint8)
-    joined = words.itemsize == 2 and forms[0] != RAW and forms[1] == RAW  # both planes at once
-    for c in range(n_chunks):
-        target = words[c * chunk : (c + 1) * chunk]
-        n = target.size
-        for p in range(n_planes - 1, -1, -1):
-            plane = n_planes - 1 - p
-            if forms[p] == RAW:
-                if not joined:
-                    put(data[edges[p, c] : edges[p + 1, c]], plane, target)
-                continue
-            values = decoded[p][c * chunk : (c + 1) * chunk]
-            if forms[p] != CODED:
-                values = unpaired[:n]
-                _unpair(decoded[p][c * half : c * half + (n + 1) // 2], lows[p], values)
-                begins, ends = edges[p, c : c + 1], edges[p + 1, c : c + 1]
-                if forms[p] == PATCHED_PAIRS and not exceptions.put(
-                    data, begins, ends, n, 1, values
-                ):
-                    return False
-            if joined:
-                join(values, data[edges[1, c] : edges[2, c]], target)
-            else:
-                put(values, plane, target)
-    return True
 
 
 @kernel

@@ -62,6 +62,27 @@ def tally(symbols: Bytes, chunk: int, counts: npt.NDArray[np.uint32]) -> None:
 
 
 @kernel
+def total(tally: npt.NDArray[np.uint32], counts: Integers) -> None:
+    """counts[i] = how often the symbol i - 128, as an int8, occurs in all rows of a tally."""
+    counts[:] = 0
+    for row in tally:
+        for i in range(128):
+            counts[i + 128] += row[i]
+            counts[i] += row[i + 128]
+
+
+@kernel
+def add_up(tally: npt.NDArray[np.uint32], lengths: Integers, bits: Integers) -> None:
+    """bits[c, s] = what the symbols of a stream take; tally: of `tally`, lengths: of each byte."""
+    for c in range(bits.shape[0]):
+        for s in range(bits.shape[1]):
+            taken = np.int64(0)
+            for i in range(256):
+                taken += np.int64(tally[c, s, i]) * lengths[i]
+            bits[c, s] = taken
+
+
+@kernel
 def measure(
     places: Places, chunk: int, lengths: Integers, family: int, order: int, bits: Integers
 ) -> None:

@@ -82,17 +82,24 @@ def normalise(counts: Integers, bits: int, frequencies: Integers) -> bool:
             sum_of += frequencies[i]
     if present > 1 << bits or present == 0:
         return False
+    costs = np.empty(counts.size)
+    step = 1 if sum_of < 1 << bits else -1
+    for i in range(counts.size):
+        costs[i] = _cost(counts[i], frequencies[i], step)
     while sum_of != 1 << bits:
-        step = 1 if sum_of < 1 << bits else -1
-        best, best_cost = -1, np.inf
-        for i in range(counts.size):
-            if counts[i] > 0 and frequencies[i] + step >= 1:
-                cost = -counts[i] * np.log2((frequencies[i] + step) / frequencies[i])
-                if cost < best_cost:
-                    best, best_cost = i, cost
+        best = costs.argmin()
         frequencies[best] += step
         sum_of += step
+        costs[best] = _cost(counts[best], frequencies[best], step)
     return True
+
+
+@kernel
+def _cost(count: int, frequency: int, step: int) -> float:
+    """Bits that a symbol's codewords grow by if its frequency changes; infinite if it can't."""
+    if count == 0 or frequency + step < 1:
+        return float(np.inf)
+    return float(-count * np.log2((frequency + step) / frequency))
 
 
 @kernel

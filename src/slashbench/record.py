@@ -255,11 +255,31 @@ def decode_trainer_speeds(data: bytes) -> TrainerSpeeds:
     return msgspec.json.decode(data, type=TrainerSpeeds)
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What tells a record from another; all else is read over."""
+
+    key: str
+    schema_version: int = 1
+
+
+def decode_head(data: bytes) -> Head:
+    """The head of the record in `data`. Raises msgspec.DecodeError as `decode` does, but for what
+    the record says beyond it.
+    """
+    head = msgspec.json.decode(data, type=Head)
+    _check_version(head.schema_version)
+    return head
+
+
 def decode(data: bytes) -> AnyRecord:
     """The record in `data`. Raises msgspec.DecodeError when it is not one of this schema."""
     record: AnyRecord = msgspec.json.decode(data, type=AnyRecord)
-    if record.schema_version != SCHEMA_VERSION:
-        raise msgspec.ValidationError(
-            f"schema version {record.schema_version}, this slashbench reads {SCHEMA_VERSION}"
-        )
+    _check_version(record.schema_version)
     return record
+
+
+def _check_version(version: int) -> None:
+    if version != SCHEMA_VERSION:
+        raise msgspec.ValidationError(
+            f"schema version {version}, this slashbench reads {SCHEMA_VERSION}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,32 @@ def test_one_tensor_is_read_without_the_others(file: Path) -> None:
             opened.get_tensor("b")
     with pytest.raises(CorruptFile, match="'b'"):
         slashbench.load_file(file)
+
+
+def test_a_folder_opens_as_one_file(tmp_path: Path) -> None:
+    shards = {
+        "model-00001-of-00002.safetensors": {"a": torch.randn(300, 40), "b": torch.arange(7)},
+        "model-00002-of-00002.safetensors": {"c": torch.randn(200, 30).bfloat16()},
+    }
+    weight_map = {}
+    for number, (shard, tensors) in enumerate(shards.items()):
+        slashbench.save_file(tensors, tmp_path / shard, metadata={f"shard{number}": "yes"})
+        weight_map |= dict.fromkeys(tensors, shard)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    every = {name: tensor for tensors in shards.values() for name, tensor in tensors.items()}
+    with slashbench.safe_open(tmp_path) as opened:
+        assert opened.keys() == sorted(every)
+        assert opened.metadata() == {"shard0": "yes", "shard1": "yes"}
+        for name, tensor in every.items():
+            assert torch.equal(opened.get_tensor(name), tensor)
+        assert torch.equal(opened.get_slice("c")[50:60], every["c"][50:60])
+        assert opened.get_tensors().keys() == every.keys()
+    with pytest.raises(CorruptFile, match="over the limit"):
+        slashbench.safe_open(tmp_path, max_bytes=every["a"].nbytes + every["b"].nbytes)
+    slashbench.save_file(every, tmp_path / "model-00002-of-00002.safetensors")
+    with pytest.raises(CorruptFile, match="more than one file"):
+        slashbench.safe_open(tmp_path)
 
 
 def test_tied_tensors_are_stored_once_and_tied_again(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class Lab:
     """Writes the records of one cell after another."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.store = Store(folder)
         self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": measure.provenance(None)}
 

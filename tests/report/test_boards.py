@@ -165,7 +165,7 @@ def test_a_failed_cell_stands_on_every_board_with_its_reason(lab: Lab) -> None:
 
 def test_lost_records_count_as_failed(lab: Lab) -> None:
     lab.cell("huffman", 600)
-    for path in lab.store.root.rglob("records/compress/**/*.json"):
+    for path in lab.folder.rglob("records/compress/**/*.json"):
         path.unlink()
     (row,) = lab.rows()
     assert row.status == "failed"
@@ -176,8 +176,8 @@ def test_two_machines_are_told_apart(lab: Lab, tmp_path: Path) -> None:
     lab.cell("huffman", 600)
     other = Lab(tmp_path / "other")
     other.cell("huffman", 600, seed=1, machine="there")
-    for path in other.store.root.rglob("*.json"):
-        target = lab.store.root / path.relative_to(other.store.root)
+    for path in other.folder.rglob("*.json"):
+        target = lab.folder / path.relative_to(other.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     (block,) = blocks(lab.rows())
@@ -240,11 +240,15 @@ def test_a_reason_of_several_lines_stays_one_row_of_markdown(lab: Lab) -> None:
     assert "compress: first second \\| third" in export.to_markdown(lab.results())
 
 
-def test_files_are_the_same_for_the_same_records(lab: Lab, tmp_path: Path) -> None:
+def test_files_are_the_same_for_the_same_records(lab: Lab) -> None:
     lab.cell("huffman", 600)
     lab.cell("entropy", 520)
-    first = {p.name: p.read_bytes() for p in export.write_boards(lab.results(), tmp_path / "a")}
-    second = {p.name: p.read_bytes() for p in export.write_boards(lab.results(), tmp_path / "b")}
+
+    def boards() -> dict[str, bytes]:
+        paths = map(Path, export.write_boards(lab.results(), lab.store))
+        return {path.name: path.read_bytes() for path in paths}
+
+    first, second = boards(), boards()
     assert first == second
     read = list(csv.DictReader(io.StringIO(first["leaderboard.csv"].decode())))
     objects = json.loads(first["leaderboard.json"])

@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> tuple[Lab, Lab]:
 
 
 def test_runs_that_are_alike(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs[0].store.root
+    folder = runs[0].folder
     code, said = bench(capsys, "compare", folder, folder, "--fail-on", "bytes>0,decode<-1%")
     assert code == 0
     assert "6 matched cells" in said
@@ -39,7 +39,7 @@ def test_runs_that_are_alike(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixtur
 def test_a_slower_decoder_beyond_doubt(
     runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, after = (run.store.root for run in runs)
+    before, after = (run.folder for run in runs)
     code, said = bench(capsys, "compare", before, after, "--fail-on", "decode<-10%")
     assert code == 1
     assert "decode<-10%: huffman: -3" in said
@@ -55,12 +55,10 @@ def test_one_byte_more_is_a_change(
 ) -> None:
     before, after = runs
     after.cell("rans", 503, seed=2)
-    code, said = bench(
-        capsys, "compare", before.store.root, after.store.root, "--fail-on", "bytes>0"
-    )
+    code, said = bench(capsys, "compare", before.folder, after.folder, "--fail-on", "bytes>0")
     assert code == 1
     assert "bytes>0: m · plain+quantize:step=2^-8 · rans · seed 2: +0.216 %" in said
-    code, _ = bench(capsys, "compare", before.store.root, after.store.root, "--fail-on", "bytes>1%")
+    code, _ = bench(capsys, "compare", before.folder, after.folder, "--fail-on", "bytes>1%")
     assert code == 0
 
 
@@ -73,7 +71,7 @@ def test_a_metric_that_falls_for_every_seed(
         before.cell("max", 400, seed=seed, model="n", items=good, float_items=good)
         worse = [100.0] * (97 - seed % 2) + [0.0] * (3 + seed % 2)
         after.cell("max", 400, seed=seed, model="n", items=worse, float_items=good)
-    arguments = ("compare", before.store.root, after.store.root, "--fail-on")
+    arguments = ("compare", before.folder, after.folder, "--fail-on")
     code, said = bench(capsys, *arguments, "metric<-0.5")
     assert code == 1
     assert "metric<-0.5: n: -3.333" in said
@@ -87,7 +85,7 @@ def test_other_machines_are_not_compared_in_speed(
     for seed in range(3):
         elsewhere.cell("huffman", 600, seed=seed, decode_ns=9_000_000, machine="there")
     code, said = bench(
-        capsys, "compare", runs[0].store.root, elsewhere.store.root, "--fail-on", "decode<-1%"
+        capsys, "compare", runs[0].folder, elsewhere.folder, "--fail-on", "decode<-1%"
     )
     assert code == 0
     assert "only in the first: 3" in said
@@ -96,7 +94,7 @@ def test_other_machines_are_not_compared_in_speed(
 def test_what_fails_now_counts(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:
     before, after = runs
     after.cell("rans", 0, seed=0, failed="compress: boom")
-    arguments = ("compare", before.store.root, after.store.root, "--fail-on", "bytes>0")
+    arguments = ("compare", before.folder, after.folder, "--fail-on", "bytes>0")
     code, said = bench(capsys, *arguments)
     assert code == 1
     assert "compress: boom" in said
