@@ -84,7 +84,7 @@ def add(verbs: Any) -> None:
     compress.add_argument(
         "--codec",
         metavar="NAME",
-        help="for the tensors that it takes, one of `bench list codecs` (default: float-huffman "
+        help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
         "for floats, huffman for integers; max for what is quantised)",
     )
     compress.add_argument(
