@@ -90,7 +90,8 @@ def add(verbs: Any) -> None:
     compress.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first: lossy; such as quantize-std:step=0.25",
+        help="round the weights first: lossy; such as quantize-std:step=0.25 (a whole tensor at a "
+        "time: needs some ten times the memory of the largest)",
     )
     compress.add_argument(
         "--target",
