@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slashbench import __version__
-from slashbench.bench.commands import files, training
+from slashbench.bench.commands import files, reporting, reproduce, run, running, training
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
-
-INTERRUPTED = 130
 
 EXAMPLES = """\
 examples
@@ -21,7 +19,8 @@ examples
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench list codecs                              what there is, and what pip brings the rest
-  bench report --md BOARD.md                     boards from the records there are
+  bench report --html BOARD.html                 boards from the records there are, as a page
+  bench compare plain backslash:lam=20           what one recipe changes against another
   bench test-codec my_codec:Bytes                what every codec must do, checked on one
   bench speed --codecs huffman,zipnn             how fast they are, side by side
   bench scan model.safetensors                   every codec over a checkpoint of yours
@@ -91,76 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
-        code = INTERRUPTED
+        code = running.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing more to say
         code = 0
     sys.exit(code)
-
-
-def _run(options: argparse.Namespace) -> int:
-    from slashbench.bench import matrix, progress
-    from slashbench.bench.engines import inline
-    from slashbench.bench.report import export, terminal
-    from slashbench.bench.stages import Stages
-    from slashbench.bench.store import Store
-    from slashbench.contracts import Execution
-
-    console = _console()
-    plan = matrix.plan(
-        matrix.Request(
-            options.suite,
-            options.models,
-            options.recipes,
-            options.codecs,
-            options.seeds,
-            Execution(
-                device=options.device, precision=options.precision, accumulate=options.accumulate
-            ),
-        )
-    )
-    store = Store(options.out)
-    display = progress.Display(console)
-    stages = Stages(store, options.on_existing, display)
-    for what, why in plan.left_out.items():
-        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
-    with store.locked():
-        missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
-        console.print(
-            f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
-            f"{len(missing)} to run, about {progress.spell_seconds(progress.estimate_s(missing))}",
-            highlight=False,
-        )
-        if options.dry_run:
-            for cell in missing:
-                console.print(str(cell), highlight=False, markup=False)
-            return 0
-        try:
-            with display.over(missing):
-                mismatches = inline.run(missing, stages, display.finished)
-        except KeyboardInterrupt:
-            console.print(
-                f"\nStopped. {display.done} of {len(missing)} cells are done and kept; "
-                "the same command goes on from here."
-            )
-            return INTERRUPTED
-        written = export.write_boards(store, options.out)
-    records = [stages.cached_cell(cell) for cell in plan.cells]
-    for warning in store.warnings:
-        console.print(warning, style="yellow", highlight=False, markup=False)
-    terminal.show(store, console)
-    console.print(f"written: {', '.join(map(str, written))}", highlight=False)
-    if mismatches:
-        console.print(f"{len(mismatches)} cells decode to other weights", style="red bold")
-        return 3
-    failed = [record for record in records if record is None or record.status == "failed"]
-    if failed:
-        console.print(
-            f"{len(failed)} cells failed; after a remedy: the same command with "
-            "--on-existing failed",
-            style="red",
-        )
-    return 1 if failed else 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -170,22 +104,6 @@ def _list(options: argparse.Namespace) -> int:
         print(listing.as_json(options.kind))
     else:
         listing.show(options.kind, _console())
-    return 0
-
-
-def _report(options: argparse.Namespace) -> int:
-    from slashbench.bench.report import export, terminal
-    from slashbench.bench.store import Store
-
-    store = Store(options.out)
-    asked = {"md": options.md, "csv": options.csv, "json": options.json}
-    for kind, path in asked.items():
-        if path is not None:
-            export.write(store, kind, path)
-    if not any(asked.values()):
-        terminal.show(store, _console())
-    for warning in store.warnings:
-        print(f"bench: {warning}", file=sys.stderr)
     return 0
 
 
@@ -250,48 +168,13 @@ def _parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(add_help=False)
     out.add_argument(
         "--out",
-        type=Path,
-        default=Path("results/local"),
+        default="results/local",
         metavar="DIR",
-        help="results folder: records, artifacts and boards (default: %(default)s)",
+        help="results folder, or a URL such as s3://bucket/results that fsspec opens: records, "
+        "artifacts and boards (default: %(default)s)",
     )
 
-    run = verbs.add_parser(
-        "run",
-        parents=[out],
-        help="train, compress, decode, evaluate and time what is missing, then show the boards",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
-    run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
-    run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
-    run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
-    run.add_argument("--seeds", metavar="LIST", help="seeds, such as 0..4 (default: the suite's)")
-    run.add_argument(
-        "--on-existing",
-        choices=["missing", "failed", "always"],
-        default="missing",
-        help="run only what has no record (default), what failed as well, or everything again",
-    )
-    run.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="train there (default: cpu)"
-    )
-    run.add_argument(
-        "--precision",
-        choices=["fp32", "bf16"],
-        default="fp32",
-        help="bf16: train under autocast, weights in float32 (default: fp32)",
-    )
-    run.add_argument(
-        "--accumulate",
-        type=int,
-        default=1,
-        metavar="N",
-        help="batches whose mean gradient makes one training step (default: 1)",
-    )
-    run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
-    run.set_defaults(verb=_run)
+    run.add(verbs, out)
 
     listing = verbs.add_parser("list", help="what there is, what is missing and what brings it")
     listing.add_argument("kind", choices=["codecs", "trainers", "models", "datasets", "suites"])
@@ -361,13 +244,9 @@ def _parser() -> argparse.ArgumentParser:
 
     training.add(verbs, out)
 
-    report = verbs.add_parser(
-        "report", parents=[out], help="boards from the records there are, complete or not"
-    )
-    report.add_argument("--md", type=Path, metavar="FILE", help="write Markdown")
-    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
-    report.set_defaults(verb=_report)
+    reproduce.add(verbs, out)
+
+    reporting.add(verbs, out)
     return parser
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from slashbench.bench import holder
 from slashbench.errors import StoreUnusable
 
 _CURES = {
@@ -39,6 +40,11 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreUnusable(f"can't write {path}: {cure}") from error
 
 
+def partial() -> str:
+    """How a file that is being written is named at first: by its writer, who may be dead later."""
+    return f".partial-{holder.this_process().text}-"
+
+
 @contextmanager
 def atomically(path: Path) -> Iterator[BinaryIO]:
     """A new file, open for reading and writing, which takes the place of `path` in one step.
@@ -48,7 +54,7 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=partial(), dir=path.parent)
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 Path(name).chmod(0o666 & ~_umask())
@@ -76,7 +82,7 @@ def folder_atomically(path: Path) -> Iterator[Path]:
     """A new folder, which takes the place of `path` when the context ends well. As `atomically`."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        made = Path(tempfile.mkdtemp(prefix=partial(), dir=path.parent))
         try:
             made.chmod(0o777 & ~_umask())
             yield made

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from slashbench import selector
 from slashbench.bench.entries import entries
@@ -15,7 +18,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import USUAL, Execution, Model
 from slashbench.errors import UnknownName, UsageError
-from slashbench.link import Link
+from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
 
@@ -36,6 +39,12 @@ class Cell:
         return f"{self.model.text} · {self.recipe_text} · {self.codec.text} · seed {self.seed}"
 
     @property
+    def spelled(self) -> CellText:
+        """What it can be built from again."""
+        parts = (self.model.text, self.recipe.text, self.codec.text)
+        return CellText(*parts, self.seed, self.execution)
+
+    @property
     def recipe_text(self) -> str:
         """The recipe and, where it is not the usual one, the execution: boards keep them apart."""
         return self.executed(self.recipe.text)
@@ -44,6 +53,32 @@ class Cell:
         """A recipe, or the first links of one, with how this cell executes its training."""
         unusual = self.execution.text if self.model.item.plan else ""
         return f"{text} ({unusual})" if unusual else text
+
+
+class CellText(msgspec.Struct, frozen=True):
+    """A cell by the names of its parts, for another process to build it from."""
+
+    model: str
+    recipe: str
+    codec: str
+    seed: int
+    execution: Execution
+
+    def cell(self) -> Cell:
+        """The cell. Raises UsageError (and its kinds) where a part of it is not to be had here."""
+        (recipe,) = recipes(self.recipe, {})
+        model, codec = _model(self.model), _codec(self.codec)
+        return Cell(model, recipe, codec, self.seed, self.execution)
+
+
+@functools.cache
+def _model(text: str) -> Link[Model]:
+    return only(MODELS, text)
+
+
+@functools.cache
+def _codec(text: str) -> Link[Any]:
+    return only(CODECS, text)
 
 
 @dataclass
@@ -68,7 +103,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Part:
-    """Part of a suite: recipes, codecs and seeds for some models."""
+    """Part of a suite: recipes, codecs and seeds for some models, which may stand in several."""
 
     recipes: list[str]
     seeds: str
@@ -86,19 +121,8 @@ def plan(request: Request) -> Plan:
     parts, default = _suite(request.suite)
     result = Plan()
     for model in _models(request, list(parts), result):
-        part = parts.get(model.name, default)
-        codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
-        texts = selector.split_list(request.recipes) if request.recipes else part.recipes
-        seeds = _seeds(request.seeds or part.seeds)
-        if model.item.plan is None:
-            seeds = seeds[:1]  # pretrained weights are the same under every seed
-        for recipe in _recipes(model, texts, result):
-            result.cells += [
-                Cell(model, recipe, codec, seed, request.execution)
-                for seed in seeds
-                for codec in codecs
-                if _fits(recipe, codec, result)
-            ]
+        for part in parts.get(model.name, [default]):
+            result.cells += _cells(request, model, part, result)
     if not result.cells:
         reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
         raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
@@ -108,6 +132,19 @@ def plan(request: Request) -> Plan:
         for number, problem in enumerate(registry.problems):
             result.left_out[f"{registry.kind} plug-in {number + 1}"] = problem
     return result
+
+
+def _cells(request: Request, model: Link[Model], part: Part, result: Plan) -> Iterator[Cell]:
+    codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
+    texts = selector.split_list(request.recipes) if request.recipes else part.recipes
+    seeds = _seeds(request.seeds or part.seeds)
+    if model.item.plan is None:
+        seeds = seeds[:1]  # pretrained weights are the same under every seed
+    for recipe in _recipes(model, texts, result):
+        for seed in seeds:
+            for codec in codecs:
+                if _fits(recipe, codec, result):
+                    yield Cell(model, recipe, codec, seed, request.execution)
 
 
 def _check_device(device: str) -> None:
@@ -138,16 +175,16 @@ def _together(cells: Sequence[Cell]) -> Any:
     return key
 
 
-def _suite(name: str) -> tuple[dict[str, Part], Part]:
-    """(part of each model in order, part of models the suite does not name)."""
+def _suite(name: str) -> tuple[dict[str, list[Part]], Part]:
+    """(parts of each model in order, part of models the suite does not name)."""
     path = SUITES / f"{name}.toml"
     if name not in suites():
         raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
     document = tomllib.loads(path.read_text())
-    parts = {}
+    parts: dict[str, list[Part]] = {}
     for entry in document["part"]:
         for model in entry.pop("models"):
-            parts[model] = Part(**entry)
+            parts.setdefault(model, []).append(Part(**entry))
     return parts, Part(**document["default"])
 
 

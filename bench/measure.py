@@ -20,6 +20,7 @@ from pathlib import Path
 import filelock
 
 from slashbench import __version__
+from slashbench.errors import StageBusy
 from slashbench.record import Provenance, Samples
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "numcodecs",
@@ -29,12 +30,42 @@ ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENB
 
 CONTENDED = 1.1  # wall over CPU time above which something else ran on the core
 
+_PATIENCE_S = 1.0  # for stages that are about to end; while it lasts no other one starts
+
 
 @contextmanager
 def alone() -> Iterator[None]:
     """While this lasts, no other slashbench on this machine is timing."""
     with filelock.FileLock(Path(tempfile.gettempdir()) / "slashbench-timing.lock"):
         yield
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """While this lasts, `undisturbed` is not to be had on this machine."""
+    with _machine_lock().read_lock():
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """While this lasts, no other slashbench on this machine is `at_work`, nor starts to be.
+
+    Raises StageBusy where one is and does not end within a second.
+    """
+    lock = _machine_lock()
+    try:
+        lock.acquire_write(_PATIENCE_S)
+    except filelock.Timeout as error:
+        raise StageBusy("timing waits for other work on this machine to end") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _machine_lock() -> filelock.ReadWriteLock:
+    return filelock.ReadWriteLock(Path(tempfile.gettempdir()) / "slashbench-machine.lock")
 
 
 def time_alone(
@@ -91,12 +122,22 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def provenance(torch_threads: int | None) -> Provenance:
-    """Where and with what the work at hand is done, now."""
+def now() -> str:
+    """This moment in UTC, as records have it: later ones sort later."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def command_line() -> str:
+    """The command that this process was started with."""
+    return shlex.join(["bench", *sys.argv[1:]])
+
+
+def provenance(torch_threads: int | None, command: str = "") -> Provenance:
+    """Where and with what the work at hand is done, now; command: that asks for it, if not ours."""
     commit, dirty = _commit()
     return Provenance(
-        measured_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command_line=shlex.join(["bench", *sys.argv[1:]]),
+        measured_at=now(),
+        command_line=command or command_line(),
         slashbench=__version__,
         git_commit=commit,
         git_dirty=dirty,

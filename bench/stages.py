@@ -6,7 +6,7 @@ training or evaluation to run again: accuracy is keyed by the hash of the decode
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import math
 import tempfile
 import time
@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import torch
 
-from slashbench.bench import checkpoint, measure, weights
+from slashbench.bench import checkpoint, distribution, measure, weights
 from slashbench.bench.decoding import decode_in_fresh_process
 from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
@@ -27,7 +27,7 @@ from slashbench.codecs.base import Bound
 from slashbench.contracts import Calibration, Split, Transform, Weights
 from slashbench.errors import (
     CorruptFile,
-    StoreBusy,
+    StageBusy,
     StoreUnusable,
     TrainingDiverged,
     VerificationMismatch,
@@ -38,6 +38,7 @@ from slashbench.record import (
     CheckpointRecord,
     CompressRecord,
     EvaluateRecord,
+    Provenance,
     Record,
     TimeRecord,
     Training,
@@ -51,6 +52,8 @@ Fields = dict[str, Any]  # of a record
 R = TypeVar("R", bound=Record)
 
 SPLIT: Split = "test"
+
+_PAUSE_S = 1.0
 
 
 class Watcher(Protocol):
@@ -73,19 +76,39 @@ class StageFailed(Exception):
 
 
 class Stages:
-    """Runs cells against one store. Keeps the last checkpoint and its quantised form in memory."""
+    """Runs cells against one store. Keeps the last checkpoint and its quantised form in memory.
 
-    def __init__(self, store: Store, on_existing: OnExisting, watcher: Watcher) -> None:
+    Other processes may be at the same cells: what one of them is making raises StageBusy here.
+    patient: so does timing while others are at work on the machine; else the times that are taken
+    then are marked as contended.
+    since: when the run began. What was made before is made again where `on_existing` says so, what
+    was made since is the run's own, whichever process made it.
+    machine: where cells are timed, if not here. command: that asks for all this, if not ours.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        on_existing: OnExisting,
+        watcher: Watcher,
+        *,
+        since: str = "",
+        machine: str = "",
+        command: str = "",
+    ) -> None:
         self.store = store
         self.on_existing = on_existing
         self.watcher = watcher
-        self._made: set[str] = set()  # keys of this run: `always` remakes nothing twice
+        self.since = since or measure.now()
+        self.machine = machine or measure.machine()
+        self.command = command
+        self.patient = False
         self._weights: tuple[str, Weights] | None = None
         self._prepared: tuple[tuple[str, str], Prepared] | None = None
 
     def cached_cell(self, cell: Cell) -> CellRecord | None:
         """The cell's record, if it and those it is made of are there and need not be made again."""
-        found = self._cached(CellRecord, _cell_key(cell))
+        found = self._cached(CellRecord, self.cell_key(cell))
         if found is None or found.status == "failed":
             return found
         parts: tuple[tuple[type[Record], str], ...] = (
@@ -95,40 +118,90 @@ class Stages:
             (EvaluateRecord, found.evaluate),
             (TimeRecord, found.time),
         )
-        whole = all(self.store.get(kind, key) for kind, key in parts if key)
+        whole = all(self.store.holds(kind, key) for kind, key in parts if key)
         return found if whole else None
+
+    def cached(self, kind: type[Record], key: str) -> bool:
+        """Whether a record is there that need not be made again; a failed one is as good."""
+        try:
+            return self._cached(kind, key) is not None
+        except StageFailed:
+            return True
+
+    def cell_key(self, cell: Cell) -> str:
+        """The key of the cell's record: its times are those of one kind of machine."""
+        return key_of("cell", compress=_compress_key(cell), machine=self.machine)
 
     def run(self, cell: Cell) -> CellRecord:
         """Run what is missing of one cell. A failure becomes a record with its reason.
 
-        Raises StoreUnusable when the results folder can't be written, VerificationMismatch when
-        the decoded weights are not those that were encoded.
+        Raises StageBusy where another process is at it, StoreUnusable when the results can't be
+        written, VerificationMismatch when the decoded weights are not those that were encoded.
         """
         started = time.perf_counter()
         keys: Fields = {}
-        failure = StageFailed("")
+        failure = None
         try:
-            self._run_stages(cell, keys)
+            point, compressed = self._size(cell, keys)
+            if not compressed.bound:
+                keys["time"] = self.time(cell, point, compressed).key
         except StageFailed as error:
             failure = error
+        return self._conclude(cell, keys, started, failure)
+
+    def size(self, cell: Cell) -> CellRecord | None:
+        """As `run`, but for timing. Returns the record of a cell that ends here, a bound or a
+        failure, and else None.
+        """
+        started = time.perf_counter()
+        keys: Fields = {}
+        try:
+            _, compressed = self._size(cell, keys)
+        except StageFailed as error:
+            return self._conclude(cell, keys, started, error)
+        return self._conclude(cell, keys, started) if compressed.bound else None
+
+    def fail(self, cell: Cell, reason: str) -> CellRecord:
+        """Keep a record of a cell that could not be run to an end here."""
+        return self._conclude(cell, {}, time.perf_counter(), StageFailed(reason))
+
+    def fail_checkpoint(self, cell: Cell, depth: int, reason: str) -> None:
+        """Keep a record of a checkpoint that could not be made; its cells will fail for it."""
+        key = checkpoint_key(cell, depth)
+        if not self.cached(CheckpointRecord, key):
+            self.store.put(
+                CheckpointRecord(
+                    key=key,
+                    status="failed",
+                    reason=reason,
+                    wall_s=0.0,
+                    provenance=self._provenance(cell),
+                    **_point(cell, depth),
+                )
+            )
+
+    def _conclude(
+        self, cell: Cell, keys: Fields, started: float, failure: StageFailed | None = None
+    ) -> CellRecord:
         record = CellRecord(
-            key=_cell_key(cell),
-            status="failed" if failure.reason else "ok",
-            reason=failure.reason,
+            key=self.cell_key(cell),
+            status="failed" if failure else "ok",
+            reason=failure.reason if failure else "",
             wall_s=time.perf_counter() - started,
-            provenance=measure.provenance(_threads(cell)),
+            provenance=self._provenance(cell),
             regime=cell.recipe.regime.text,
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
             **_who(cell),
             **keys,
         )
-        self._put(record)
-        if failure.mismatch:
+        self.store.put(record)
+        if failure is not None and failure.mismatch:
             raise VerificationMismatch(f"{cell}: {failure.reason}")
         return record
 
-    def _run_stages(self, cell: Cell, keys: Fields) -> None:
+    def _size(self, cell: Cell, keys: Fields) -> tuple[CheckpointRecord, CompressRecord]:
+        """All but timing; the keys of the records go to `keys` one by one."""
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         keys["checkpoint"] = point.key
         compressed = self.compress(cell, point)
@@ -139,16 +212,25 @@ class Stages:
         keys["evaluate"] = self.evaluate(
             cell, compressed.weights_sha256, lambda: self._decoded(cell, point, compressed)
         ).key
-        if not compressed.bound:
-            keys["time"] = self.time(cell, point, compressed).key
+        return point, compressed
 
     def sized_and_scored(
         self, cell: Cell, split: Split
     ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
         """Checkpoint, file, and the metric on `split` before and after compression; not timed.
 
-        Raises StageFailed with the reason where one of them could not be had.
+        What another process is making is waited for. Raises StageFailed with the reason where one
+        of them could not be had.
         """
+        while True:
+            try:
+                return self._sized_and_scored(cell, split)
+            except StageBusy:
+                time.sleep(_PAUSE_S)
+
+    def _sized_and_scored(
+        self, cell: Cell, split: Split
+    ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         compressed = self.compress(cell, point)
         floats = self.evaluate(cell, point.weights_sha256, lambda: self._load(point), split)
@@ -160,34 +242,36 @@ class Stages:
         )
         return point, compressed, floats, decoded
 
+    def score(self, cell: Cell, split: Split) -> EvaluateRecord:
+        """The metric of the decoded weights on `split`; what has a record is not made again.
+
+        Raises StageFailed with the reason where it could not be had.
+        """
+
+        def point() -> CheckpointRecord:
+            return self.checkpoint(cell, len(cell.recipe.transforms))
+
+        sized = self._cached(CompressRecord, _compress_key(cell)) or self.compress(cell, point())
+        return self.evaluate(
+            cell,
+            sized.weights_sha256,
+            lambda: self._decoded(cell, point(), self.compress(cell, point())),
+            split,
+        )
+
     # -- checkpoint -----------------------------------------------------------------------------
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:
         """The float checkpoint after training and the first `depth` post-training steps."""
-        key = _checkpoint_key(cell, depth)
-        found = self._cached(CheckpointRecord, key)
-        if found and self.store.find_artifact(found.artifact_sha256):
+        key, what = checkpoint_key(cell, depth), _point(cell, depth)
+        found = self._found(CheckpointRecord, key, self._has_artifact)
+        if found is not None:
             return found
-        links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
-        what = {
-            "model": cell.model.text,
-            "recipe": cell.executed("+".join(link.text for link in links)),
-            "seed": cell.seed,
-        }
-        if depth == 0:
-            return self._stage(
-                cell, "train", CheckpointRecord, key, what, lambda: self._train(cell)
-            )
-        parent = self.checkpoint(cell, depth - 1)
-        step = cell.recipe.transforms[depth - 1]
-        return self._stage(
-            cell,
-            step.name,
-            CheckpointRecord,
-            key,
-            what,
-            lambda: self._transform(cell, step.item, parent),
-        )
+        name, make = "train", lambda: self._train(cell)
+        if depth:
+            parent, step = self.checkpoint(cell, depth - 1), cell.recipe.transforms[depth - 1]
+            name, make = step.name, lambda: self._transform(cell, step.item, parent)
+        return self._stage(cell, name, CheckpointRecord, key, what, make, self._has_artifact)
 
     def _train(self, cell: Cell) -> Fields:
         model = cell.model.item
@@ -199,7 +283,7 @@ class Stages:
         regime.initialise(module)
         module.to(cell.execution.device)
         plan = regime.plan(model.plan)
-        keeper = self.store.keeper(_checkpoint_key(cell, 0))
+        keeper = self.store.keeper(checkpoint_key(cell, 0))
         log = loop.train(
             module,
             model.batches(cell.seed),
@@ -234,32 +318,38 @@ class Stages:
             "n_parameters": sum(w.numel() for w in parameters),
             "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
             "training": training,
+            "distribution": distribution.describe([w.detach().float().numpy() for w in parameters]),
         }
 
     def _load(self, point: CheckpointRecord) -> Weights:
         if self._weights is None or self._weights[0] != point.artifact_sha256:
-            path = self.store.find_artifact(point.artifact_sha256)
-            if path is None:
-                raise CorruptFile("the checkpoint disappeared while it was in use; run again")
+            self._weights = None  # free the last ones before the next are read
+            path = self._artifact(point.artifact_sha256)
             self._weights = point.artifact_sha256, weights.load(path)
         return self._weights[1]
+
+    def _has_artifact(self, found: CheckpointRecord | CompressRecord) -> bool:
+        return self.store.find_artifact(found.artifact_sha256) is not None
+
+    def _artifact(self, sha256: str) -> Path:
+        path = self.store.find_artifact(sha256)
+        if path is None:
+            raise CorruptFile("an artifact disappeared while it was in use; run again")
+        return path
 
     # -- compress -------------------------------------------------------------------------------
 
     def compress(self, cell: Cell, point: CheckpointRecord) -> CompressRecord:
         """Quantise, encode, write the file, decode it in a fresh process, compare."""
-        key = _compress_key(cell)
-        found = self._cached(CompressRecord, key)
-        if found and (found.bound or self.store.find_artifact(found.artifact_sha256)):
-            return found
         make = self._bound if isinstance(cell.codec.item, Bound) else self._compress
         return self._stage(
             cell,
             "compress",
             CompressRecord,
-            key,
+            _compress_key(cell),
             _who(cell),
             lambda: make(cell, self._prepare(cell, point)),
+            lambda found: found.bound or self._has_artifact(found),
         )
 
     def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
@@ -267,7 +357,7 @@ class Stages:
             prepared.coded, prepared.stored, prepared.aliases, cell.codec.item, cell.codec.name
         )
         artifact = self.store.put_artifact(encoded.data)
-        decoded = decode_in_fresh_process(self.store.artifact_path(artifact))
+        decoded = decode_in_fresh_process(self._artifact(artifact))
         if decoded.weights_sha256 != prepared.weights_sha256:
             raise VerificationMismatch("the decoded weights are not the weights that were encoded")
         return {
@@ -316,7 +406,7 @@ class Stages:
             torch=torch.__version__,
         )
         what = {"model": cell.model.text, "weights_sha256": weights_sha256, "split": split}
-        return self._cached(EvaluateRecord, key) or self._stage(
+        return self._stage(
             cell, "evaluate", EvaluateRecord, key, what, lambda: self._evaluate(cell, load, split)
         )
 
@@ -344,20 +434,20 @@ class Stages:
             return to_torch(self._prepare(cell, point).dequantised())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
-            decode_in_fresh_process(self.store.artifact_path(compressed.artifact_sha256), out)
+            decode_in_fresh_process(self._artifact(compressed.artifact_sha256), out)
             return weights.load(out)
 
     # -- time -----------------------------------------------------------------------------------
 
     def time(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> TimeRecord:
         """Encode and decode all coded tensors, alone on this machine."""
-        key = key_of("time", compress=compressed.key, machine=measure.machine())
-        what = {**_who(cell), "machine": measure.machine()}
-        return self._cached(TimeRecord, key) or self._stage(
-            cell, "time", TimeRecord, key, what, lambda: self._time(cell, point)
-        )
+        key = key_of("time", compress=compressed.key, machine=self.machine)
+        what = {**_who(cell), "machine": self.machine}
+        return self._stage(cell, "time", TimeRecord, key, what, lambda: self._time(cell, point))
 
     def _time(self, cell: Cell, point: CheckpointRecord) -> Fields:
+        if self.machine != measure.machine():
+            raise StageBusy("its times are those of another kind of machine")
         prepared, state = self._prepare(cell, point), self._load(point)
         codec = cell.codec.item
         arrays = [tensor.values for tensor in prepared.coded.values()]
@@ -366,14 +456,22 @@ class Stages:
         def encode_all() -> None:
             streams[:] = [codec.encode(array) for array in arrays]
 
-        encode = measure.time_alone(encode_all)
-        decode = measure.time_alone(lambda: [codec.decode(stream) for stream in streams])
+        with contextlib.ExitStack() as stack:
+            disturbed = False
+            try:
+                stack.enter_context(measure.undisturbed())
+            except StageBusy:
+                if self.patient:
+                    raise
+                disturbed = True
+            encode = measure.time_alone(encode_all)
+            decode = measure.time_alone(lambda: [codec.decode(stream) for stream in streams])
         return {
             "native_bytes": sum(state[n].numel() * state[n].element_size() for n in prepared.coded),
             "n_coded": sum(array.size for array in arrays),
             "encode": encode,
             "decode": decode,
-            "contended": measure.contended(encode) or measure.contended(decode),
+            "contended": disturbed or measure.contended(encode) or measure.contended(decode),
         }
 
     # -- records --------------------------------------------------------------------------------
@@ -381,15 +479,20 @@ class Stages:
     def _cached(self, kind: type[R], key: str) -> R | None:
         """A record that need not be made again under the run's policy for existing ones."""
         found = self.store.get(kind, key)
-        if found is None or key in self._made:
-            return found
-        if self.on_existing == "always" or (
+        if found is None:
+            return None
+        again = self.on_existing == "always" or (
             self.on_existing == "failed" and found.status == "failed"
-        ):
+        )
+        if again and found.provenance.measured_at < self.since:
             return None
         if found.status == "failed" and kind is not CellRecord:
             raise StageFailed(found.reason)
         return found
+
+    def _found(self, kind: type[R], key: str, usable: Callable[[R], bool]) -> R | None:
+        found = self._cached(kind, key)
+        return found if found is not None and usable(found) else None
 
     def _stage(
         self,
@@ -399,16 +502,38 @@ class Stages:
         key: str,
         what: Fields,
         make: Callable[[], Fields],
+        usable: Callable[[R], bool] = lambda found: True,
     ) -> R:
-        """Make a record of `what` and keep it; a failure is kept as a record too, and raised."""
-        self.watcher.stage(cell, name)
+        """The record of that key, if there is a usable one; else it is made by `make`, by this
+        process alone, and kept. A failure is kept as a record too, and raised.
+        """
+        found = self._found(kind, key, usable)
+        if found is not None:
+            return found
+        with self.store.leases.hold(key):
+            found = self._found(kind, key, usable)  # another process may have made it meanwhile
+            if found is not None:
+                return found
+            self.watcher.stage(cell, name)
+            with measure.at_work() if kind is not TimeRecord else contextlib.nullcontext():
+                return self._make(cell, name, kind, key, what, make)
+
+    def _make(
+        self,
+        cell: Cell,
+        name: str,
+        kind: type[R],
+        key: str,
+        what: Fields,
+        make: Callable[[], Fields],
+    ) -> R:
         started = time.perf_counter()
         failure = None
         fields: Fields = {"status": "ok"}
         try:
             with loop.threads(cell.model.item.threads):
                 fields |= make()
-        except (StageFailed, StoreUnusable, StoreBusy):
+        except (StageFailed, StoreUnusable, StageBusy):
             raise
         except Exception as error:
             failure = StageFailed(_reason(name, error), isinstance(error, VerificationMismatch))
@@ -420,25 +545,31 @@ class Stages:
         record = kind(
             key=key,
             wall_s=time.perf_counter() - started,
-            provenance=measure.provenance(_threads(cell)),
+            provenance=self._provenance(cell),
             **{**what, **fields},
         )
-        self._put(record)
+        self.store.put(record)
         if failure is not None:
             raise failure
         return record
 
-    def _put(self, record: Record) -> None:
-        self.store.put(record)
-        self._made.add(record.key)
+    def _provenance(self, cell: Cell) -> Provenance:
+        threads = cell.model.item.threads or torch.get_num_threads()
+        return measure.provenance(threads, self.command)
 
 
 def _calibration(cell: Cell) -> Calibration:
     return Calibration(cell.model.item, cell.seed)
 
 
-def _threads(cell: Cell) -> int:
-    return cell.model.item.threads or torch.get_num_threads()
+def _point(cell: Cell, depth: int) -> Fields:
+    """The fields that say which checkpoint a record is of."""
+    links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
+    return {
+        "model": cell.model.text,
+        "recipe": cell.executed("+".join(link.text for link in links)),
+        "seed": cell.seed,
+    }
 
 
 def _who(cell: Cell) -> Fields:
@@ -457,7 +588,8 @@ def _reason(stage: str, error: Exception) -> str:
     return f"{stage}: {type(error).__name__}: {error}"
 
 
-def _checkpoint_key(cell: Cell, depth: int) -> str:
+def checkpoint_key(cell: Cell, depth: int) -> str:
+    """The key of the checkpoint after training and the first `depth` post-training steps."""
     model = cell.model.item
     return key_of(
         "checkpoint",
@@ -466,7 +598,7 @@ def _checkpoint_key(cell: Cell, depth: int) -> str:
         regime=cell.recipe.regime.config if model.plan else "as they came",
         transforms=[link.config for link in cell.recipe.transforms[:depth]],
         seed=cell.seed,
-        execution=dataclasses.asdict(cell.execution) if model.plan else {},
+        execution=cell.execution.config if model.plan else {},
         loop=loop.REVISION,
         torch=torch.__version__,
     )
@@ -475,12 +607,8 @@ def _checkpoint_key(cell: Cell, depth: int) -> str:
 def _compress_key(cell: Cell) -> str:
     return key_of(
         "compress",
-        checkpoint=_checkpoint_key(cell, len(cell.recipe.transforms)),
+        checkpoint=checkpoint_key(cell, len(cell.recipe.transforms)),
         quantiser=cell.recipe.quantiser.config,
         codec=cell.codec.config,
         format=checkpoint.FORMAT,
     )
-
-
-def _cell_key(cell: Cell) -> str:
-    return key_of("cell", compress=_compress_key(cell), machine=measure.machine())

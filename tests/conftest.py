@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / name) for name in ("contract", "fuzz", "trainers", "compressed")]
+SHARED = ("contract", "fuzz", "trainers", "compressed", "report", "reproduce", "engines")
+sys.path[:0] = [str(HERE / name) for name in SHARED]

@@ -18,7 +18,13 @@ ALLOWED = {
     "trainers": (),
     "bench/data": (),
     "bench/models": ("bench.data",),
-    "bench/report": ("bench.store", "bench.files", "bench.compressed.contents"),
+    "bench/report": (
+        "bench.store",
+        "bench.files",
+        "bench.compressed.contents",
+        "trainers.ggd",  # the density that weights are drawn with
+    ),
+    "bench/reproduce": ("bench.report", "bench.store", "bench.files"),
     "bench/compressed": ("bench.files", "bench.weights", "codecs", "trainers.catalog"),
 }
 ROOMS = ("bench", "codecs", "trainers")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench.report import export
+from slashbench.bench.report import export, results
 from slashbench.bench.report.markdown import speeds_to_markdown, trainer_speeds_to_markdown
+from slashbench.bench.reproduce import report
 from slashbench.bench.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
 
@@ -28,7 +29,23 @@ def test_costs_of_regimes_follow_from_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
-@pytest.mark.parametrize("kind", export.FORMATS)
-def test_board_follows_from_the_records(folder: Path, kind: str) -> None:
-    board = (folder / f"leaderboard.{kind}").read_text()
-    assert export.FORMATS[kind](Store(folder)) == board, f"bench report --out {folder}"
+def test_boards_follow_from_the_records(folder: Path) -> None:
+    found = results.load(Store(folder))
+    boards = sorted(folder.glob("leaderboard.*"))
+    assert boards
+    for board in boards:
+        made = export.FORMATS[board.suffix[1:]](found)
+        assert made == board.read_text(), (
+            f"bench report --out {folder} --{board.suffix[1:]} {board}"
+        )
+
+
+def test_the_reproduced_paper_follows_from_the_records() -> None:
+    folder = RESULTS / "backslash"
+    parts = report.sections(report.findings(Store(folder)))
+    again = "bench reproduce backslash --report --out results/backslash"
+    assert (folder / "report.md").read_text() == report.to_markdown(parts), again
+    drawn = report.pictures(parts)
+    assert {path.name for path in folder.glob("*.svg")} == set(drawn)
+    for name, picture in drawn.items():
+        assert (folder / name).read_text() == picture, again

@@ -15,7 +15,7 @@ from slashbench.bench import matrix
 from slashbench.bench.matrix import Cell, Request
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.stages import OnExisting, Stages
-from slashbench.bench.store import Store
+from slashbench.bench.store import Store, artifact_name
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Metrics, Model, Split, TrainingPlan
 from slashbench.errors import VerificationMismatch
@@ -130,8 +130,7 @@ def test_damaged_files_are_made_again(tmp_path: Path) -> None:
     wanted = cells("plain", "huffman")
     run(tmp_path, wanted)
     (point,) = Store(tmp_path).all(CheckpointRecord)
-    store = Store(tmp_path)
-    store.artifact_path(point.artifact_sha256).write_bytes(b"damaged")
+    (tmp_path / artifact_name(point.artifact_sha256)).write_bytes(b"damaged")
     for path in (tmp_path / "records" / "compress").rglob("*.json"):
         path.write_text("{")
     records, stages = run(tmp_path, wanted)

@@ -1,4 +1,4 @@
-"""Records and artifacts on disk: atomic, checked, and never shared by two runs."""
+"""Records and artifacts on disk: atomic and checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from slashbench.bench import measure
-from slashbench.bench.files import write_atomically
+from slashbench.bench.files import atomically, write_atomically
 from slashbench.bench.store import Store
-from slashbench.errors import StoreBusy, StoreUnusable
+from slashbench.errors import StoreUnusable
 from slashbench.record import CellRecord, EvaluateRecord, decode, encode, key_of
 
 
@@ -85,29 +85,44 @@ def test_artifacts_are_named_by_their_bytes(tmp_path: Path) -> None:
     assert store.find_artifact("") is None
 
 
-def test_two_runs_in_one_folder(tmp_path: Path) -> None:
-    with Store(tmp_path).locked(), pytest.raises(StoreBusy, match="another `bench run`"):  # noqa: SIM117
-        with Store(tmp_path).locked():
-            pass
-    with Store(tmp_path).locked():
-        pass
+def write_and_die(folder: Path) -> None:
+    """Another process starts to write a file and is killed half-way."""
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from slashbench.bench.files import atomically\n"
+        "with atomically(Path(sys.argv[1]) / 'x.json') as file:\n"
+        "    file.write(b'half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=False)
 
 
-def test_leftovers_of_a_killed_run_are_swept(tmp_path: Path) -> None:
-    (tmp_path / "records").mkdir()
-    leftover = tmp_path / "records" / ".partial-x"
-    leftover.write_bytes(b"half")
-    with Store(tmp_path).locked():
-        assert not leftover.exists()
+def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    write_and_die(tmp_path / "records")
+    assert len(list(tmp_path.rglob(".partial-*"))) == 1
+    with atomically(tmp_path / "records" / "y.json") as file:
+        Store(tmp_path).sweep()
+        (mine,) = tmp_path.rglob(".partial-*")
+        file.write(b"whole")
+    assert not mine.exists()
+    assert (tmp_path / "records" / "y.json").read_bytes() == b"whole"
+
+
+def test_leftovers_of_another_machine_are_swept_when_they_are_old(tmp_path: Path) -> None:
+    new, old = (tmp_path / f".partial-0123456789ab-1-{i}-x" for i in (1, 2))
+    new.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    Store(tmp_path).sweep()
+    assert new.exists()
+    assert not old.exists()
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("not a folder")
-    with (
-        pytest.raises(StoreUnusable, match="choose another folder"),
-        Store(tmp_path / "results").locked(),
-    ):
-        pass
+    with pytest.raises(StoreUnusable, match="choose another folder"):
+        Store(tmp_path / "results").sweep()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -124,7 +139,7 @@ def test_a_write_that_dies_leaves_the_old_file_whole(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from slashbench.bench.files import write_atomically\n"
+        "from slashbench.bench.files import atomically, write_atomically\n"
         "from slashbench.errors import StoreUnusable\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"

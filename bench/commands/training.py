@@ -53,6 +53,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 def _tune(options: argparse.Namespace) -> int:
     from slashbench.bench import progress, tune
+    from slashbench.bench.engines.inline import Here
     from slashbench.bench.stages import Stages
     from slashbench.bench.store import Store
 
@@ -69,8 +70,10 @@ def _tune(options: argparse.Namespace) -> int:
     store = Store(options.out)
     display = progress.Display(out)
     trials = []
-    with store.locked(), display.over([question.cell(ends[0])] * options.runs):
-        for trial in tune.search(Stages(store, "missing", display), question, goal, options.runs):
+    store.sweep()
+    with display.over([question.cell(ends[0])] * options.runs):
+        stages = Stages(store, "missing", Here(display))
+        for trial in tune.search(stages, question, goal, options.runs):
             trials.append(trial)
             verdict = trial.reason or ("meets the goal" if trial.meets else "does not")
             out.print(

@@ -1,28 +1,67 @@
-"""Run cells one after the other in this process."""
+"""Run jobs one after the other in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
+from slashbench.bench.engines.base import Run, Watch
+from slashbench.bench.jobs import Job, Outcome, perform
 from slashbench.bench.matrix import Cell
 from slashbench.bench.stages import Stages
-from slashbench.errors import VerificationMismatch
-from slashbench.record import CellRecord
+from slashbench.bench.store import Store
 
-Finished = Callable[[Cell, CellRecord], None]
+HERE = "here"
 
 
-def run(cells: Sequence[Cell], stages: Stages, finished: Finished) -> list[str]:
-    """Run every cell; `finished` hears of each one. One failure never stops the others.
+class Here:
+    """Shows the stages of this process as those of an engine's are shown."""
 
-    Returns the verification mismatches, which outrank ordinary failures.
-    """
-    mismatches = []
-    for cell in cells:
-        try:
-            record = stages.run(cell)
-        except VerificationMismatch as error:
-            mismatches.append(str(error))
-            continue
-        finished(cell, record)
-    return mismatches
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def stage(self, cell: Cell, name: str) -> None:
+        """As Watcher."""
+        self._watch.stage(HERE, str(cell), name)
+
+    def progress(self, fraction: float, text: str) -> None:
+        """As Watcher."""
+        self._watch.progress(HERE, fraction, text)
+
+
+class Inline:
+    """The engine of `--jobs 0`: nothing to start, nothing to lose, and a debugger sees it all."""
+
+    def __init__(self, run: Run, store: Store, watch: Watch) -> None:
+        self._stages = Stages(
+            store,
+            run.on_existing,
+            Here(watch),
+            since=run.since,
+            machine=run.machine,
+            command=run.command,
+        )
+        self._job: tuple[Job, bool] | None = None
+
+    def slots(self) -> int:
+        """As Engine."""
+        return 1
+
+    def timing_hosts(self) -> list[str]:
+        """As Engine."""
+        return [HERE]
+
+    def refuses(self, job: Job) -> str:
+        """As Engine: what is asked for is tried."""
+        return ""
+
+    def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
+        """As Engine."""
+        self._job = job, patient
+
+    def wait(self) -> list[tuple[Job, Outcome]]:
+        """As Engine: this is where the work is done."""
+        if self._job is None:
+            return []
+        (job, self._stages.patient), self._job = self._job, None
+        return [(job, perform(self._stages, job))]
+
+    def close(self) -> None:
+        """As Engine."""

@@ -16,6 +16,7 @@ from slashbench.bench.data.base import package_folder, pinned
 from slashbench.bench.data.germlines import Germlines
 from slashbench.bench.models.scoring import accuracy
 from slashbench.contracts import Metrics, Model, Split
+from slashbench.errors import UsageError
 
 SHA256 = "f1ae33eac8cc8784a7d4be5a600141d2fa7bc7d8d5b3f5324d64a6a63bd0f137"
 BATCH = 16
@@ -81,6 +82,8 @@ class AntiBERTy(Model):
     @torch.no_grad()
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
         """Share of hidden residues named right, in percent; pseudo-perplexity beside it."""
+        if split == "train":
+            raise UsageError("AntiBERTy's training data are not here")
         module.eval()
         correct, nll = [], []
         for batch in self._masked(split):

@@ -89,8 +89,11 @@ class MiniLMKjv(Model):
 
     @torch.no_grad()
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """Accuracy in percent on verses of held-out chapters."""
+        """Accuracy in percent on 1,500 verses of the split's chapters."""
         rows, labels = self._part[split]
+        if split == "train":
+            keep = np.linspace(0, len(rows) - 1, EVALUATION_VERSES).astype(int)
+            rows, labels = [rows[i] for i in keep], labels[keep]
         module.eval()
         logits = torch.empty(len(rows), len(DIVISIONS))
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))

@@ -1,18 +1,39 @@
-"""The second board: compression while training next to compression after it, at equal accuracy.
+"""Compression while training next to compression after it, at equal accuracy.
 
-Equal accuracy means: the loss against the plain float model is within the model's tolerance. Each
-side may choose its quantiser step and its codec; the plain side is the honest rival with the
-coarsest step that keeps the metric.
+Equal accuracy means: the loss against the plain float model is within an allowance. Each side
+chooses its quantiser step and its codec; the plain side is the honest rival with the coarsest step
+that keeps the metric. Further footings hold the two to as many training steps, or as much compute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from slashbench.bench.report.leaderboard import Block, Line
+from slashbench.bench.report.lines import Line
+from slashbench.bench.report.rows import Row
+from slashbench.bench.report.statistics import Interval, mean_interval
 
 PLAIN = "plain"
+AS_MUCH = 0.95  # of the other side's compute, which no run meets to the second
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How much of the plain float model's metric may be lost."""
+
+    points: float  # where higher is better
+    share: float  # where lower is better
+
+    def permits(self, line: Line) -> bool | None:
+        """Whether the mean loss of a line is within; None where no plain model was run."""
+        if line.loss is None:
+            return None
+        return line.loss <= (self.points if line.first.higher_is_better else self.share)
+
+
+HALF_A_POINT = Allowance(0.5, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,69 +45,139 @@ class Contest:
     post_training: Line | str
 
     @property
-    def saving(self) -> float | None:
-        """Share of bits that the training-time side saves; negative when it takes more."""
+    def saving(self) -> Interval | None:
+        """Share of bits that the training-time side saves, over seeds; negative: it takes more."""
         if isinstance(self.training_time, str) or isinstance(self.post_training, str):
             return None
-        return 1.0 - self.training_time.bits / self.post_training.bits
+        return saving(self.training_time, self.post_training)
 
 
-def best_at_equal_accuracy(blocks: Sequence[Block]) -> list[Contest]:
-    """Per model: the smallest line of each side among those that keep the accuracy."""
-    contests = []
-    for model in _models(blocks):
-        trained, after = _split(_lines(blocks, model))
-        contests.append(Contest(model, _smallest_kept(trained), _smallest_kept(after)))
-    return contests
+def saving(ours: Line, theirs: Line) -> Interval:
+    """Share of bits that `ours` saves: paired over the seeds that both have."""
+    logs = _logs(ours, theirs)
+    if not logs:
+        return Interval(1 - ours.bits / theirs.bits)
+    return shares_saved(mean_interval(logs))
 
 
-def best_at_equal_step(blocks: Sequence[Block]) -> list[Contest]:
-    """Per model and quantiser that both sides ran without further steps: each one's best codec."""
-    contests = []
-    for model in _models(blocks):
-        by_step: dict[str, list[Line]] = {}
-        for line in _lines(blocks, model):
-            links = line.first.recipe.split("+")
-            if len(links) == 2:
-                by_step.setdefault(links[1], []).append(line)
-        for lines in by_step.values():
-            trained, after = _split(lines)
-            if trained and after:
-                contests.append(Contest(model, _smallest(trained), _smallest(after)))
-    return contests
+def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
+    """How many (model, seed) have both sides, and the geometric mean saving over them.
 
-
-def _models(blocks: Iterable[Block]) -> list[str]:
-    return list(dict.fromkeys(block.model for block in blocks))
-
-
-def _lines(blocks: Iterable[Block], model: str) -> list[Line]:
-    return [
-        line
-        for block in blocks
-        if block.model == model
-        for line in block.lines
-        if not line.first.bound
+    None where it would be one contest over again.
+    """
+    both = [
+        _logs(contest.training_time, contest.post_training)
+        for contest in contests
+        if isinstance(contest.training_time, Line) and isinstance(contest.post_training, Line)
     ]
+    if len(both) < 2:
+        return None
+    logs = [log for of in both for log in of]
+    return len(logs), shares_saved(mean_interval(logs))
 
 
-def _split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+def _logs(ours: Line, theirs: Line) -> list[float]:
+    """Logarithm of the ratio of sizes for each seed that both have."""
+    a = {row.seed: row.bits_per_parameter or math.nan for row in ours.rows}
+    b = {row.seed: row.bits_per_parameter or math.nan for row in theirs.rows}
+    return [math.log(a[seed] / b[seed]) for seed in sorted(a.keys() & b.keys())]
+
+
+def shares_saved(logs: Interval) -> Interval:
+    """The logarithm of a ratio of sizes as a share saved."""
+
+    def share(log: float | None) -> float | None:
+        return None if log is None else -math.expm1(min(log, 700.0))
+
+    return Interval(-math.expm1(logs.estimate), share(logs.high), share(logs.low))
+
+
+def best(model: str, lines: Sequence[Line], allowance: Allowance | None) -> Contest:
+    """The smallest line of each side among those that keep the accuracy.
+
+    allowance: None for what each model says is tolerable.
+    """
+    trained, after = split(lines)
+    return Contest(model, smallest_kept(trained, allowance), smallest_kept(after, allowance))
+
+
+def best_at_equal_steps(
+    model: str, lines: Sequence[Line], allowance: Allowance | None
+) -> Contest | None:
+    """The same where both sides took as many training steps; None where no model is trained."""
+    trained, after = split(lines)
+    winner = smallest_kept(trained, allowance)
+    if isinstance(winner, str):
+        return None
+    steps = winner.first.train_steps
+    same = [line for line in after if line.first.train_steps == steps]
+    return Contest(model, winner, smallest_kept(same, allowance, f"of {steps} steps "))
+
+
+def best_at_equal_compute(
+    model: str, lines: Sequence[Line], allowance: Allowance | None
+) -> Contest | None:
+    """The same where training without compression took as much CPU time; `plain:longer` does."""
+    trained, after = split(lines)
+    winner = smallest_kept(trained, allowance)
+    if isinstance(winner, str):
+        return None
+    spent = winner.mean(_cpu_s)
+    if spent is None:
+        return None
+    costs = {line.first.regime: line.mean(_cpu_s) or 0.0 for line in after}
+    as_much = [line for line in after if costs[line.first.regime] >= AS_MUCH * spent]
+    if after and not as_much:
+        longest = max(costs.values()) or math.inf
+        return Contest(model, winner, f"none took as long: add plain:longer={spent / longest:.2f}")
+    return Contest(model, winner, smallest_kept(as_much, allowance))
+
+
+def best_at_equal_step(model: str, lines: Sequence[Line]) -> list[Contest]:
+    """Each quantiser that both sides ran without further links: each side's best codec."""
+    by_step: dict[str, list[Line]] = {}
+    for line in lines:
+        links = line.first.recipe.split("+")
+        if len(links) == 2:
+            by_step.setdefault(links[1], []).append(line)
+    contests = []
+    for same in by_step.values():
+        trained, after = split(same)
+        if trained and after:
+            contests.append(Contest(model, smallest(trained), smallest(after)))
+    return contests
+
+
+def split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     """(training-time, post-training)."""
     sides: tuple[list[Line], list[Line]] = ([], [])
     for line in lines:
-        sides[line.first.regime == PLAIN].append(line)
+        sides[line.first.regime.partition(":")[0] == PLAIN].append(line)
     return sides
 
 
-def _smallest(lines: Sequence[Line]) -> Line:
+def smallest(lines: Sequence[Line]) -> Line:
+    """The line of the fewest bits."""
     return min(lines, key=lambda line: line.bits)
 
 
-def _smallest_kept(lines: Sequence[Line]) -> Line | str:
+def smallest_kept(
+    lines: Sequence[Line], allowance: Allowance | None, which: str = ""
+) -> Line | str:
     """The smallest line that keeps the accuracy, or why there is none."""
     if not lines:
-        return "none was run"
-    if all(line.keeps_accuracy is None for line in lines):
+        return f"none {which}was run"
+    verdicts: Callable[[Line], bool | None] = allowance.permits if allowance else _tolerable
+    if all(verdicts(line) is None for line in lines):
         return "no plain float model was run to compare with"
-    kept = [line for line in lines if line.keeps_accuracy]
-    return _smallest(kept) if kept else "no recipe keeps the accuracy"
+    kept = [line for line in lines if verdicts(line)]
+    return smallest(kept) if kept else f"no recipe {which}keeps the accuracy"
+
+
+def _tolerable(line: Line) -> bool | None:
+    tolerance = line.first.tolerance
+    return None if line.loss is None or tolerance is None else line.loss <= tolerance
+
+
+def _cpu_s(row: Row) -> float | None:
+    return row.train_cpu_s

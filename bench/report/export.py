@@ -1,46 +1,38 @@
-"""Boards as files: Markdown for people; CSV and JSON, one row per cell, for programs."""
+"""Boards as files: Markdown and HTML for people; CSV, JSON and Parquet for programs."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from dataclasses import asdict, fields
+from collections.abc import Callable
 from pathlib import Path
 
 from slashbench.bench.files import write_atomically
+from slashbench.bench.report.cells import to_csv, to_json, to_parquet
 from slashbench.bench.report.markdown import to_markdown
-from slashbench.bench.report.rows import Row, rows
+from slashbench.bench.report.results import Results
+from slashbench.bench.report.web import to_html
 from slashbench.bench.store import Store
 
-
-def to_csv(store: Store) -> str:
-    """One line per cell; empty where nothing was measured."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows(store))
-    return out.getvalue()
-
-
-def to_json(store: Store) -> str:
-    """A list with one object per cell; null where nothing was measured."""
-    return json.dumps([asdict(row) for row in rows(store)], indent=1) + "\n"
+FORMATS: dict[str, Callable[[Results], str | bytes]] = {
+    "md": to_markdown,
+    "html": to_html,
+    "csv": to_csv,
+    "json": to_json,
+    "parquet": to_parquet,
+}
 
 
-FORMATS = {"md": to_markdown, "csv": to_csv, "json": to_json}
+def write(results: Results, kind: str, path: Path) -> None:
+    """Write one of FORMATS. Raises StoreUnusable."""
+    write_atomically(path, _made(results, kind))
 
 
-def write(store: Store, kind: str, path: Path) -> None:
-    """Write one board: `md`, `csv` or `json`. Raises StoreUnusable."""
-    write_atomically(path, FORMATS[kind](store).encode())
-
-
-def write_boards(store: Store, folder: Path) -> list[Path]:
-    """Write leaderboard.md, .csv and .json into `folder`, whose paths are returned."""
-    paths = []
+def write_boards(results: Results, store: Store) -> list[str]:
+    """Write leaderboard.md and the other FORMATS beside the records; says where."""
     for kind in FORMATS:
-        path = folder / f"leaderboard.{kind}"
-        write(store, kind, path)
-        paths.append(path)
-    return paths
+        store.files.write(f"leaderboard.{kind}", _made(results, kind))
+    return [f"{store.where}/leaderboard.{kind}" for kind in FORMATS]
+
+
+def _made(results: Results, kind: str) -> bytes:
+    made = FORMATS[kind](results)
+    return made.encode() if isinstance(made, str) else made

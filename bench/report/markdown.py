@@ -1,39 +1,35 @@
-"""The boards as Markdown."""
+"""Boards as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
-from slashbench.bench.report import speed, tables, trainer_speed
-from slashbench.bench.report.leaderboard import blocks
-from slashbench.bench.report.rows import rows
-from slashbench.bench.store import Store
+from slashbench.bench.report import speed, trainer_speed
+from slashbench.bench.report.boards.catalog import sections
+from slashbench.bench.report.results import Results
+from slashbench.bench.report.sections import Figure, Section
+from slashbench.bench.report.tables import Table, provenance
 from slashbench.record import Provenance, Speeds, TrainerSpeeds
 
 
-def to_markdown(store: Store) -> str:
-    """Both boards, what failed, and where the numbers come from."""
-    found = rows(store)
-    if not found:
+def to_markdown(results: Results) -> str:
+    """All boards of a store."""
+    if not results.rows:
         return "# slashbench\n\nNo records yet: run `bench run --suite smoke` first.\n"
-    board = blocks(found)
-    parts = ["# slashbench leaderboard"]
-    parts += [_table(t) for t in tables.training_against_post_training(board) if t.rows]
-    parts.append(f"## Codecs\n\n{tables.LEGEND}")
-    parts += [_table(table, "###") for table in tables.leaderboard(board)]
-    good = sum(row.status == "ok" for row in found)
-    parts.append(f"## Coverage\n\n{good} of {len(found)} cells are good.")
-    failed = tables.failures(found)
-    if failed.rows:
-        parts.append(_table(failed, "###"))
-    parts += _origin([cell.provenance for cell in store.cells()])
-    return "\n\n".join(parts) + "\n"
+    return document("slashbench leaderboard", sections(results))
+
+
+def document(title: str, parts: Sequence[Section]) -> str:
+    """Sections under a title; figures are pictures beside the file."""
+    return "\n\n".join([f"# {title}", *(text for part in parts for text in _section(part))]) + "\n"
 
 
 def speeds_to_markdown(found: Speeds) -> str:
     """The board of `bench speed`, and where its numbers come from."""
     parts = ["# slashbench speed", speed.LEGEND]
-    parts += [_table(table) for table in speed.boards(found)]
+    parts += [_table(table, "##") for table in speed.boards(found)]
     parts += _origin([found.provenance])
     return "\n\n".join(parts) + "\n"
 
@@ -41,17 +37,30 @@ def speeds_to_markdown(found: Speeds) -> str:
 def trainer_speeds_to_markdown(found: TrainerSpeeds) -> str:
     """The board of `bench speed --trainers`, and where its numbers come from."""
     parts = ["# What training regimes cost", trainer_speed.LEGEND]
-    parts.append(_table(trainer_speed.table(found.speeds)))
+    parts.append(_table(trainer_speed.table(found.speeds), "##"))
     parts += _origin([found.provenance])
     return "\n\n".join(parts) + "\n"
 
 
+def _section(section: Section) -> list[str]:
+    said = [f"## {section.title}", section.about]
+    sentences: list[str] = []
+    for part in section.parts:
+        if isinstance(part, str):
+            sentences.append(f"- {part}")
+        elif isinstance(part, Figure):
+            said += [f"### {part.title}", f"![{part.title}]({part.name}.svg)", part.about]
+        else:
+            said.append(_table(part, "###"))
+    return [text for text in [*said, "\n".join(sentences)] if text]
+
+
 def _origin(runs: list[Provenance]) -> list[str]:
-    lines = "\n".join(f"- {line}" for line in tables.provenance(runs))
+    lines = "\n".join(f"- {line}" for line in provenance(runs))
     return ["## Where the numbers come from", lines]
 
 
-def _table(table: tables.Table, heading: str = "##") -> str:
+def _table(table: Table, heading: str) -> str:
     # One line a cell: a failure's reason may have several.
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in table.rows]
     text = tabulate(cells, table.columns, tablefmt="github", disable_numparse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ class Row:
     gap: float | None = None  # bits_per_coded / entropy_bits - 1
     ratio_to_native: float | None = None
     zeros: float | None = None  # share of coded values that are 0
+    # the headline taken apart: payload + side information + left-over floats
+    payload_share: float | None = None
+    entropy_share: float | None = None  # of the payload: order-0 entropy; integers only
+    waste_share: float | None = None  # of the payload: beyond it; below 0 for coders with context
+    side_share: float | None = None  # tables, scales, masks, headers, names
+    float_share: float | None = None  # tensors stored as they were
+    ledger: dict[str, int] = field(default_factory=dict)  # bytes; sums to file_bytes
     # quality
     metric: str = ""
     higher_is_better: bool = True
@@ -60,28 +67,51 @@ class Row:
     loss: float | None = None  # how much worse: points, or a fraction where lower is better
     tolerance: float | None = None
     keeps_accuracy: bool | None = None  # loss <= tolerance
+    nll: float | None = None  # mean negative log-likelihood in nats, smoother than accuracy
     # speed
     encode_mb_s: float | None = None  # of native bytes, median
     decode_mb_s: float | None = None
     encode_mparams_s: float | None = None
     decode_mparams_s: float | None = None
+    decode_s: float | None = None  # of all coded tensors, median
     contended: bool | None = None
     machine: str = ""
     # cost
     train_s: float | None = None
+    train_cpu_s: float | None = None
     train_steps: int | None = None
+    compress: str = ""  # key of the record with its tensors
 
 
-def rows(store: Store) -> list[Row]:
-    """Every cell of the store, in a fixed order. Cells whose records are gone count as failed.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """All that a store holds, by key; the cells in the order they were measured."""
+
+    cells: list[CellRecord]
+    points: dict[str, CheckpointRecord]
+    sizes: dict[str, CompressRecord]
+    metrics: dict[str, EvaluateRecord]
+    times: dict[str, TimeRecord]
+
+
+def read(store: Store) -> Records:
+    """Every readable record."""
+    return Records(
+        cells=sorted(store.cells(), key=_when),
+        points={record.key: record for record in store.all(CheckpointRecord)},
+        sizes={record.key: record for record in store.all(CompressRecord)},
+        metrics={record.key: record for record in store.all(EvaluateRecord)},
+        times={record.key: record for record in store.all(TimeRecord)},
+    )
+
+
+def rows(records: Records) -> list[Row]:
+    """Every cell, in a fixed order. Cells whose records are gone count as failed.
 
     Of equal cells (measured again with other versions) the one measured last comes last.
     """
-    points = {record.key: record for record in store.all(CheckpointRecord)}
-    sizes = {record.key: record for record in store.all(CompressRecord)}
-    metrics = {record.key: record for record in store.all(EvaluateRecord)}
-    times = {record.key: record for record in store.all(TimeRecord)}
-    cells = sorted(store.cells(), key=_when)
+    points, sizes, metrics, times = records.points, records.sizes, records.metrics, records.times
+    cells = records.cells
     baselines = _baselines(cells, points, metrics)
     trained = {
         (point.model, point.recipe, point.seed): point.training
@@ -117,7 +147,9 @@ def rows(store: Store) -> list[Row]:
                 float_value=before.value if before else None,
                 **_speed(timing),
                 train_s=training.wall_s if training else None,
+                train_cpu_s=training.cpu_s if training else None,
                 train_steps=training.steps if training else None,
+                compress=cell.compress,
             )
         )
     return sorted(made, key=lambda r: (r.model, r.recipe, r.codec, r.seed, r.machine))
@@ -171,6 +203,7 @@ def _size(size: CompressRecord, point: CheckpointRecord) -> dict[str, Any]:
     entropy = sum(entropies) / n_coded if entropies and n_coded else None
     file_bytes = size.file_bytes - size.ledger.get("buffers", 0)  # no parameters
     bits = entropy if size.bound else _bits(coded)
+    shares = {} if size.bound else _shares(size.ledger, sum(entropies), point.n_parameters)
     return {
         "n_parameters": point.n_parameters,
         "file_bytes": size.file_bytes,
@@ -182,7 +215,24 @@ def _size(size: CompressRecord, point: CheckpointRecord) -> dict[str, Any]:
         "gap": bits / entropy - 1 if bits is not None and entropy else None,
         "ratio_to_native": point.native_bytes / file_bytes if file_bytes else None,
         "zeros": size.zeros,
+        "ledger": size.ledger,
+        **shares,
     }
+
+
+def _shares(ledger: Mapping[str, int], entropy: float, n_parameters: int) -> dict[str, float]:
+    """Bits per parameter of each part of a file; `entropy` in bits, 0 where it is not known."""
+    parts = {"payload": 0, "floats": 0, "buffers": 0} | dict(ledger)
+    payload, floats = 8 * parts.pop("payload"), 8 * parts.pop("floats")
+    del parts["buffers"]  # no parameters
+    shares: dict[str, float] = {
+        "payload_share": payload,
+        "side_share": 8 * sum(parts.values()),
+        "float_share": floats,
+    }
+    if entropy:
+        shares |= {"entropy_share": entropy, "waste_share": payload - entropy}
+    return {name: bits / n_parameters for name, bits in shares.items()}
 
 
 def _bits(tensors: list[TensorSize], entropy: bool = False) -> float | None:
@@ -204,6 +254,7 @@ def _quality(
         "value": metric.value,
         "stderr": metric.stderr,
         "tolerance": tolerance,
+        "nll": metric.also.get("nll"),
     }
     if baseline is not None:
         delta = metric.value - baseline.value
@@ -225,6 +276,8 @@ def _speed(timing: TimeRecord | None) -> dict[str, Any]:
     for name, samples in (("encode", timing.encode), ("decode", timing.decode)):
         if samples is not None:
             seconds = _median_s(samples)
+            if name == "decode":
+                speeds["decode_s"] = seconds
             speeds[f"{name}_mb_s"] = timing.native_bytes / seconds / 1e6
             speeds[f"{name}_mparams_s"] = timing.n_coded / seconds / 1e6
     return speeds

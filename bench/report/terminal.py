@@ -8,34 +8,43 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from slashbench.bench.report import tables
-from slashbench.bench.report.leaderboard import blocks
-from slashbench.bench.report.rows import rows
-from slashbench.bench.store import Store
+from slashbench.bench.report.boards.catalog import BOARDS, USUAL, sections
+from slashbench.bench.report.results import Results
+from slashbench.bench.report.sections import Figure
+from slashbench.bench.report.tables import Table
 
 #: Columns of words, aligned left, and the width each keeps; the longer ones fold.
-WORDS = {"codec": 14, "model": 12, "side": 13, "recipe": 24, "reason": 30, "machine": 12}
+WORDS = {"codec": 14, "model": 12, "side": 13, "recipe": 24, "regime": 24, "reason": 30,
+         "machine": 12, "BD-rate": 18}  # fmt: skip
 
 #: Columns a narrow terminal does without, first to go first; the files have them all.
-SPARE = ("machine", "steps", "ratio", "other", "embed", "train s", "entropy", "Δ", "coded")
+SPARE = ("machine", "steps", "ratio", "other", "embed", "train s", "entropy", "Δ", "coded", "seeds",
+         "quantisers", "float Δ", "contended", "cases", "payload", "RAM", "SATA disk",
+         "bits in tolerance")  # fmt: skip
 
 
-def show(store: Store, console: Console) -> None:
-    """Print both boards and what failed."""
-    found = rows(store)
-    if not found:
+def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> None:
+    """Print boards, and the names of those that were not asked for."""
+    if not results.rows:
         console.print("no records yet: run `bench run --suite smoke` first")
         return
-    board = blocks(found)
-    for table in tables.leaderboard(board):
-        print_table(table, console)
-    console.print(Text(tables.LEGEND, style="dim"))
-    for table in tables.training_against_post_training(board):
-        print_table(table, console)
-    print_table(tables.failures(found), console)
+    for section in sections(results, names):
+        console.print(Text(f"\n{section.title}", style="bold underline"))
+        if section.about:
+            console.print(Text(section.about, style="dim"))
+        for part in section.parts:
+            if isinstance(part, Table):
+                print_table(part, console)
+            elif not isinstance(part, Figure):
+                console.print(Text(part))
+    others = [name for name in BOARDS if name not in names]
+    if others:
+        console.print(
+            Text(f"\nmore: bench report --boards {','.join(others)}, or all", style="dim")
+        )
 
 
-def print_table(table: tables.Table, console: Console) -> None:
+def print_table(table: Table, console: Console) -> None:
     """Print a table, without its spare columns where the terminal is too narrow for all."""
     if not table.rows:
         return
@@ -43,17 +52,16 @@ def print_table(table: tables.Table, console: Console) -> None:
     if table.about:
         console.print(Text(table.about, style="dim"))
     hidden: list[str] = []
-    while _width(table, hidden) > console.width:
-        left = [name for name in SPARE if name in table.columns and name not in hidden]
-        if not left:
-            break
-        hidden.append(left[0])
+    spare = [name for name in SPARE if name in table.columns]
+    spare += [name for name in reversed(table.columns) if name.endswith((" enc", " dec", " bits"))]
+    while _width(table, hidden) > console.width and spare:
+        hidden.append(spare.pop(0))
     console.print(_grid(table, hidden))
     if hidden:
         console.print(Text(f"too narrow to show: {', '.join(hidden)}", style="dim"))
 
 
-def _grid(table: tables.Table, hidden: Sequence[str]) -> rich.table.Table:
+def _grid(table: Table, hidden: Sequence[str]) -> rich.table.Table:
     grid = rich.table.Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     shown = [i for i, column in enumerate(table.columns) if column not in hidden]
     for i in shown:
@@ -72,7 +80,7 @@ def _grid(table: tables.Table, hidden: Sequence[str]) -> rich.table.Table:
     return grid
 
 
-def _width(table: tables.Table, hidden: Sequence[str]) -> int:
+def _width(table: Table, hidden: Sequence[str]) -> int:
     """Characters the shown columns take at least, two blanks after each."""
     return sum(
         2 + WORDS.get(column, max(len(row[i]) for row in [table.columns, *table.rows]))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 #: A checkpoint in memory: every tensor of the state dict by name, tied names sharing one tensor.
 Weights = dict[str, "torch.Tensor"]
 
-Split = Literal["validation", "test"]
+#: `train` shows how well a model knows what it was trained on; nothing is chosen or reported by it.
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,15 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a process must have to do some work."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Where and how precisely training computes; the weights stay float32 in any case.
 
@@ -82,6 +92,11 @@ class Execution:
         ]
         return ", ".join(filter(None, parts))
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """What determines the outcome of a training."""
+        return {"device": self.device, "precision": self.precision, "accumulate": self.accumulate}
+
 
 #: In float32 on the CPU, a batch a step.
 USUAL = Execution()
@@ -102,6 +117,8 @@ class Model(ABC):
     #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are
     #: so small that threads cost more than they bring.
     threads: ClassVar[int | None] = None
+    #: What training takes at least, evaluating and coding; a GPU is asked for by the execution.
+    needs: Needs = Needs()
     #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
     train_hint_s: ClassVar[float] = 60.0
     cell_hint_s: ClassVar[float] = 5.0
@@ -137,7 +154,11 @@ class Model(ABC):
 
     @abstractmethod
     def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """The metric on held-out data. Hyper-parameters are chosen on `validation` only."""
+        """The metric on held-out data, or on some of the training data.
+
+        Hyper-parameters are chosen on `validation` only. Raises UsageError for `train` where there
+        is none.
+        """
 
     def is_embedding(self, name: str) -> bool:
         """Whether a tensor is an embedding table: its rows are reported apart."""

@@ -35,8 +35,8 @@ class BrokenPlugin(UsageError):
     """A plug-in is registered but fails to import."""
 
 
-class StoreBusy(UsageError):
-    """Another run holds this results folder."""
+class StageBusy(SlashbenchError):
+    """Another process is making this very thing; it can be had, or tried again, later."""
 
 
 class StoreUnusable(UsageError):
@@ -67,3 +67,7 @@ class VerificationMismatch(SlashbenchError):
 
 class NotConformant(SlashbenchError, AssertionError):
     """A codec does not do what every codec must; the message says how to see it again."""
+
+
+class EngineLost(SlashbenchError):
+    """What cells run on is not to be had any more; nothing that is done is lost."""

@@ -55,6 +55,34 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     log: list[dict[str, float]]  # step, loss and what the regime saw: shape, zeros
 
 
+class DensityFit(msgspec.Struct, frozen=True, kw_only=True):
+    """Two densities of zero mean, both of greatest likelihood, over a sample of weights."""
+
+    n: int  # weights in the sample, exact zeros left out
+    shape: float  # of the generalised Gaussian: 1 Laplace, 2 Gaussian
+    scale: float
+    sigma: float  # of the Gaussian
+    distance: float  # Kolmogorov-Smirnov, generalised Gaussian
+    gaussian_distance: float
+    gain_bits: float  # mean log-likelihood of the generalised Gaussian over the Gaussian's
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights of two and more dimensions: matrices and embeddings, each tied one once."""
+
+    n: int
+    sigma: float  # root of the mean square
+    moment_shape: float  # E[w^2] / E[|w|]^2 inverted, as BackSlash estimates it
+    moment_shape_of_all: float  # the same over every parameter, vectors too, as published
+    low: float
+    high: float
+    counts: list[int]  # in bins of equal width over [low, high]
+    below: int
+    above: int
+    zeros: int  # exactly zero
+    fit: DensityFit | None = None  # absent where no density can be fitted
+
+
 class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     """A float checkpoint: model x regime x seed, or that after one more post-training step."""
 
@@ -68,6 +96,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     native_bytes: int = 0  # the same parameters in their native dtype
     training: Training | None = None
     calibration_sha256: str = ""  # of the batches a post-training step drew; empty: none
+    distribution: Distribution | None = None
 
 
 class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,11 +255,31 @@ def decode_trainer_speeds(data: bytes) -> TrainerSpeeds:
     return msgspec.json.decode(data, type=TrainerSpeeds)
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What tells a record from another; all else is read over."""
+
+    key: str
+    schema_version: int = 1
+
+
+def decode_head(data: bytes) -> Head:
+    """The head of the record in `data`. Raises msgspec.DecodeError as `decode` does, but for what
+    the record says beyond it.
+    """
+    head = msgspec.json.decode(data, type=Head)
+    _check_version(head.schema_version)
+    return head
+
+
 def decode(data: bytes) -> AnyRecord:
     """The record in `data`. Raises msgspec.DecodeError when it is not one of this schema."""
     record: AnyRecord = msgspec.json.decode(data, type=AnyRecord)
-    if record.schema_version != SCHEMA_VERSION:
-        raise msgspec.ValidationError(
-            f"schema version {record.schema_version}, this slashbench reads {SCHEMA_VERSION}"
-        )
+    _check_version(record.schema_version)
     return record
+
+
+def _check_version(version: int) -> None:
+    if version != SCHEMA_VERSION:
+        raise msgspec.ValidationError(
+            f"schema version {version}, this slashbench reads {SCHEMA_VERSION}"
+        )

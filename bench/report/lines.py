@@ -1,4 +1,4 @@
-"""The main board: per model and recipe, the codecs in order of size, with ties before ranks."""
+"""Cells that differ only in their seed make a line; the lines of one recipe a block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from scipy import special
+
 from slashbench.bench.report.rows import Row
+from slashbench.bench.report.statistics import LEVEL, Place, rank
 
 
 @dataclass(slots=True)
@@ -15,7 +19,7 @@ class Line:
     """One codec on one recipe: the mean over seeds."""
 
     rows: Sequence[Row]  # one a seed, all good, same machine
-    rank: int | None = None  # among the codecs of the recipe; None for a bound
+    place: Place | None = None  # among the codecs of the recipe; None for a bound
 
     @property
     def first(self) -> Row:
@@ -56,11 +60,16 @@ class Line:
         return statistics.stdev(deltas) / math.sqrt(len(deltas))
 
     @property
-    def keeps_accuracy(self) -> bool | None:
-        """Whether the mean loss is within the model's tolerance."""
-        loss = self.mean(lambda row: row.loss)
-        tolerance = self.first.tolerance
-        return None if loss is None or tolerance is None else loss <= tolerance
+    def quantile(self) -> float:
+        """Standard errors to either side that make a range of `LEVEL`: Student's over seeds."""
+        half = (1 + LEVEL) / 2
+        seeds = len(self.rows)
+        return float(special.ndtri(half) if seeds == 1 else special.stdtrit(seeds - 1, half))
+
+    @property
+    def loss(self) -> float | None:
+        """How much worse than the plain float model, over seeds: points, or a fraction."""
+        return self.mean(lambda row: row.loss)
 
 
 @dataclass(slots=True)
@@ -70,6 +79,11 @@ class Block:
     model: str
     recipe: str
     lines: list[Line] = field(default_factory=list)
+
+    @property
+    def smallest(self) -> Line | None:
+        """The line of the fewest bits that is a file; None where there are but bounds."""
+        return next((line for line in self.lines if not line.first.bound), None)
 
 
 def blocks(rows: Iterable[Row]) -> list[Block]:
@@ -88,34 +102,29 @@ def blocks(rows: Iterable[Row]) -> list[Block]:
     return sorted(found.values(), key=lambda block: (block.model, _smallest(block), block.recipe))
 
 
-def separable(a: Line, b: Line) -> bool:
-    """Whether the sizes differ by more than noise: two standard errors, paired over seeds."""
-    ours = {row.seed: row.bits_per_parameter or 0.0 for row in a.rows}
-    theirs = {row.seed: row.bits_per_parameter or 0.0 for row in b.rows}
-    differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
-    if len(differences) < 2:
-        return a.bits != b.bits  # the bytes of one file are exact
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return abs(statistics.fmean(differences)) > 2 * error
-
-
 def _rank(lines: Sequence[Line]) -> None:
-    """Number lines sorted by size; one that can't be told from its group's head shares its rank.
+    """Say which codecs of a recipe can be told apart, by the seeds that all of them have.
 
-    A codec takes one place, on however many machines it was timed.
+    A codec takes one place, on however many machines it was timed. Where all have one seed in
+    common, the bytes of its files are exact and order the codecs.
     """
-    head: Line | None = None
-    codecs: list[str] = []
+    firsts = list({line.first.codec: line for line in reversed(lines)}.values())
+    if not firsts:
+        return
+    by_seed = [{row.seed: row.bits_per_parameter or 0.0 for row in line.rows} for line in firsts]
+    seeds = sorted(set.intersection(*(set(sizes) for sizes in by_seed)))
+    if len(seeds) > 1:
+        scores = np.array([[sizes[seed] for sizes in by_seed] for seed in seeds])
+        places = rank(scores).places
+    else:
+        sizes = [line.bits for line in firsts]
+        places = [
+            Place(1 + sum(s < size for s in sizes), sum(s <= size for s in sizes)) for size in sizes
+        ]
+    place_of = {line.first.codec: place for line, place in zip(firsts, places, strict=True)}
     for line in lines:
-        if line.first.codec not in codecs:
-            codecs.append(line.first.codec)
-        place = len(codecs)
-        if head is None or separable(head, line):
-            head, line.rank = line, place
-        else:
-            line.rank = head.rank
+        line.place = place_of[line.first.codec]
 
 
 def _smallest(block: Block) -> float:
-    sizes = [line.bits for line in block.lines if not line.first.bound]
-    return min(sizes, default=math.inf)
+    return math.inf if block.smallest is None else block.smallest.bits

@@ -1,0 +1,172 @@
+"""Verbs that run cells, here or on other machines: run, worker, merge."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from slashbench.bench.commands import running
+from slashbench.bench.commands.console import console
+
+EXAMPLES = """\
+examples
+  bench run --models all --codecs all            the main job: everything that can run here
+  bench run --suite smoke                        the same in a minute
+  bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
+            --codecs exp-golomb:k=0..4,huffman --seeds 0..2
+  bench run --jobs 4 --timeout 3600              four processes; a cell may take an hour
+  bench run --scheduler tcp://head:8786 --out /shared/results
+                                                 on a Dask cluster, over a folder all machines see
+  bench run --scheduler tcp://head:8786 --out s3://bucket/results
+
+where cells run
+  --jobs auto   as many processes of this machine as it has cores and memory for; none beside this
+                one where there is little to do (default)
+  --jobs 0      in this process, one after the other: for a debugger
+  --scheduler   on a Dask cluster that is there already; `bench worker` adds machines to it.
+                bench/engines/OPERATORS.md has Slurm, Kubernetes, object stores and certificates
+
+Several commands may work on one results folder at once, from several machines: none does what
+another is at, and one goes on where another was killed. Speeds are measured when nothing else of
+ours runs on the machine, with several processes at the end.
+
+selectors
+  name:key=value:key=value     an entry with settings        zstd:level=19
+  a,b,c  or  all               a list
+  key=0..4                     a range of integers           exp-golomb:k=0..4
+  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
+  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
+  key=1/3/9                    the values named              zstd:level=1/3/9
+  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
+
+exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+"""
+
+SERVING = """\
+examples
+  dask scheduler --port 8786                     once, on one machine
+  bench worker tcp://head:8786                   on each machine that is to run cells
+  bench run --scheduler tcp://head:8786 --out /shared/results
+
+Whoever reaches a Dask scheduler can run programs on its workers: keep it on a private network, or
+use certificates (tls://); see bench/engines/OPERATORS.md.
+"""
+
+
+def add(verbs: Any, out: argparse.ArgumentParser) -> None:
+    """Add the verbs. out: the parent that brings --out."""
+    run = verbs.add_parser(
+        "run",
+        parents=[out],
+        help="train, compress, decode, evaluate and time what is missing, then show the boards",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
+    run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
+    run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
+    run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
+    run.add_argument("--seeds", metavar="LIST", help="seeds, such as 0..4 (default: the suite's)")
+    run.add_argument(
+        "--on-existing",
+        choices=["missing", "failed", "always"],
+        default="missing",
+        help="run only what has no record (default), what failed as well, or everything again",
+    )
+    run.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="train there (default: cpu)"
+    )
+    run.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: train under autocast, weights in float32 (default: fp32)",
+    )
+    run.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="batches whose mean gradient makes one training step (default: 1)",
+    )
+    running.add_places(run)
+    run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
+    run.set_defaults(verb=_run)
+
+    worker = verbs.add_parser(
+        "worker",
+        help="lend this machine to a Dask scheduler, for `bench run --scheduler`",
+        epilog=SERVING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    worker.add_argument("scheduler", metavar="URL", help="tcp://HOST:PORT or tls://HOST:PORT")
+    worker.add_argument("--jobs", default="auto", metavar="N", help="processes (default: auto)")
+    worker.set_defaults(verb=_worker)
+
+    merge = verbs.add_parser(
+        "merge", parents=[out], help="copy the results of several folders or URLs into one"
+    )
+    merge.add_argument("sources", nargs="+", metavar="DIR", help="results to take from")
+    merge.set_defaults(verb=_merge)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from slashbench.bench import matrix, progress, session
+    from slashbench.bench.report import export, results, terminal
+    from slashbench.bench.store import Store
+    from slashbench.contracts import Execution
+
+    out = console()
+    wish = running.wish(options)
+    plan = matrix.plan(
+        matrix.Request(
+            options.suite,
+            options.models,
+            options.recipes,
+            options.codecs,
+            options.seeds,
+            Execution(
+                device=options.device, precision=options.precision, accumulate=options.accumulate
+            ),
+        )
+    )
+    store = Store(options.out)
+    display = progress.Display(out)
+    with session.opened(wish, store, options.on_existing, display) as work:
+        missing = running.announce(plan, work.stages, out)
+        if options.dry_run:
+            return running.enumerate_cells(missing, out)
+        try:
+            with display.over(missing), work.engaged(missing) as driver:
+                driver.run(missing)
+        except KeyboardInterrupt:
+            return running.stopped(display, out)
+    found = results.load(store)
+    written = export.write_boards(found, store)
+    for warning in store.warnings:
+        out.print(warning, style="yellow", highlight=False, markup=False)
+    terminal.show(found, out)
+    out.print(f"written: {', '.join(written)}", highlight=False)
+    return running.conclude(plan, work, out)
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from slashbench.bench.engines import serving
+
+    serving.serve(options.scheduler, running.processes(options.jobs))
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from slashbench.bench import merging
+    from slashbench.bench.store import Store
+
+    target = Store(options.out)
+    for source in options.sources:
+        found = merging.merge(Store(source), target)
+        console().print(
+            f"{source}: {found.records} records and {found.artifacts} artifacts taken, "
+            f"{found.known} were there already",
+            highlight=False,
+        )
+    return 0

@@ -1,0 +1,53 @@
+"""What an engine is: it takes jobs, says how they go and what came of each, and can be stopped."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from slashbench.bench.jobs import Job, Outcome
+from slashbench.bench.stages import OnExisting
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What all jobs of one run have in common, and every process that takes part must know."""
+
+    name: str  # tells this run from others on the same engine
+    store: str  # folder or URL
+    on_existing: OnExisting
+    since: str  # UTC, when it began
+    machine: str  # the kind of machine that cells are timed on
+    command: str
+
+
+class Watch(Protocol):
+    """Whoever shows what a process of the engine is at."""
+
+    def stage(self, who: str, cell: str, name: str) -> None:
+        """The process `who` starts a stage of a cell."""
+
+    def progress(self, who: str, fraction: float, text: str) -> None:
+        """How far it is, 0 to 1."""
+
+
+class Engine(Protocol):
+    """Where jobs run."""
+
+    def slots(self) -> int:
+        """How many jobs can run at once, now."""
+
+    def timing_hosts(self) -> list[str]:
+        """The machines that cells are timed on; one job at a time on each."""
+
+    def refuses(self, job: Job) -> str:
+        """Why no process here could ever do the job; empty where one can."""
+
+    def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
+        """Start a job: on that host, if one is named. patient: see Stages."""
+
+    def wait(self) -> list[tuple[Job, Outcome]]:
+        """What has come to an end; waits for a moment where nothing has."""
+
+    def close(self) -> None:
+        """Drop what has not started; what is under way is not waited for."""

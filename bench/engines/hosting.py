@@ -1,0 +1,84 @@
+"""Workers of one machine as we want them: one job each, a share of its cores, memory and GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dask.config
+from dask.system import CPU_COUNT
+from distributed.system import MEMORY_LIMIT
+
+from slashbench.contracts import Needs
+
+PRELOAD = "slashbench.bench.engines.worker"
+
+#: What Dask's own defaults get wrong for us, for scheduler and workers started by us.
+SETTINGS = {
+    "distributed.worker.daemon": False,  # a decoder is a process of its own, child of the worker
+    "distributed.worker.profile.enabled": False,  # samples the stack, also of what is timed
+    "distributed.worker.memory.target": False,  # nothing of ours can be spilled
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-saturation": 1.0,  # a job waits where any worker can take it
+    "distributed.admin.low-level-log-length": 1000,
+}
+
+
+def affordable(needs: list[Needs]) -> int:
+    """How many workers this machine has cores, memory and GPUs for, if any may do any work."""
+    cpus = max(need.cpus for need in needs)
+    memory = max(need.memory_bytes for need in needs)
+    most = min(CPU_COUNT // cpus, MEMORY_LIMIT // memory)
+    if any(need.gpus for need in needs):
+        most = min(most, _gpus())
+    return int(max(most, 1))
+
+
+def workers(count: int) -> list[dict[str, Any]]:
+    """Options of `count` Nannies that share out this machine. The first get a GPU each."""
+    gpus = _gpus()
+    return [_options(number, count, gpus) for number in range(count)]
+
+
+@contextlib.contextmanager
+def settings(count: int) -> Iterator[None]:
+    """Dask as we want it, for `count` workers, while they are started."""
+    threads = str(threads_each(count))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {name: os.environ.get(name, threads) for name in names}
+    with dask.config.set(
+        SETTINGS | {f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in environment.items()}
+    ):
+        yield
+
+
+def threads_each(count: int) -> int:
+    """Threads of torch in each of `count` workers."""
+    return max(CPU_COUNT // count, 1)
+
+
+def _options(number: int, count: int, gpus: int) -> dict[str, Any]:
+    resources: dict[str, float] = {
+        "CPU": threads_each(count),
+        "MEMORY": MEMORY_LIMIT // count,
+        "GPU": int(number < gpus),
+    }
+    masked = {} if not gpus else {"CUDA_VISIBLE_DEVICES": str(number) if number < gpus else ""}
+    return {
+        "nthreads": 1,
+        "memory_limit": MEMORY_LIMIT // count,
+        "resources": resources,
+        "env": masked,
+        "preload": [PRELOAD],
+        "dashboard": False,
+    }
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,1 @@
+"""The boards, one a file: what is compared, and how it is said."""

@@ -1,0 +1,50 @@
+"""The boards there are, in the order they are shown. A new one is a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from slashbench.bench.report.boards import (
+    codecs,
+    coverage,
+    deployment,
+    equal_accuracy,
+    front,
+    ledger,
+    recipes,
+    regimes,
+    speed,
+    tensors,
+    weights,
+)
+from slashbench.bench.report.results import Results
+from slashbench.bench.report.sections import Section
+from slashbench.errors import UnknownName
+
+BOARDS: dict[str, Callable[[Results], Section]] = {
+    "equal-accuracy": equal_accuracy.section,
+    "regimes": regimes.section,
+    "front": front.section,
+    "codecs": codecs.section,
+    "lossless": codecs.lossless_section,
+    "speed": speed.section,
+    "deployment": deployment.section,
+    "ledger": ledger.section,
+    "tensors": tensors.section,
+    "weights": weights.section,
+    "recipes": recipes.section,
+    "coverage": coverage.section,
+    "origin": coverage.origin,
+}
+
+#: What a terminal shows unasked.
+USUAL = ("equal-accuracy", "regimes", "codecs", "lossless", "speed", "coverage")
+
+
+def sections(results: Results, names: Sequence[str] = tuple(BOARDS)) -> list[Section]:
+    """The boards of those names that have something to say. Raises UnknownName."""
+    for name in names:
+        if name not in BOARDS:
+            raise UnknownName(f"no board {name!r}; there are: {', '.join(BOARDS)}, all")
+    made = [BOARDS[name](results) for name in names]
+    return [section for section in made if section.parts]

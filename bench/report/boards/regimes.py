@@ -1,0 +1,71 @@
+"""Training regimes and post-training steps, each with its curve, next to plain training."""
+
+from __future__ import annotations
+
+from slashbench.bench.report.equal_accuracy import HALF_A_POINT, Allowance, saving
+from slashbench.bench.report.regimes import PLAIN, Regime, bd_rate_to, regimes
+from slashbench.bench.report.results import Results
+from slashbench.bench.report.sections import Section
+from slashbench.bench.report.tables import NOTHING, Table, interval, number, plus_minus
+
+
+def section(results: Results) -> Section:
+    """One table a model."""
+    tables = []
+    for model in results.models:
+        found = regimes(model, results.lines(model))
+        plain = next((regime for regime in found if regime.chain == PLAIN), None)
+        if found:
+            tables.append(_table(model, found, plain))
+    return Section(
+        "regimes",
+        "Regimes",
+        "Recipes without their quantiser; each quantiser is a point of the curve, with its "
+        "smallest codec. bits at a loss: the smallest point that loses at most so much of the "
+        "plain float model's metric. saves: against plain at half a point. BD-rate: bits over "
+        "plain at equal quality, averaged over the curve (quality: log-likelihood where the model "
+        "has one); refused, with the reason, where too few points rise or too little overlaps.",
+        tables,
+    )
+
+
+def _table(model: str, found: list[Regime], plain: Regime | None) -> Table:
+    first = found[0].lines[0].first
+    return Table(
+        model,
+        first.metric,
+        ("regime", "seeds", "quantisers", "bits at 0.5 lost", "bits in tolerance", "saves",
+         "BD-rate", "float Δ", "train s"),
+        [_row(regime, plain) for regime in found],
+    )  # fmt: skip
+
+
+def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
+    line = regime.lines[0]
+    half = regime.smallest(HALF_A_POINT)
+    rival = plain.smallest(HALF_A_POINT) if plain else ""
+    saves = NOTHING
+    if regime is not plain and not isinstance(half, str) and not isinstance(rival, str):
+        saves = interval(saving(half, rival))
+    rate = NOTHING
+    if plain is not None and regime is not plain:
+        found = bd_rate_to(plain, regime)
+        rate = found if isinstance(found, str) else interval(found)
+    floats = line.mean(lambda r: None if r.float_value is None else r.float_value)
+    base = line.mean(lambda r: r.baseline)
+    return (
+        regime.chain,
+        str(len(line.rows)),
+        str(len(regime.lines)),
+        _bits(regime, HALF_A_POINT),
+        _bits(regime, None),
+        saves,
+        rate,
+        NOTHING if floats is None or base is None else number(floats - base, 3, sign=True),
+        number(line.mean(lambda r: r.train_s), 0),
+    )
+
+
+def _bits(regime: Regime, allowance: Allowance | None) -> str:
+    line = regime.smallest(allowance)
+    return NOTHING if isinstance(line, str) else plus_minus(line.bits, line.bits_stderr)

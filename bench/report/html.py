@@ -1,0 +1,165 @@
+"""One self-contained HTML page: tables that sort and filter, charts, data to take away.
+
+Everything is inside the file: no request leaves it. Charts are drawn by Vega-Lite, whose scripts
+vl-convert brings; the rest is in `page/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slashbench.bench.report.sections import Figure, Section
+from slashbench.bench.report.tables import Table
+
+PAGE = Path(__file__).parent / "page"
+
+_NUMBER = re.compile(r"[-+−]?\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file inside the page, offered under a name."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A long table to explore: rows are shown as the reader filters them."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | bool | None]]
+    facets: Sequence[str] = ()  # columns to choose values of
+    legend: Mapping[str, str] = field(default_factory=dict)  # column -> what it is
+
+
+def page(
+    title: str,
+    about: str,
+    sections: Sequence[Section],
+    cells: Cells | None = None,
+    downloads: Sequence[Download] = (),
+) -> str:
+    """The page as text. `cells` become the last section."""
+    import jinja2
+
+    scripts = _scripts()
+    documents: list[Any] = []
+
+    def keep(document: Any) -> int:
+        documents.append(document)
+        return len(documents) - 1
+
+    shown = [
+        {
+            "name": section.name,
+            "title": section.title,
+            "about": section.about,
+            "parts": [_part(part, keep) for part in section.parts],
+        }
+        for section in sections
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        about=about,
+        sections=shown,
+        cells=None if cells is None else keep(_columnar(cells)),
+        downloads=[
+            (d.name, d.media_type, base64.b64encode(d.data).decode(), len(d.data))
+            for d in downloads
+        ],
+        documents=_inside_script(documents),
+        style=(PAGE / "page.css").read_text(),
+        script=(PAGE / "page.js").read_text(),
+        charts=_guarded(scripts.result()) if any("chart" in p for s in shown for p in s["parts"])
+        else "",
+    )  # fmt: skip
+
+
+def prepare() -> None:
+    """Begin to gather the chart library, which takes seconds, while other work is done."""
+    _scripts()
+
+
+@functools.cache
+def _scripts() -> Future[str]:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(_bundle)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _bundle() -> str:
+    import vl_convert
+
+    text: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return text
+
+
+def _part(part: Table | Figure | str, keep: Any) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"text": part}
+    if isinstance(part, Figure):
+        return {
+            "chart": keep(part.spec),
+            "name": part.name,
+            "title": part.title,
+            "about": part.about,
+        }
+    table = {
+        "columns": part.columns,
+        "rows": part.rows,
+        "numeric": [_numeric(part, i) for i in range(len(part.columns))],
+        "faint": sorted(part.faint),
+        "title": part.title,
+    }
+    return {"table": keep(table), "title": part.title, "about": part.about, "n": len(part.rows)}
+
+
+def _numeric(table: Table, column: int) -> bool:
+    """Whether most of what a column says are numbers."""
+    said = [row[column] for row in table.rows if row[column] not in ("", "–", "bound")]
+    return sum(bool(_NUMBER.match(text)) for text in said) * 2 > len(said)
+
+
+def _columnar(cells: Cells) -> dict[str, Any]:
+    """Column by column; texts that come again and again are numbered."""
+    columns = []
+    for i, name in enumerate(cells.columns):
+        values = [row[i] for row in cells.rows]
+        entry: dict[str, Any] = {"name": name, "legend": cells.legend.get(name, "")}
+        if any(isinstance(value, str) for value in values):
+            words = sorted({str(value) for value in values if value is not None})
+            place = {word: n for n, word in enumerate(words)}
+            entry |= {"words": words, "values": [place.get(str(v), -1) for v in values]}
+        else:
+            entry["values"] = [
+                float(f"{value:.6g}") if isinstance(value, float) else value for value in values
+            ]
+        columns.append(entry)
+    return {"columns": columns, "facets": list(cells.facets), "n": len(cells.rows)}
+
+
+def _inside_script(document: Any) -> str:
+    """JSON that can't end the script element it stands in."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _guarded(script: str) -> str:
+    """A library's script in a scope of its own, without what would end the element."""
+    return "(()=>{" + script.replace("</script", "<\\/script") + "})();"

@@ -1,0 +1,238 @@
+"""What the records say, by model, method, step, pruning rate, codec and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from slashbench import selector
+from slashbench.bench.store import Store
+from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
+from slashbench.selector import Selector
+
+GRADIENT = "gradient"  # Algorithm 1 of the paper
+UPDATES = (GRADIENT, "decoupled")  # the authors' code
+
+#: What a recipe's spelling leaves out: the defaults of slashbench.trainers.
+_BACKSLASH = {"update": "decoupled", "eps": "1", "scope": "all"}
+_NORM = {"update": GRADIENT, "eps": "0.001", "scope": "all"}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How the weights were trained. lam: 0 for plain. power: of a norm; None for BackSlash."""
+
+    lam: float = 0.0
+    update: str = GRADIENT
+    eps: float = 1.0
+    scope: str = "all"
+    power: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is no term."""
+        return self.lam == 0.0
+
+
+PLAIN = Method()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One good cell with the records it is made of."""
+
+    model: str
+    method: Method
+    sparsity: float  # of pruning after training; 0 for none
+    step: float
+    codec: str
+    seed: int
+    point: CheckpointRecord
+    size: CompressRecord
+    floats: EvaluateRecord
+    decoded: EvaluateRecord
+    tolerance: float
+    trained_on: EvaluateRecord | None  # the metric of the decoded weights on training data
+
+    @property
+    def bits(self) -> float:
+        """Of the whole file, per parameter."""
+        return (
+            8
+            * (self.size.file_bytes - self.size.ledger.get("buffers", 0))
+            / (self.point.n_parameters)
+        )
+
+    @property
+    def efficiency(self) -> float:
+        """Order-0 entropy over the bits of the coded tensors' streams."""
+        coded = [tensor for tensor in self.size.tensors if tensor.coded]
+        return sum(t.entropy_bits or 0.0 for t in coded) / (8 * sum(t.n_bytes for t in coded))
+
+    @property
+    def name(self) -> str:
+        """The model without its settings."""
+        return selector.parse(self.model).name
+
+
+Quantity = Callable[[Observation], float | None]
+
+
+def bits(observation: Observation) -> float:
+    """Of the whole file, per parameter."""
+    return observation.bits
+
+
+def metric(observation: Observation) -> float:
+    """On test data, of the decoded weights."""
+    return observation.decoded.value
+
+
+class Evidence:
+    """Every observation of a store that a study may ask for."""
+
+    def __init__(self, store: Store) -> None:
+        points = {record.key: record for record in store.all(CheckpointRecord)}
+        sizes = {record.key: record for record in store.all(CompressRecord)}
+        metrics = {record.key: record for record in store.all(EvaluateRecord)}
+        training = {
+            (record.model, record.weights_sha256): record
+            for record in metrics.values()
+            if record.split == "train" and record.status == "ok"
+        }
+        self.cells = store.cells()
+        found = []
+        for cell in self.cells:
+            point, size = points.get(cell.checkpoint), sizes.get(cell.compress)
+            floats, decoded = metrics.get(cell.evaluate_float), metrics.get(cell.evaluate)
+            chain = _parse(cell.recipe)
+            if cell.status == "ok" and point and size and floats and decoded and chain:
+                found.append(
+                    Observation(
+                        cell.model,
+                        *chain,
+                        cell.codec,
+                        cell.seed,
+                        point,
+                        size,
+                        floats,
+                        decoded,
+                        cell.tolerance,
+                        training.get((cell.model, decoded.weights_sha256)),
+                    )
+                )
+        self.all = sorted(
+            found, key=lambda o: (o.model, o.step, o.sparsity, str(o.method), o.codec, o.seed)
+        )
+
+    @property
+    def models(self) -> list[str]:
+        """Those with an observation: those trained here first, then by their number of weights."""
+        points = {o.model: o.point for o in self.all}
+        trained = self.trained()
+        return sorted(points, key=lambda m: (m not in trained, points[m].n_parameters))
+
+    def select(
+        self,
+        model: str,
+        method: Method | None = None,
+        *,
+        codec: str | None = None,
+        step: float | None = None,
+        sparsity: float = 0.0,
+    ) -> list[Observation]:
+        """Those of a model; None takes any."""
+        return [
+            o
+            for o in self.all
+            if o.model == model
+            and (method is None or o.method == method)
+            and (codec is None or o.codec == codec)
+            and (step is None or o.step == step)
+            and o.sparsity == sparsity
+        ]
+
+    def sample(
+        self,
+        quantity: Quantity,
+        model: str,
+        method: Method,
+        *,
+        codec: str | None = None,
+        step: float = 2.0**-8,
+        sparsity: float = 0.0,
+    ) -> dict[int, float]:
+        """seed -> quantity, of the observations where it is known."""
+        chosen = self.select(model, method, codec=codec, step=step, sparsity=sparsity)
+        known = {o.seed: quantity(o) for o in chosen}
+        return {seed: value for seed, value in known.items() if value is not None}
+
+    def methods(self, model: str, update: str = GRADIENT) -> list[Method]:
+        """Plain and BackSlash of that update with the published eps, lambda rising."""
+        methods = {
+            o.method
+            for o in self.select(model)
+            if o.method.power is None and o.method.eps == 1.0
+            and (o.method.plain or o.method.update == update)
+        }  # fmt: skip
+        return sorted(methods, key=lambda m: m.lam)
+
+    def sweeps(self) -> list[tuple[str, list[Method]]]:
+        """(model, plain and BackSlash with lambda rising), for each update that was run."""
+        found = [(m, self.methods(m, update)) for m in self.trained() for update in UPDATES]
+        return [(m, methods) for m, methods in found if len(methods) > 1 and methods[0].plain]
+
+    def trainings(self) -> list[tuple[str, Method]]:
+        """(model, method): plain, then BackSlash with each update and lambda."""
+        found = [(m, method) for m in self.models for u in UPDATES for method in self.methods(m, u)]
+        return list(dict.fromkeys(found))
+
+    def trained(self) -> list[str]:
+        """The models that are trained here, by their number of weights."""
+        points = {o.model: o.point for o in self.all if o.point.training}
+        return sorted(points, key=lambda m: points[m].n_parameters)
+
+    def first(self, model: str, method: Method = PLAIN) -> Observation | None:
+        """Any observation of weights as they were trained, of the lowest seed."""
+        return min(self.select(model, method), key=lambda o: o.seed, default=None)
+
+
+def _parse(recipe: str) -> tuple[Method, float, float] | None:
+    """(method, sparsity, step) of a recipe of the studies; None for any other."""
+    if recipe.endswith(")"):  # trained in an unusual way
+        return None
+    first, *middle, last = selector.parse_chain(recipe)
+    steps = dict(last.settings)
+    if last.name != "quantize" or not steps.keys() <= {"step"} or len(middle) > 1:
+        return None
+    if any(link.name != "prune" for link in middle):
+        return None
+    method = _method(first)
+    if method is None:
+        return None
+    sparsity = float(dict(middle[0].settings)["sparsity"]) if middle else 0.0
+    return method, sparsity, _power(steps.get("step", "2^-8"))
+
+
+def _method(link: Selector) -> Method | None:
+    if link.name == "plain" and not link.settings:
+        return PLAIN
+    defaults = {"backslash": _BACKSLASH, "norm": _NORM}.get(link.name)
+    if defaults is None:
+        return None
+    settings = defaults | dict(link.settings)
+    power = settings.pop("p", None)
+    if settings.keys() != {"lam", *defaults}:  # a variant that the paper does not have
+        return None
+    return Method(
+        lam=float(settings["lam"]),
+        update=settings["update"],
+        eps=float(settings["eps"]),
+        scope=settings["scope"],
+        power=None if power is None else float(power),
+    )
+
+
+def _power(text: str) -> float:
+    base, power, exponent = text.partition("^")
+    return float(base) ** float(exponent) if power else float(text)

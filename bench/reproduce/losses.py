@@ -1,0 +1,52 @@
+"""How much worse the metric is, in units that a model's tolerance is in."""
+
+from __future__ import annotations
+
+from slashbench.bench.reproduce.claims import Sample
+from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation
+
+
+def loss(value: float, reference: float, higher_is_better: bool) -> float:
+    """Points, or a share of the reference where lower is better."""
+    return reference - value if higher_is_better else value / reference - 1.0
+
+
+def losses(
+    evidence: Evidence,
+    model: str,
+    method: Method,
+    *,
+    step: float = 2.0**-8,
+    sparsity: float = 0.0,
+    on_training_data: bool = False,
+) -> Sample:
+    """Of rounded weights against plain ones at 2^-8, seed by seed."""
+
+    def of(observation: Observation) -> float | None:
+        found = observation.trained_on if on_training_data else observation.decoded
+        return found.value if found else None
+
+    ours = evidence.sample(of, model, method, step=step, sparsity=sparsity)
+    theirs = evidence.sample(of, model, PLAIN)
+    return _paired(evidence, model, ours, theirs)
+
+
+def losses_after(
+    evidence: Evidence, model: str, method: Method, *, step: float, sparsity: float = 0.0
+) -> Sample:
+    """Of rounded weights against the same training's, neither pruned nor rounded, seed by seed."""
+    ours = evidence.sample(lambda o: o.decoded.value, model, method, step=step, sparsity=sparsity)
+    theirs = {o.seed: o.floats.value for o in evidence.select(model, method)}
+    return _paired(evidence, model, ours, theirs)
+
+
+def tolerance(evidence: Evidence, model: str) -> float:
+    """The largest loss that counts as none."""
+    return evidence.select(model)[0].tolerance
+
+
+def _paired(evidence: Evidence, model: str, ours: Sample, theirs: Sample) -> Sample:
+    higher = evidence.select(model)[0].decoded.higher_is_better
+    return {
+        seed: loss(ours[seed], theirs[seed], higher) for seed in sorted(ours.keys() & theirs.keys())
+    }

@@ -1,0 +1,91 @@
+"""A laboratory for tests of engines: the command in its own processes, with a plug-in for trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slashbench.bench.store import Store
+from slashbench.record import CellRecord
+
+PLUGIN = Path(__file__).parent / "plugin"
+CODECS = "--codecs=pack,entropy"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """With the plug-in, and as little of the machine as can be."""
+    path = os.pathsep.join([str(PLUGIN), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"} | more
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """The command, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=options.pop("env", environment()),
+        **options,
+    )
+
+
+def run(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str]:
+    """(exit code, output) of the command."""
+    process = start("run", *arguments, **options)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        raise AssertionError(f"no end in {timeout} s:\n{output}") from None
+    return process.returncode, output
+
+
+def cells(out: Path | str) -> dict[tuple[int, str], CellRecord]:
+    """(seed, codec) -> record."""
+    return {(cell.seed, cell.codec): cell for cell in Store(out).cells()}
+
+
+def wait_for(condition: Callable[[], Any], timeout: float = 60) -> Any:
+    """What the condition gives as soon as it gives something."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def holders(out: Path, stage_in_progress: int = 1) -> list[int]:
+    """Processes that hold leases below a folder, if there are so many."""
+    found = set()
+    for path in (out / "leases").glob("*"):
+        try:
+            found.add(json.loads(path.read_text())["holder"]["pid"])
+        except (OSError, ValueError):
+            continue
+    return sorted(found) if len(found) >= stage_in_progress else []
+
+
+def comparable(folder: Path) -> dict[str, object]:
+    """Records without what differs between two undisturbed runs: times and provenance."""
+    found: dict[str, object] = {}
+    for path in sorted((folder / "records").rglob("*.json")):
+        record = json.loads(path.read_text())
+        for name in ("provenance", "wall_s", "encode", "decode", "contended"):
+            record.pop(name, None)
+        record.pop("decode_peak_rss_bytes", None)
+        for name in ("wall_s", "cpu_s"):
+            (record.get("training") or {}).pop(name, None)
+        found[f"{record['stage']}/{path.name}"] = record
+    return found

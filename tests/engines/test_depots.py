@@ -1,0 +1,151 @@
+"""A folder, memory and a real S3 server over HTTP keep the same promises."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slashbench.bench import depot
+from slashbench.bench.depot import Depot
+from slashbench.bench.leases import Leases
+from slashbench.bench.store import Store
+from slashbench.errors import StageBusy, StoreUnusable, UsageError
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The URL of a bucket on a server of its own."""
+    pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    import boto3
+
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    names = {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+        "NO_PROXY": "127.0.0.1",
+    }
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    boto3.client("s3").create_bucket(Bucket="lab")
+    yield "s3://lab"
+    for name, value in before.items():
+        os.environ.pop(name)
+        if value is not None:
+            os.environ[name] = value
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+    if request.param == "folder":
+        return depot.at(tmp_path)
+    if request.param == "memory":
+        return depot.at(f"memory://{uuid.uuid4().hex}")
+    return depot.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+
+
+def test_files_by_name(files: Depot) -> None:
+    assert files.read("a/b") is None
+    assert files.size("a/b") is None
+    assert files.local("a/b") is None
+    files.write("a/b", b"first")
+    files.write("a/b", b"second")
+    files.write("a/c/d", b"")
+    assert files.read("a/b") == b"second"
+    assert files.size("a/b") == 6
+    assert list(files.names("a")) == ["a/b", "a/c/d"]
+    assert list(files.names("nothing")) == []
+    path = files.local("a/b")
+    assert path is not None
+    assert path.read_bytes() == b"second"
+    files.remove("a/b")
+    files.remove("a/b")
+    assert files.read("a/b") is None
+    assert files.local("a/b") is None
+    files.sweep()
+
+
+def test_of_many_who_create_a_file_one_alone_does(files: Depot) -> None:
+    for name in ("x", "y", "z"):
+        made = []
+
+        def create(mark: bytes, name: str = name, made: list[bytes] = made) -> None:
+            if files.create(name, mark):
+                made.append(mark)
+
+        threads = [threading.Thread(target=create, args=[bytes([n])]) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+        assert files.read(name) == made[0]
+
+
+def test_leases_and_artifacts(files: Depot) -> None:
+    store = Store(files.where)
+    sha256 = store.put_artifact(b"weights")
+    another = Store(files.where)
+    path = another.find_artifact(sha256)
+    assert path is not None
+    assert path.read_bytes() == b"weights"
+    with store.leases.hold("key"):
+        assert len(list(files.names("leases"))) == 1
+    assert list(files.names("leases")) == []
+
+
+def test_a_lease_in_an_object_store_is_held_by_one(files: Depot) -> None:
+    with Leases(files).hold("key"), pytest.raises(StageBusy), Leases(files).hold("key"):
+        pass
+
+
+def test_a_damaged_artifact_is_set_aside_and_made_again(files: Depot) -> None:
+    store = Store(files.where)
+    sha256 = store.put_artifact(b"weights")
+    files.write(f"artifacts/{sha256[:2]}/{sha256}.safetensors", b"weighty")
+    assert store.find_artifact(sha256) is None
+    assert len(store.warnings) == 1
+    assert store.put_artifact(b"weights") == sha256
+    assert store.find_artifact(sha256) is not None
+
+
+def test_an_object_store_that_is_not_there(s3: str) -> None:
+    with pytest.raises(StoreUnusable, match="check the address"):
+        depot.at("s3://no-such-bucket/results").write("a", b"b")
+
+
+def test_a_url_that_nothing_opens() -> None:
+    with pytest.raises(UsageError, match="gopher"):
+        depot.at("gopher://x/results")

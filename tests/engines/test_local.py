@@ -1,0 +1,168 @@
+"""`bench run --jobs 2`: real worker processes, and what can happen to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from engine_lab import CODECS, cells, comparable, environment, holders, run, start, wait_for
+
+from slashbench.bench.store import Store
+from slashbench.record import CheckpointRecord, TimeRecord
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def test_two_processes_make_the_records_of_one(tmp_path: Path) -> None:
+    what = ["--models=digits-mlp:steps=30", "--recipes=plain,plain+prune:sparsity=0.5", CODECS]
+    code, alone = run(*what, "--seeds=0..1", "--jobs=0", f"--out={tmp_path / 'alone'}")
+    assert code == 0, alone
+    code, shared = run(*what, "--seeds=0..1", "--jobs=2", f"--out={tmp_path / 'shared'}")
+    assert code == 0, shared
+    assert shared.count("train digits-mlp") == alone.count("train digits-mlp") == 2
+    assert comparable(tmp_path / "shared") == comparable(tmp_path / "alone")
+    assert not any(path.is_file() for path in (tmp_path / "shared" / "leases").rglob("*"))
+    commands = {point.provenance.command_line for point in Store(tmp_path / "shared").cells()}
+    assert len(commands) == 1
+    assert commands.pop().startswith("bench run --models=digits-mlp")
+
+
+def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+    process = start(
+        "run", "--models=trouble:steps=40:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..1",
+        "--jobs=2", f"--out={tmp_path}",
+    )  # fmt: skip
+    victim = wait_for(lambda: holders(tmp_path, 2))[0]
+    assert victim != process.pid
+    os.kill(victim, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert {cell.status for cell in cells(tmp_path).values()} == {"ok"}
+    assert len(cells(tmp_path)) == 4
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "how", "reason"),
+    [
+        ("die", "--retries=1", "died 2 times in a row"),
+        pytest.param("hang", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
+        pytest.param("hang-in-c", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
+        pytest.param("refuse", "--retries=1", "RuntimeError: a bug", marks=pytest.mark.slow),
+    ],
+)
+def test_what_keeps_failing_is_a_record_and_stops_nothing_else(
+    fault: str, how: str, reason: str, tmp_path: Path
+) -> None:
+    what = [f"--models=trouble:fault={fault}", "--recipes=plain", CODECS, "--seeds=0..2"]
+    code, output = run(*what, "--jobs=2", how, f"--out={tmp_path}")
+    assert code == 1, output
+    for (seed, _), cell in cells(tmp_path).items():
+        assert cell.status == ("failed" if seed == 1 else "ok"), cell.reason
+        assert (reason in cell.reason) == (seed == 1)
+    assert len(cells(tmp_path)) == 6
+    assert "--on-existing failed" in output
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_once_is_forgiven(tmp_path: Path) -> None:
+    code, output = run(
+        "--models=trouble:fault=die-once", "--recipes=plain", CODECS, "--seeds=0..1", "--jobs=2",
+        f"--out={tmp_path / 'out'}", env=environment(TROUBLE=str(tmp_path / "mark")),
+    )  # fmt: skip
+    assert (tmp_path / "mark").exists()
+    assert code == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit that Dask reads")
+def test_a_cell_that_takes_all_memory_is_stopped_alone(tmp_path: Path) -> None:
+    import resource
+
+    limit = 1600 << 20  # for two workers
+    code, output = run(
+        "--models=trouble:fault=grow", "--recipes=plain", CODECS, "--seeds=0..2", "--jobs=2",
+        "--retries=0", f"--out={tmp_path}",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RSS, (limit, limit)),
+    )  # fmt: skip
+    assert code == 1, output
+    assert {seed for (seed, _), c in cells(tmp_path).items() if c.status == "failed"} == {1}
+    assert "out of memory" in cells(tmp_path)[1, "pack"].reason
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_workers_along_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    command = [
+        "run", "--models=trouble:steps=40:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..2",
+        "--jobs=2", f"--out={tmp_path / 'killed'}",
+    ]  # fmt: skip
+    process = start(*command)
+    workers = wait_for(lambda: holders(tmp_path / "killed", 2))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    again = start(*command)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    code, output = run(*command[1:-1], f"--out={tmp_path / 'quiet'}")
+    assert code == 0, output
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "quiet")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = start(
+        "run", "--models=trouble:steps=400:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
+        "--jobs=2", f"--out={tmp_path}",
+    )  # fmt: skip
+    workers = wait_for(lambda: holders(tmp_path, 2))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on from here" in output
+    assert "Traceback" not in output
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def test_two_drivers_share_the_work_and_do_nothing_twice(tmp_path: Path) -> None:
+    what = [
+        "run", "--models=trouble:steps=20:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
+        "--jobs=0", f"--out={tmp_path}",
+    ]  # fmt: skip
+    drivers = [start(*what) for _ in range(2)]
+    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    trainings = [output.count("train trouble") for output in outputs]
+    assert sum(trainings) == 4
+    assert min(trainings) > 0
+    assert len(cells(tmp_path)) == 8
+    made = [r.provenance.measured_at for r in Store(tmp_path).all(CheckpointRecord)]
+    assert len(made) == 4
+
+
+def test_what_no_worker_can_do_is_refused_not_waited_for(tmp_path: Path) -> None:
+    code, output = run(
+        "--models=digits-mlp:steps=5,trouble:greedy=true", "--recipes=plain", "--codecs=pack",
+        "--seeds=0", "--jobs=2", f"--out={tmp_path}",
+    )  # fmt: skip
+    assert code == 1, output
+    assert "not run: trouble:greedy=true" in output
+    assert "which none here has" in output
+    assert [cell.model for cell in cells(tmp_path).values()] == ["digits-mlp:steps=5"]
+
+
+def test_times_say_their_machine_and_were_taken_alone(tmp_path: Path) -> None:
+    code, output = run(
+        "--models=digits-mlp:steps=5", "--recipes=plain", "--codecs=pack,huffman,rans",
+        "--seeds=0..1", "--jobs=2", f"--out={tmp_path}",
+    )  # fmt: skip
+    assert code == 0, output
+    times = sorted(Store(tmp_path).all(TimeRecord), key=lambda t: t.provenance.measured_at)
+    others = [
+        r for r in Store(tmp_path).every() if r.__struct_config__.tag in ("compress", "evaluate")
+    ]
+    assert max(r.provenance.measured_at for r in others) <= times[0].provenance.measured_at
+    assert len({time.machine for time in times}) == 1

@@ -1,0 +1,132 @@
+"""`bench compare` through the command: two runs, two recipes, and what must not be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+from slashbench.bench import cli
+
+
+def bench(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return int(stopped.value.code or 0), said.out + said.err
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Lab, Lab]:
+    before, after = Lab(tmp_path / "before"), Lab(tmp_path / "after")
+    for seed in range(3):
+        before.cell("huffman", 600, seed=seed, decode_ns=1_000_000 + 9_000 * seed)
+        after.cell("huffman", 600, seed=seed, decode_ns=1_500_000 + 7_000 * seed)
+        before.cell("rans", 500 + seed, seed=seed)
+        after.cell("rans", 500 + seed, seed=seed)
+    return before, after
+
+
+def test_runs_that_are_alike(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs[0].folder
+    code, said = bench(capsys, "compare", folder, folder, "--fail-on", "bytes>0,decode<-1%")
+    assert code == 0
+    assert "6 matched cells" in said
+    assert "+0.00 %" in said
+
+
+def test_a_slower_decoder_beyond_doubt(
+    runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = (run.folder for run in runs)
+    code, said = bench(capsys, "compare", before, after, "--fail-on", "decode<-10%")
+    assert code == 1
+    assert "decode<-10%: huffman: -3" in said
+    assert "rans:" not in said
+    code, _ = bench(capsys, "compare", before, after, "--fail-on", "decode<-40%")
+    assert code == 0
+    code, _ = bench(capsys, "compare", before, after)
+    assert code == 0  # nothing was forbidden
+
+
+def test_one_byte_more_is_a_change(
+    runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = runs
+    after.cell("rans", 503, seed=2)
+    code, said = bench(capsys, "compare", before.folder, after.folder, "--fail-on", "bytes>0")
+    assert code == 1
+    assert "bytes>0: m · plain+quantize:step=2^-8 · rans · seed 2: +0.216 %" in said
+    code, _ = bench(capsys, "compare", before.folder, after.folder, "--fail-on", "bytes>1%")
+    assert code == 0
+
+
+def test_a_metric_that_falls_for_every_seed(
+    runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = runs
+    good = [100.0] * 100
+    for seed in range(3):
+        before.cell("max", 400, seed=seed, model="n", items=good, float_items=good)
+        worse = [100.0] * (97 - seed % 2) + [0.0] * (3 + seed % 2)
+        after.cell("max", 400, seed=seed, model="n", items=worse, float_items=good)
+    arguments = ("compare", before.folder, after.folder, "--fail-on")
+    code, said = bench(capsys, *arguments, "metric<-0.5")
+    assert code == 1
+    assert "metric<-0.5: n: -3.333" in said
+    assert bench(capsys, *arguments, "metric<-3.2")[0] == 0  # within the noise of the seeds
+
+
+def test_other_machines_are_not_compared_in_speed(
+    runs: tuple[Lab, Lab], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = Lab(tmp_path / "elsewhere")
+    for seed in range(3):
+        elsewhere.cell("huffman", 600, seed=seed, decode_ns=9_000_000, machine="there")
+    code, said = bench(
+        capsys, "compare", runs[0].folder, elsewhere.folder, "--fail-on", "decode<-1%"
+    )
+    assert code == 0
+    assert "only in the first: 3" in said
+
+
+def test_what_fails_now_counts(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = runs
+    after.cell("rans", 0, seed=0, failed="compress: boom")
+    arguments = ("compare", before.folder, after.folder, "--fail-on", "bytes>0")
+    code, said = bench(capsys, *arguments)
+    assert code == 1
+    assert "compress: boom" in said
+
+
+def test_recipes_under_each_quantiser_both_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Lab(tmp_path)
+    for step in (4, 6, 8):
+        lab.cell("rans", 540, recipe=f"plain+quantize:step=2^-{step}")
+        if step > 4:
+            lab.cell("rans", 290, recipe=f"backslash:lam=1+quantize:step=2^-{step}")
+    code, said = bench(capsys, "compare", "plain", "backslash:lam=1", "--out", tmp_path)
+    assert code == 0
+    assert "2 matched cells · only in the first: 1" in said
+    assert "-50.00 %" in said
+
+
+@pytest.mark.parametrize("wrong", ["bits>0", "decode<-10", "bytes=0"])
+def test_conditions_are_explained(
+    wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = bench(capsys, "compare", "a", "b", "--out", tmp_path, "--fail-on", wrong)
+    assert code == 2
+    assert "--fail-on" in said
+
+
+def test_an_unknown_side_names_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Lab(tmp_path).cell("rans", 540)
+    code, said = bench(capsys, "compare", "plain", "planar", "--out", tmp_path)
+    assert code == 2
+    assert "plain+quantize:step=2^-8" in said

@@ -1,0 +1,166 @@
+"""Codecs over a matrix with holes, fronts over noise, contests on equal footings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab import Lab, N
+
+from slashbench.bench.report import equal_accuracy
+from slashbench.bench.report.equal_accuracy import HALF_A_POINT
+from slashbench.bench.report.front import front, points
+from slashbench.bench.report.regimes import bd_rate_to, regimes
+from slashbench.bench.report.standings import standings
+from slashbench.bench.report.statistics import Interval, Place
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_ratios_of_codecs_are_geometric_means_over_models(lab: Lab) -> None:
+    for model, a, b in (("m", 540, 1040), ("n", 1040, 1540)):
+        lab.cell("a", a, model=model)
+        lab.cell("b", b, model=model)
+    board = standings(lab.rows(), lambda row: row.bits_per_parameter)
+    assert board is not None
+    assert [s.codec for s in board.standings] == ["a", "b"]
+    assert board.standings[1].ratio.estimate == pytest.approx((2.0 * 1.5) ** 0.5)
+    assert board.standings[0].per_model == pytest.approx({"m": 4.0, "n": 8.0})
+    assert board.clusters == 2
+
+
+def test_missing_cells_are_not_imputed(lab: Lab) -> None:
+    """c ran once of four, so it has no place; b lacks one case, which then counts for nobody."""
+    for seed in range(4):
+        lab.cell("a", 600 + seed, seed=seed)
+        if seed != 3:
+            lab.cell("b", 500 + seed, seed=seed)
+    lab.cell("c", 100, seed=0)
+    lab.cell("b", 0, seed=3, failed="compress: boom")
+    board = standings(lab.rows(), lambda row: row.bits_per_parameter)
+    assert board is not None
+    assert [(s.codec, s.cases) for s in board.standings] == [("b", 3), ("a", 4)]
+    assert board.unranked == {"c": 1}
+    assert (board.cases, board.common) == (4, 3)
+    shown = lab.shown(160, ["codecs"])
+    assert "1 of 4" in shown
+    assert "3 of 4 cases are common to all ranked" in shown
+
+
+def test_codecs_that_change_places_tie(lab: Lab) -> None:
+    for seed, (a, b, c) in enumerate([(600, 605, 900), (606, 600, 905), (600, 602, 903)]):
+        for codec, size in zip("abc", (a, b, c), strict=True):
+            lab.cell(codec, size, seed=seed)
+    board = standings(lab.rows(), lambda row: row.bits_per_parameter)
+    assert board is not None
+    assert [s.place for s in board.standings] == [Place(1, 2), Place(1, 2), Place(3, 3)]
+    assert board.resolvable is not None
+    assert "resolves" in lab.shown(160, ["codecs"])
+
+
+def test_the_parts_of_the_headline_sum_to_it(lab: Lab) -> None:
+    lab.cell("a", 600)
+    (row,) = lab.rows()
+    assert row.payload_share is not None
+    assert row.entropy_share == pytest.approx(3530 / N)
+    assert row.waste_share == pytest.approx(row.payload_share - 3530 / N)
+    assert row.side_share is not None
+    assert row.float_share is not None
+    total = row.payload_share + row.side_share + row.float_share
+    assert total == pytest.approx(row.bits_per_parameter)
+
+
+class TestFront:
+    alike = [100.0] * 50 + [0.0] * 50
+
+    def shown(self, lab: Lab) -> set[str]:
+        return {point.line.first.codec for point in front(points(lab.results().lines("m")))}
+
+    def test_what_is_beaten_in_all_is_off_it(self, lab: Lab) -> None:
+        lab.cell("small", 500, decode_ns=4_000_000)
+        lab.cell("fast", 700, decode_ns=1_000_000)
+        lab.cell("neither", 701, decode_ns=4_100_000)
+        assert self.shown(lab) == {"small", "fast"}
+
+    def test_a_metric_within_noise_beats_nobody(self, lab: Lab) -> None:
+        """One item of a hundred less, at the same size and speed: not surely worse."""
+        worse = [*self.alike[1:], 0.0]
+        lab.cell("a", 600, items=self.alike, float_items=self.alike)
+        lab.cell("b", 600, items=worse, float_items=self.alike)
+        assert self.shown(lab) == {"a", "b"}
+
+
+class TestFootings:
+    plain, ours = "plain+quantize:step=2^-5", "backslash:lam=1+quantize:step=2^-5"
+
+    def test_half_a_point_is_less_than_the_tolerance(self, lab: Lab) -> None:
+        float_items = [100.0] * 1000
+        lab.cell("a", 700, recipe="plain+quantize:step=2^-8", float_items=float_items)
+        lab.cell("a", 500, recipe=self.plain, items=[100.0] * 993 + [0.0] * 7,
+                 float_items=float_items)  # fmt: skip
+        lines = lab.results().lines("m")
+        strict = equal_accuracy.best("m", lines, HALF_A_POINT).post_training
+        loose = equal_accuracy.best("m", lines, None).post_training
+        assert not isinstance(strict, str)
+        assert not isinstance(loose, str)
+        assert strict.first.recipe == "plain+quantize:step=2^-8"
+        assert loose.first.recipe == self.plain
+
+    def test_longer_training_is_no_compression_while_training(self, lab: Lab) -> None:
+        lab.cell("a", 500, recipe="plain:longer=1.5+quantize:step=2^-5")
+        trained, after = equal_accuracy.split(lab.results().lines("m"))
+        assert (len(trained), len(after)) == (0, 1)
+
+    def test_equal_compute_asks_for_a_run_that_took_as_long(self, lab: Lab) -> None:
+        lab.cell("a", 600, recipe=self.plain, cpu_s=10.0)
+        lab.cell("a", 500, recipe=self.ours, cpu_s=15.0)
+        contest = equal_accuracy.best_at_equal_compute("m", lab.results().lines("m"), None)
+        assert contest is not None
+        assert contest.post_training == "none took as long: add plain:longer=1.50"
+        lab.cell("a", 550, recipe="plain:longer=1.5+quantize:step=2^-5", cpu_s=14.9)
+        contest = equal_accuracy.best_at_equal_compute("m", lab.results().lines("m"), None)
+        assert contest is not None
+        assert contest.saving == Interval(pytest.approx(1 - 460 / 510))
+
+    def test_savings_have_a_range_over_seeds(self, lab: Lab) -> None:
+        for seed, (a, b) in enumerate([(540, 440), (640, 500), (580, 470)]):
+            lab.cell("a", a, recipe=self.plain, seed=seed)
+            lab.cell("a", b, recipe=self.ours, seed=seed)
+        contest = equal_accuracy.best("m", lab.results().lines("m"), None)
+        assert contest.saving is not None
+        assert contest.saving.low is not None
+        assert contest.saving.high is not None
+        assert 0 < contest.saving.low < contest.saving.estimate < contest.saving.high < 1
+
+
+def test_bd_rate_follows_the_log_likelihood_over_seeds(lab: Lab) -> None:
+    """Half of the bits at every likelihood, whatever the accuracy does."""
+    for seed in range(3):
+        for step, bits in enumerate((2, 3, 5, 8)):
+            for regime, factor in (("plain", 1.0), ("backslash:lam=1", 0.5)):
+                lab.cell(
+                    "a",
+                    40 + 125 * bits * factor * (1 + 0.01 * seed),
+                    recipe=f"{regime}+quantize:step=2^-{step}",
+                    nll=2.0 - 0.3 * step + 0.001 * seed,
+                    seed=seed,
+                )
+    plain, ours = regimes("m", lab.results().lines("m"))
+    found = bd_rate_to(plain, ours)
+    assert not isinstance(found, str)
+    assert found.estimate == pytest.approx(-0.5, abs=1e-6)
+
+
+def test_the_saving_over_all_models_is_a_geometric_mean(lab: Lab) -> None:
+    for model, a, b in (("m", 840, 440), ("n", 840, 640)):
+        lab.cell("a", a, recipe=TestFootings.plain, model=model)
+        lab.cell("a", b, recipe=TestFootings.ours, model=model)
+    contests = [equal_accuracy.best(m, lab.results().lines(m), None) for m in ("m", "n")]
+    overall = equal_accuracy.overall_saving(contests)
+    assert overall is not None
+    assert overall[0] == 2
+    assert overall[1].estimate == pytest.approx(1 - (0.5 * 0.75) ** 0.5)
+    assert "geometric mean over 2 (model, seed)" in lab.shown(200, ["equal-accuracy"])
