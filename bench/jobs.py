@@ -52,9 +52,9 @@ class Job:
             return least
         execution = self.cell.execution
         return Needs(
-            cpus=least.cpus,
-            gpus=1 if execution.device == "cuda" else 0,
-            memory_bytes=least.memory_bytes,
+            cpus=max(least.cpus, execution.processes),
+            gpus=execution.processes if execution.device == "cuda" else 0,
+            memory_bytes=least.memory_bytes * execution.processes,
         )
 
 

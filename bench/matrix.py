@@ -140,7 +140,7 @@ def _cells(request: Request, model: Link[Model], part: Part, result: Plan) -> It
     seeds = _seeds(request.seeds or part.seeds)
     if model.item.plan is None:
         seeds = seeds[:1]  # pretrained weights are the same under every seed
-    for recipe in _recipes(model, texts, result):
+    for recipe in _recipes(model, texts, request.execution, result):
         for seed in seeds:
             for codec in codecs:
                 if _fits(recipe, codec, result):
@@ -195,12 +195,18 @@ def _models(request: Request, named: list[str], result: Plan) -> Iterator[Link[M
         yield from entries(MODELS, request.models, result.left_out, first=named)
 
 
-def _recipes(model: Link[Model], texts: Sequence[str], result: Plan) -> Iterator[Recipe]:
+def _recipes(
+    model: Link[Model], texts: Sequence[str], execution: Execution, result: Plan
+) -> Iterator[Recipe]:
     for text in texts:
         for recipe in recipes(text, model.item.tuned):
             if model.item.plan is None and recipe.regime.item.trains:
                 result.left_out[f"{model.text} · {recipe.regime.name}"] = (
                     f"{model.name} is not trained here: post-training recipes only"
+                )
+            elif execution.sharding == "fsdp2" and not recipe.regime.item.shards:
+                result.left_out[recipe.regime.text] = (
+                    f"{recipe.regime.name} must see whole parameters: --sharding ddp has them"
                 )
             else:
                 yield recipe

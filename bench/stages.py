@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import torch
 
-from slashbench.bench import checkpoint, distribution, measure, weights
+from slashbench.bench import checkpoint, distribution, launch, measure, weights
 from slashbench.bench.decoding import decode_in_fresh_process
 from slashbench.bench.matrix import Cell
 from slashbench.bench.prepare import Prepared, prepare, to_numpy, to_torch
@@ -279,6 +279,10 @@ class Stages:
         module = model.build(cell.seed)
         if model.plan is None:
             return self._save(cell, module.state_dict(), None)
+        if cell.execution.processes > 1:
+            key = checkpoint_key(cell, 0)
+            state, log = launch.train(cell, key, self.store.where, self._progress)
+            return self._save(cell, state, _training(log))
         regime = cell.recipe.regime.item
         regime.initialise(module)
         module.to(cell.execution.device)
@@ -291,15 +295,15 @@ class Stages:
             plan,
             regime.penalty(dict(module.named_parameters()), plan),
             cell.execution,
-            lambda step, steps, loss: self.watcher.progress(
-                step / steps, f"step {step}/{steps}, loss {loss:.3f}"
-            ),
+            self._progress,
             keeper,
         )
-        training = Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
-        fields = self._save(cell, module.to("cpu").state_dict(), training)
+        fields = self._save(cell, module.to("cpu").state_dict(), _training(log))
         keeper.clear()
         return fields
+
+    def _progress(self, step: int, steps: int, loss: float) -> None:
+        self.watcher.progress(step / steps, f"step {step}/{steps}, loss {loss:.3f}")
 
     def _transform(self, cell: Cell, step: Transform, parent: CheckpointRecord) -> Fields:
         calibration = _calibration(cell)
@@ -556,6 +560,10 @@ class Stages:
     def _provenance(self, cell: Cell) -> Provenance:
         threads = cell.model.item.threads or torch.get_num_threads()
         return measure.provenance(threads, self.command)
+
+
+def _training(log: loop.TrainingLog) -> Training:
+    return Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
 
 
 def _calibration(cell: Cell) -> Calibration:

@@ -244,6 +244,7 @@ class BackSlashRegime(Regime):
     many bits per parameter in scope, order-0 entropy of weights rounded to `step`.
     """
 
+    shards: ClassVar[bool] = True
     revision: ClassVar[int] = 2
     always_spelled: ClassVar[tuple[str, ...]] = ("lam",)
 

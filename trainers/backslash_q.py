@@ -184,6 +184,7 @@ class BackSlashQ(Regime):
     many bits per parameter in scope; for one step.
     """
 
+    shards: ClassVar[bool] = True
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
 
     def __init__(

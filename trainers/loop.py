@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
@@ -17,7 +18,7 @@ from torch import nn
 
 from slashbench.contracts import USUAL, Execution, Penalty, TrainingPlan
 from slashbench.errors import CorruptFile, TrainingDiverged
-from slashbench.trainers import snapshot
+from slashbench.trainers import ranks, snapshot
 from slashbench.trainers.snapshot import Keeper
 
 REVISION = 2  # of this loop: raise it when the same seed gives other weights
@@ -99,7 +100,8 @@ def train(
         log.steps = step + 1
         log.wall_s, log.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         progress(step + 1, plan.steps, value)
-        if keeper is not None and time.perf_counter() - saved_at > SAVE_EVERY_S:
+        late = time.perf_counter() - saved_at > SAVE_EVERY_S
+        if keeper is not None and ranks.mean(late) > 0:  # all at the same step
             keeper.write(snapshot.pack(module, optimizer, penalty, _as_json(log)))
             saved_at = time.perf_counter()
     penalty.finish()
@@ -125,14 +127,15 @@ def _backward(
 ) -> float:
     """Gradients of the mean loss of one step's batches. Returns that loss."""
     total = 0.0
-    for batch in itertools.islice(batches, execution.accumulate):
+    for whole in itertools.islice(batches, execution.accumulate):
+        batch, weight = ranks.share(whole)
         with torch.autocast(
             execution.device, torch.bfloat16, enabled=execution.precision == "bf16"
         ):
-            loss = loss_of(module, to_device(batch, execution.device)).float()
+            loss = loss_of(module, to_device(batch, execution.device)).float() * weight
         (loss / execution.accumulate).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    return total / execution.accumulate
+    return ranks.mean(total / execution.accumulate)
 
 
 def _resumed(
@@ -143,12 +146,14 @@ def _resumed(
 ) -> TrainingLog:
     """The log up to the snapshot, everything in the state it was in; else an empty one."""
     data = keeper.read() if keeper is not None else None
-    if data is not None:
-        try:
-            return TrainingLog(**snapshot.unpack(data, module, optimizer, penalty))
-        except CorruptFile:
-            pass  # nothing has changed: from the start
-    return TrainingLog()
+    found = None
+    with contextlib.suppress(CorruptFile):  # as if there were none
+        found = snapshot.unpack(data, module) if data is not None else None
+    step = ranks.agreed(found.progress["steps"] if found is not None else 0)
+    if found is None or step == 0:
+        return TrainingLog()  # from the start
+    found.restore(module, optimizer, penalty)
+    return TrainingLog(**found.progress)
 
 
 def _as_json(log: TrainingLog) -> dict[str, Any]:

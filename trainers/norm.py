@@ -20,6 +20,7 @@ class Norm(Regime):
     BackSlash. eps: keeps the slope finite at zero where p < 1.
     """
 
+    shards: ClassVar[bool] = True
     always_spelled: ClassVar[tuple[str, ...]] = ("p", "lam")
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from slashbench.contracts import Penalty, Regime, TrainingPlan
 
@@ -18,6 +18,8 @@ class Plain(Regime):
 
     longer: factor on the number of steps, for a comparison at equal compute or with extra steps.
     """
+
+    shards: ClassVar[bool] = True
 
     def __init__(self, longer: float = 1.0) -> None:
         if not (longer > 0 and math.isfinite(longer)):

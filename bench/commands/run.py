@@ -89,6 +89,20 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         metavar="N",
         help="batches whose mean gradient makes one training step (default: 1)",
     )
+    run.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of one machine that train a model together, each on its rows of every batch "
+        "(default: 1)",
+    )
+    run.add_argument(
+        "--sharding",
+        choices=["ddp", "fsdp2"],
+        default="ddp",
+        help="ddp: each of them has the whole model (default); fsdp2: a part of every parameter",
+    )
     running.add_places(run)
     run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     run.set_defaults(verb=_run)
@@ -126,7 +140,11 @@ def _run(options: argparse.Namespace) -> int:
             options.codecs,
             options.seeds,
             Execution(
-                device=options.device, precision=options.precision, accumulate=options.accumulate
+                device=options.device,
+                precision=options.precision,
+                accumulate=options.accumulate,
+                processes=options.processes,
+                sharding=options.sharding,
             ),
         )
     )

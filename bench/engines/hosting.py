@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask.config
@@ -33,15 +33,18 @@ def affordable(needs: list[Needs]) -> int:
     cpus = max(need.cpus for need in needs)
     memory = max(need.memory_bytes for need in needs)
     most = min(CPU_COUNT // cpus, MEMORY_LIMIT // memory)
-    if any(need.gpus for need in needs):
-        most = min(most, _gpus())
+    gpus = max(need.gpus for need in needs)
+    if gpus:
+        most = min(most, _gpus() // gpus)
     return int(max(most, 1))
 
 
 def workers(count: int) -> list[dict[str, Any]]:
-    """Options of `count` Nannies that share out this machine. The first get a GPU each."""
+    """Options of `count` Nannies that share out this machine; its GPUs as evenly as they go."""
     gpus = _gpus()
-    return [_options(number, count, gpus) for number in range(count)]
+    return [
+        _options(count, range(gpus * n // count, gpus * (n + 1) // count)) for n in range(count)
+    ]
 
 
 @contextlib.contextmanager
@@ -61,18 +64,18 @@ def threads_each(count: int) -> int:
     return max(CPU_COUNT // count, 1)
 
 
-def _options(number: int, count: int, gpus: int) -> dict[str, Any]:
+def _options(count: int, gpus: Sequence[int]) -> dict[str, Any]:
     resources: dict[str, float] = {
         "CPU": threads_each(count),
         "MEMORY": MEMORY_LIMIT // count,
-        "GPU": int(number < gpus),
+        "GPU": len(gpus),
     }
-    masked = {} if not gpus else {"CUDA_VISIBLE_DEVICES": str(number) if number < gpus else ""}
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))} if _gpus() else {}
     return {
         "nthreads": 1,
         "memory_limit": MEMORY_LIMIT // count,
         "resources": resources,
-        "env": masked,
+        "env": visible,
         "preload": [PRELOAD],
         "dashboard": False,
     }

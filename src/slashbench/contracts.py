@@ -71,16 +71,23 @@ class Execution:
     """Where and how precisely training computes; the weights stay float32 in any case.
 
     precision: bf16 runs the forward and backward pass under autocast. accumulate: batches whose
-    mean gradient makes one step.
+    mean gradient makes one step. processes: that share the rows of each batch, each with the whole
+    module (ddp) or its shard of every parameter (fsdp2).
     """
 
     device: str = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
     accumulate: int = 1
+    processes: int = 1
+    sharding: Literal["ddp", "fsdp2"] = "ddp"
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:
             raise UsageError(f"accumulate={self.accumulate}: a step takes at least one batch")
+        if self.processes < 1:
+            raise UsageError(f"processes={self.processes}: training takes at least one")
+        if self.processes == 1 and self.sharding != "ddp":
+            raise UsageError(f"sharding={self.sharding} needs processes to shard over: 2 or more")
 
     @property
     def text(self) -> str:
@@ -89,13 +96,18 @@ class Execution:
             self.device if self.device != "cpu" else "",
             self.precision if self.precision != "fp32" else "",
             f"{self.accumulate} batches a step" if self.accumulate > 1 else "",
+            f"{self.processes} processes" if self.processes > 1 else "",
+            self.sharding if self.sharding != "ddp" else "",
         ]
         return ", ".join(filter(None, parts))
 
     @property
     def config(self) -> dict[str, Any]:
         """What determines the outcome of a training."""
-        return {"device": self.device, "precision": self.precision, "accumulate": self.accumulate}
+        usual = {"device": self.device, "precision": self.precision, "accumulate": self.accumulate}
+        if self.processes == 1:
+            return usual
+        return {**usual, "processes": self.processes, "sharding": self.sharding}
 
 
 #: In float32 on the CPU, a batch a step.
@@ -200,6 +212,8 @@ class Regime(ABC):
     """A training regime: the first link of a recipe. Its constructor takes its settings."""
 
     revision: ClassVar[int] = 1
+    #: Whether it does to shards of parameters what it does to whole ones, as FSDP2 needs it.
+    shards: ClassVar[bool] = False
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
         """How a model whose default is `plan` is trained: that, if not overridden."""

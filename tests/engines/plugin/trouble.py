@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import nn
 
 from slashbench.bench.models.digits_mlp import DigitsMLP
-from slashbench.contracts import Needs
+from slashbench.contracts import Metrics, Needs, Split
 
 
 class Trouble(DigitsMLP):
@@ -22,19 +23,33 @@ class Trouble(DigitsMLP):
     train_hint_s: ClassVar[float] = 30.0
 
     def __init__(
-        self, steps: int = 5, fault: str = "", pause: float = 0.0, greedy: bool = False
+        self,
+        steps: int = 5,
+        fault: str = "",
+        pause: float = 0.0,
+        greedy: bool = False,
+        double: bool = False,
     ) -> None:
         super().__init__(steps)
-        self.fault, self.pause = fault, pause
+        self.fault, self.pause, self.double = fault, pause, double
         self.needs = Needs(memory_bytes=1 << 60 if greedy else 1)
+
+    def build(self, seed: int) -> nn.Module:
+        """That of digits-mlp; double: in float64."""
+        module = super().build(seed)
+        return module.double() if self.double else module
 
     def batches(self, seed: int) -> Iterator[Any]:
         """What digits-mlp has, unless the fault comes first."""
         if seed == 1 and self.fault:
             FAULTS[self.fault]()
-        for batch in super().batches(seed):
+        for images, labels in super().batches(seed):
             time.sleep(self.pause)
-            yield batch
+            yield images.double() if self.double else images, labels
+
+    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+        """That of digits-mlp."""
+        return super().evaluate(module.float(), split)
 
 
 def die() -> None:

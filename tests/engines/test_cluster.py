@@ -1,0 +1,313 @@
+"""A cluster that is there already: schedulers and workers as an operator starts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_lab import CODECS, cells, environment, holders, run, start, wait_for
+
+from slashbench.bench.store import Store
+from slashbench.record import TimeRecord
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
+
+SLOW = ["--models=trouble:steps=60:pause=0.05", "--recipes=plain", CODECS]
+
+
+class Cluster:
+    """Processes of an operator, each a group of its own; `within` is a command to start them by."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.processes: list[subprocess.Popen[Any]] = []
+
+    def start(self, *command: str, within: tuple[str, ...] = ()) -> subprocess.Popen[Any]:
+        process = subprocess.Popen(
+            [*within, sys.executable, "-m", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment(),
+        )
+        self.processes.append(process)
+        return process
+
+    def scheduler(self, within: tuple[str, ...] = ()) -> None:
+        _, _, port = self.address.rpartition(":")
+        self.start(
+            "distributed.cli.dask_scheduler", "--port", port, "--no-dashboard", within=within
+        )
+
+    def worker(
+        self, within: tuple[str, ...] = (), address: str | None = None
+    ) -> subprocess.Popen[Any]:
+        return self.start(
+            "slashbench.bench.cli", "worker", address or self.address, "--jobs=1", within=within
+        )
+
+    def end(self) -> None:
+        for process in self.processes:
+            kill(process)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """As when a machine loses power: nanny and worker at once."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    found = Cluster(f"tcp://127.0.0.1:{free_port()}")
+    found.scheduler()
+    yield found
+    found.end()
+
+
+def test_a_killed_node_costs_nothing_but_time(cluster: Cluster, tmp_path: Path) -> None:
+    nodes = [cluster.worker(), cluster.worker()]
+    process = start(
+        "run", *SLOW, "--seeds=0..2", "--scheduler", cluster.address, f"--out={tmp_path}"
+    )
+    wait_for(lambda: holders(tmp_path, 2))
+    kill(nodes[0])
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert len(cells(tmp_path)) == 6
+    assert {cell.status for cell in cells(tmp_path).values()} == {"ok"}
+
+
+class Proxy:
+    """Passes bytes between a driver and the scheduler until it is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._pairs: list[socket.socket] = []
+        self._open = True
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """No byte passes any more, and no one can connect."""
+        self._open = False
+        self._listener.close()
+        for end in self._pairs:
+            end.close()
+
+    def _accept(self) -> None:
+        while self._open:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            self._pairs += [near, far]
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(a, b), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def test_a_driver_that_loses_the_cluster_ends_and_the_next_one_goes_on(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        cluster.worker()
+    proxy = Proxy(int(cluster.address.rpartition(":")[2]))
+    out = f"--out={tmp_path}"
+    process = start(
+        "run", *SLOW, "--seeds=0..2", "--scheduler", f"tcp://127.0.0.1:{proxy.port}", out
+    )
+    wait_for(lambda: holders(tmp_path, 2))
+    proxy.cut()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "the same command goes on from there" in output
+    assert "Traceback" not in output.partition("bench: ")[2]
+    code, output = run(*SLOW, "--seeds=0..2", "--scheduler", cluster.address, out)
+    assert code == 0, output
+    assert {cell.status for cell in cells(tmp_path).values()} == {"ok"}
+    assert len(cells(tmp_path)) == 6
+
+
+def test_an_address_at_which_nothing_answers(tmp_path: Path) -> None:
+    code, output = run(
+        *SLOW, "--scheduler", f"tcp://127.0.0.1:{free_port()}", f"--out={tmp_path}",
+        env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s"),
+    )  # fmt: skip
+    assert code == 2
+    assert "no Dask scheduler answers" in output
+
+
+def test_workers_started_by_other_means_are_told_what_they_lack(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.start("distributed.cli.dask_worker", cluster.address, "--nthreads", "2")
+    code, output = run(*SLOW, "--scheduler", cluster.address, f"--out={tmp_path}")
+    assert code == 2
+    assert "bench worker" in output
+
+
+# -- two machines ------------------------------------------------------------------------------
+
+IP = shutil.which("ip")
+
+
+def namespaces() -> str:
+    """Why there can be no network namespaces here; empty where there can."""
+    if sys.platform != "linux" or IP is None:
+        return "needs Linux and `ip` (apt package iproute2)"
+    done = subprocess.run([IP, "netns", "add", "sb-probe"], capture_output=True, text=True)
+    if done.returncode:
+        return f"no network namespace can be made here: {done.stderr.strip()}"
+    subprocess.run([IP, "netns", "del", "sb-probe"], check=True)
+    return ""
+
+
+WHY_NOT = namespaces()
+
+
+@pytest.fixture
+def machines() -> Iterator[list[str]]:
+    """Three hosts on one switch: addresses 10.97.0.1 to 3 in namespaces sb1 to sb3."""
+
+    def ip(*words: str) -> None:
+        subprocess.run([str(IP), *words], check=True, capture_output=True)
+
+    names = ["sb1", "sb2", "sb3"]
+    ip("link", "add", "sbswitch", "type", "bridge")
+    ip("link", "set", "sbswitch", "up")
+    for number, name in enumerate(names, 1):
+        ip("netns", "add", name)
+        ip("link", "add", f"{name}v", "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("link", "set", f"{name}v", "master", "sbswitch", "up")
+        ip("-n", name, "addr", "add", f"10.97.0.{number}/24", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        ip("-n", name, "link", "set", "lo", "up")
+    yield names
+    for name in names:
+        subprocess.run([str(IP), "netns", "del", name], check=False)
+    subprocess.run([str(IP), "link", "del", "sbswitch"], check=False)
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "-")
+@pytest.mark.timeout(500)
+def test_two_machines_one_of_which_loses_its_network(machines: list[str], tmp_path: Path) -> None:
+    """Scheduler and driver on the first, a worker on each of the others."""
+    head, *others = ((str(IP), "netns", "exec", name) for name in machines)
+    cluster = Cluster("tcp://10.97.0.1:8786")
+    try:
+        cluster.scheduler(within=head)
+        for other in others:
+            cluster.worker(within=other)
+        process = subprocess.Popen(
+            [
+                *head, sys.executable, "-m", "slashbench.bench.cli", "run", *SLOW, "--seeds=0..3",
+                "--scheduler", cluster.address, f"--out={tmp_path}",
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        )  # fmt: skip
+        wait_for(lambda: holders(tmp_path, 2), 120)
+        subprocess.run([str(IP), "link", "set", "sb3v", "down"], check=True)  # the cable is out
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+        found = cells(tmp_path)
+        assert len(found) == 8
+        assert {cell.status for cell in found.values()} == {"ok"}
+        assert len({time.machine for time in Store(tmp_path).all(TimeRecord)}) == 1
+    finally:
+        cluster.end()
+
+
+# -- a full disk -------------------------------------------------------------------------------
+
+
+def tmpfs(folder: Path, size: str, how: str = "") -> subprocess.CompletedProcess[str]:
+    options = f"{how}size={size}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that two checkpoints fill."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux's tmpfs")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = tmpfs(folder, "1m")
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=False)
+
+
+def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(small_disk: Path) -> None:
+    what = [
+        "--models=digits-mlp:steps=5", "--recipes=plain", CODECS, "--seeds=0..5", "--jobs=2",
+        f"--out={small_disk}",
+    ]  # fmt: skip
+    code, output = run(*what)
+    assert code == 2, output
+    assert "the disk is full; free some space" in output
+    assert "Traceback" not in output
+    tmpfs(small_disk, "64m", "remount,")
+    code, output = run(*what)
+    assert code == 0, output
+    assert len(cells(small_disk)) == 12
+    assert not list(small_disk.rglob(".partial-*"))
+
+
+# -- an object store ---------------------------------------------------------------------------
+
+
+def test_two_workers_meet_in_an_object_store(s3: str, tmp_path: Path, cluster: Cluster) -> None:
+    """Results over HTTP alone; a second driver finds nothing to do, and a merge brings them home."""
+    for _ in range(2):
+        cluster.worker()
+    where = f"--out={s3}/run"
+    what = ["--models=digits-mlp:steps=5", "--recipes=plain", CODECS, "--seeds=0..1"]
+    code, output = run(*what, "--scheduler", cluster.address, where)
+    assert code == 0, output
+    assert len(cells(f"{s3}/run")) == 4
+    code, output = run(*what, "--jobs=0", where)
+    assert code == 0, output
+    assert "4 already done, 0 to run" in output
+    merge = start("merge", f"{s3}/run", f"--out={tmp_path}")
+    output, _ = merge.communicate(timeout=60)
+    assert merge.returncode == 0, output
+    code, output = run(*what, "--jobs=0", f"--out={tmp_path}")
+    assert "4 already done, 0 to run" in output

@@ -1,0 +1,110 @@
+"""Training over several processes: whose turn is what, and what all of them make together.
+
+Each process takes its rows of every batch. Under DDP each has the whole module, under FSDP2 its
+shard of every parameter; the mean of all gradients is that of the whole batch either way, so that
+the steps are those of one process, but for rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from slashbench.contracts import Execution, Weights
+from slashbench.errors import UsageError
+
+
+def count() -> int:
+    """How many processes train together; 1 where this one trains alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def spread(module: nn.Module, execution: Execution) -> nn.Module:
+    """What to call in place of `module`, whose parameters are sharded in place under FSDP2."""
+    if execution.sharding == "ddp":
+        return DistributedDataParallel(module)
+    device = torch.device(execution.device).type
+    fully_shard(module, mesh=dist.device_mesh.init_device_mesh(device, (count(),)))
+    return module
+
+
+def share(batch: Any) -> tuple[Any, float]:
+    """(this process's rows of a batch, times their number of processes over that of all rows).
+
+    The second is what the mean loss of the rows must be multiplied by for the mean over all
+    processes to be that over the batch. Raises UsageError for a batch that can't be divided.
+    """
+    processes = count()
+    if processes == 1:
+        return batch, 1.0
+    n_rows = _rows(batch)
+    if n_rows < processes:
+        raise UsageError(
+            f"a batch of {n_rows} rows can't be divided among {processes} processes; take fewer"
+        )
+    rank = dist.get_rank()
+    first, last = n_rows * rank // processes, n_rows * (rank + 1) // processes
+    return _part(batch, first, last), (last - first) * processes / n_rows
+
+
+def mean(value: float) -> float:
+    """The mean of a number over all processes."""
+    if count() == 1:
+        return value
+    total = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(total)
+    return float(total) / count()
+
+
+def agreed(step: int) -> int:
+    """That step, if it is the same for all processes; else 0, for all to start anew."""
+    if count() == 1:
+        return step
+    ends = torch.tensor([step, -step])
+    dist.all_reduce(ends, dist.ReduceOp.MAX)
+    return step if ends[0] == -ends[1] else 0
+
+
+def whole(module: nn.Module) -> Weights:
+    """The state dict with every tensor whole and on the CPU, tied names sharing one tensor."""
+    found: dict[int, torch.Tensor] = {}
+    state = module.state_dict(keep_vars=True)
+    for tensor in state.values():
+        if id(tensor) not in found:
+            full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+            found[id(tensor)] = full.detach().cpu()
+    return {name: found[id(tensor)] for name, tensor in state.items()}
+
+
+def _rows(batch: Any) -> int:
+    """Length of the first dimension, which all tensors of a batch must share."""
+    sizes = {len(tensor) if tensor.ndim else 0 for tensor in _tensors(batch)}
+    if len(sizes) != 1:
+        raise UsageError(
+            "the batches of this model have no rows in common that processes could share: train "
+            "it with one process"
+        )
+    return sizes.pop()
+
+
+def _tensors(batch: Any) -> list[torch.Tensor]:
+    if isinstance(batch, torch.Tensor):
+        return [batch]
+    items = batch.values() if isinstance(batch, dict) else batch
+    if not isinstance(batch, list | tuple | dict):
+        return []
+    return [tensor for item in items for tensor in _tensors(item)]
+
+
+def _part(batch: Any, first: int, last: int) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch[first:last]
+    if isinstance(batch, list | tuple):
+        return type(batch)(_part(item, first, last) for item in batch)
+    return {key: _part(item, first, last) for key, item in batch.items()}
