@@ -41,7 +41,7 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env=environment(),
+            env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="10s"),
         )
         self.processes.append(process)
         return process
