@@ -127,7 +127,8 @@ class Pool:
     def slots(self) -> int:
         """As Engine."""
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
-            self._look()
+            with contextlib.suppress(OSError):  # `wait` sees whether that lasts
+                self._look()
         return len(self._workers)
 
     def timing_hosts(self) -> list[str]:
@@ -250,14 +251,16 @@ class Pool:
                 elif now - flight.since > _ABSENT_S:
                     raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
             elif self._timeout_s is not None and now - flight.started > self._timeout_s:
-                self._look()
+                with contextlib.suppress(OSError):
+                    self._look()
                 if flight.worker not in self._workers:  # it died: the job will start anew
                     flight.started = None
                     continue
                 del self._flights[number]
                 flight.future.cancel()
                 where = [flight.worker]
-                self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
+                with contextlib.suppress(OSError):
+                    self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
                 reason = f"it ran for more than {self._timeout_s:g} s and was stopped"
                 found.append((flight.job, Outcome("died", reason)))
         return found

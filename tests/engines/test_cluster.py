@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -65,10 +66,8 @@ class Cluster:
 
 def kill(process: subprocess.Popen[Any]) -> None:
     """As when a machine loses power: nanny and worker at once."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -129,16 +128,12 @@ class Proxy:
                 threading.Thread(target=self._pass, args=(a, b), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 target.sendall(data)
-        except OSError:
-            pass
         for end in (source, target):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 def test_a_driver_that_loses_the_cluster_ends_and_the_next_one_goes_on(
@@ -295,7 +290,7 @@ def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(small_disk: Path
 
 
 def test_two_workers_meet_in_an_object_store(s3: str, tmp_path: Path, cluster: Cluster) -> None:
-    """Results over HTTP alone; a second driver finds nothing to do, and a merge brings them home."""
+    """Results over HTTP alone: a second driver has nothing to do, a merge brings them home."""
     for _ in range(2):
         cluster.worker()
     where = f"--out={s3}/run"
