@@ -84,13 +84,14 @@ def add(verbs: Any) -> None:
     compress.add_argument(
         "--codec",
         metavar="NAME",
-        help="for the tensors that it takes, one of `bench list codecs` (default: float-huffman "
+        help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
         "for floats, huffman for integers; max for what is quantised)",
     )
     compress.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first: lossy; such as quantize-std:step=0.25",
+        help="round the weights first: lossy; such as quantize-std:step=0.25 (a whole tensor at a "
+        "time: needs some ten times the memory of the largest)",
     )
     compress.add_argument(
         "--target",

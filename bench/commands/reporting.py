@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slashbench.bench.commands.console import console
+from slashbench.errors import UsageError
 
 REPORTING = """\
 examples
@@ -29,9 +30,10 @@ examples
   bench compare before after --fail-on 'bytes>0,decode<-10%,metric<-0.5'
 
 --fail-on says what must not be, for continuous integration. Bytes are exact: a single cell is
-enough. Metrics (of a model; points, or a share where lower is better) and speeds (of a codec) are
-noisy: they must be beyond the limit with their whole range of 95 %, which takes two seeds or models
-at least. A cell that fails now and did not counts too.
+enough. Metrics (of a recipe, over its seeds; points, or a share where lower is better) and speeds
+(of a codec, over models and seeds, on one machine) are noisy: they must be beyond the limit with
+their whole range of 95 %. The speed of a codec on one model and seed has no range and is never
+beyond it. A cell that fails or is missing in the second counts too.
 
 exit codes: 0 nothing that must not be, 1 something, 2 wrong use
 """
@@ -98,7 +100,7 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         found = compare.of_recipes(options.a, options.b, results.load(Store(options.out)).rows)
     if not found.pairs:
-        out.print("no cell is on both sides", style="yellow")
+        raise UsageError(f"no cell is both in {options.a} and in {options.b}: nothing to compare")
     for table in compare.tables(found):
         terminal.print_table(table, out)
     out.print(compare.LEGEND, style="dim", highlight=False)

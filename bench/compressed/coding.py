@@ -36,7 +36,9 @@ SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows 
 QUANTISED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
-FLOATS, INTEGERS, QUANTISED = "float-huffman", "huffman", "max"  # unless the user names one
+_TOGETHER = 4  # segments that a core takes at a time
+
+FLOATS, INTEGERS, QUANTISED = "float-rans", "huffman", "max"  # unless the user names one
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
 # bytes are coded plane by plane.
@@ -103,7 +105,7 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
             else:
                 yield from _by_segment(source, name, coding)
 
-    for _, piece in workers.in_order(lambda job: job(), jobs()):
+    for _, piece in workers.in_order(lambda job: job(), jobs(), _TOGETHER):
         yield piece
         if piece.last:
             source.release(piece.name)

@@ -15,21 +15,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """(item, work(item)) in the order of the items; one in hand for each core, and one to go on."""
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], together: int = 1
+) -> Iterator[tuple[T, R]]:
+    """(item, work(item)) in the order of the items; some in hand for each core, some to go on.
+
+    together: how many a core takes at a time. Fewer turns cost less, more items take more memory.
+    """
     n = len(parallel.cores())
-    waiting: deque[tuple[T, Future[R]]] = deque()
+    waiting: deque[Future[list[tuple[T, R]]]] = deque()
     left = iter(items)
+
+    def done(group: list[T]) -> list[tuple[T, R]]:
+        return [(item, work(item)) for item in group]
+
     with ThreadPoolExecutor(n, thread_name_prefix="slashbench") as pool:
         try:
-            for item in itertools.islice(left, n + 1):
-                waiting.append((item, pool.submit(work, item)))
-            while waiting:
-                item, result = waiting.popleft()
-                done = result.result()
-                for following in itertools.islice(left, 1):
-                    waiting.append((following, pool.submit(work, following)))
-                yield item, done
+            while True:
+                while len(waiting) <= n and (group := list(itertools.islice(left, together))):
+                    waiting.append(pool.submit(done, group))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

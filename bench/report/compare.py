@@ -1,7 +1,8 @@
 """What changed between two runs, or between two recipes of one run, cell by matched cell.
 
-The bytes of a file are exact: any difference is one. Metrics and speeds are noisy: a codec's change
-is the mean over its matched cells, and counts when the range about it leaves no doubt.
+The bytes of a file are exact: any difference is one. Metrics and speeds are noisy: the metric of a
+recipe is compared over its seeds, the speed of a codec over (model, seed), and a change counts when
+the range about it leaves no doubt.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from slashbench.errors import UsageError
 
 What = Literal["bytes", "metric", "encode", "decode"]
 
-MOST = 40  # changed cells that are listed
+MOST = 40  # changes that are listed
+NORMAL = 1.96  # standard errors to either side that make 95 %
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One cell on both sides."""
+    """One cell on both sides, as last measured."""
 
     a: Row
     b: Row
+    clocks: Sequence[tuple[Row, Row]] = ()  # the same on each machine that timed both sides
 
     @property
     def growth(self) -> float:
@@ -43,12 +46,17 @@ class Pair:
             return self.b.value - self.a.value
         return 1 - self.b.value / self.a.value if self.a.value > 0 else None
 
+    @property
+    def gain_error(self) -> float:
+        """Standard error of the gain over test items, those of `a` and `b` taken as independent."""
+        error = math.hypot(self.a.stderr or 0.0, self.b.stderr or 0.0)
+        return error / (1.0 if self.a.higher_is_better else self.a.value or 1.0)
+
     def faster(self, speed_of: Callable[[Row], float | None]) -> float | None:
-        """Logarithm of how many times as fast `b` is; None unless timed on the same machine."""
-        mine, other = speed_of(self.b), speed_of(self.a)
-        if not mine or not other or self.a.machine != self.b.machine:
-            return None
-        return math.log(mine / other)
+        """Logarithm of how many times as fast `b` is, on the machines that timed both sides."""
+        both = [(speed_of(b), speed_of(a)) for a, b in self.clocks]
+        logs = [math.log(mine / other) for mine, other in both if mine and other]
+        return math.fsum(logs) / len(logs) if logs else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +74,13 @@ class Comparison:
         """The matched cells of each codec: sizes and speeds."""
         return _grouped(self.pairs, lambda pair: pair.b.codec)
 
-    def by_model(self) -> dict[str, list[Pair]]:
-        """The matched cells of each model: its metric, which has a unit of its own."""
-        return _grouped(self.pairs, lambda pair: pair.b.model)
+    def by_recipe(self) -> dict[str, list[Pair]]:
+        """One cell a seed of each model and recipe: codecs share the metric."""
+        found = _grouped(self.pairs, lambda pair: f"{pair.b.model} · {pair.b.recipe}")
+        return {
+            name: list({pair.b.seed: pair for pair in pairs}.values())
+            for name, pairs in found.items()
+        }
 
 
 def of_runs(a: str, rows_a: Iterable[Row], b: str, rows_b: Iterable[Row]) -> Comparison:
@@ -113,12 +125,10 @@ def tables(found: Comparison) -> list[Table]:
             ),
             Table(
                 "Metrics",
-                "how much better: points, or a share where lower is better; over seeds",
-                ("model", "metric", "cells", "better by"),
-                [
-                    (model, pairs[0].b.metric, str(len(pairs)), _spelled("metric", _gain(pairs)))
-                    for model, pairs in found.by_model().items()
-                ],
+                f"how much better: points, or a share where lower is better; the {MOST} that "
+                "changed most",
+                ("model", "recipe", "metric", "seeds", "better by"),
+                _metrics(found),
             ),
             Table(
                 "Changed files",
@@ -155,7 +165,7 @@ class Condition:
     limit: float  # a share; points for a metric
 
     def violations(self, found: Comparison) -> list[str]:
-        """Each cell (bytes), or codec (speed) or model (metric) beyond doubt, that meets it."""
+        """Each cell (bytes), or codec (speed) or recipe (metric) beyond doubt, that meets it."""
         if self.what == "bytes":
             return [
                 f"{self.text}: {p.b.model} · {p.b.recipe} · {p.b.codec} · seed {p.b.seed}: "
@@ -164,7 +174,7 @@ class Condition:
                 if self._met(p.growth)
             ]
         said = []
-        groups = found.by_model() if self.what == "metric" else found.by_codec()
+        groups = found.by_recipe() if self.what == "metric" else found.by_codec()
         for name, pairs in groups.items():
             change = {"metric": _gain, "encode": _encode, "decode": _decode}[self.what](pairs)
             end = None if change is None else (change.low if self.above else change.high)
@@ -202,8 +212,13 @@ def conditions(text: str) -> list[Condition]:
 
 
 def violations(found: Comparison, asked: Iterable[Condition]) -> list[str]:
-    """What meets a condition, and cells that fail now and did not."""
+    """What meets a condition, and cells that fail now or are gone."""
     broken = [f"failed: {r.model} · {r.recipe} · {r.codec}: {r.reason}" for r in found.broken]
+    broken += [
+        f"missing: {r.model} · {r.recipe} · {r.codec} · seed {r.seed}"
+        for r in found.only_a
+        if r.status == "ok"
+    ]
     return broken + [text for condition in asked for text in condition.violations(found)]
 
 
@@ -218,13 +233,25 @@ def _match(
     key: Callable[[Row], Hashable],
     key_b: Callable[[Row], Hashable] | None = None,
 ) -> Comparison:
-    ours = {key(row): row for row in rows_a if not row.bound}
-    theirs = {(key_b or key)(row): row for row in rows_b if not row.bound}
+    ours, clocks_a = _last(rows_a, key)
+    theirs, clocks_b = _last(rows_b, key_b or key)
     both = [(ours[k], theirs[k]) for k in ours if k in theirs]
     return Comparison(
         a,
         b,
-        [Pair(x, y) for x, y in both if x.status == y.status == "ok"],
+        [
+            Pair(
+                ours[k],
+                theirs[k],
+                [
+                    (clocks_a[k][machine], clocks_b[k][machine])
+                    for machine in clocks_a[k]
+                    if machine in clocks_b[k]
+                ],
+            )
+            for k in ours
+            if k in theirs and ours[k].status == theirs[k].status == "ok"
+        ],
         [row for k, row in ours.items() if k not in theirs],
         [row for k, row in theirs.items() if k not in ours],
         [y for x, y in both if x.status == "ok" and y.status == "failed"],
@@ -238,12 +265,26 @@ def _grouped(pairs: Iterable[Pair], name: Callable[[Pair], str]) -> dict[str, li
     return found
 
 
+def _last(
+    rows: Iterable[Row], key: Callable[[Row], Hashable]
+) -> tuple[dict[Hashable, Row], dict[Hashable, dict[str, Row]]]:
+    """The row measured last of each cell, and of each cell and machine that timed it."""
+    last: dict[Hashable, Row] = {}
+    clocks: dict[Hashable, dict[str, Row]] = {}
+    for row in sorted(rows, key=lambda row: row.measured_at):
+        if not row.bound:
+            last[key(row)] = row
+            on = clocks.setdefault(key(row), {})
+            if row.machine:
+                on[row.machine] = row
+    return last, clocks
+
+
 def _under(recipe: str, row: Row) -> str | None:
     """The quantiser under which a row has that chain of links, or that whole recipe; else None."""
     if row.recipe == recipe:
         return ""
-    chain, _, quantiser = row.recipe.rpartition("+")
-    return quantiser if chain == recipe else None
+    return row.quantiser if row.chain == recipe else None
 
 
 def _codec_row(codec: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
@@ -277,8 +318,24 @@ def _changed(pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
     ]
 
 
+def _metrics(found: Comparison) -> list[tuple[str, ...]]:
+    changed = []
+    for pairs in found.by_recipe().values():
+        change, row = _gain(pairs), pairs[0].b
+        if change is not None:
+            cells = (row.model, row.recipe, row.metric, str(len(pairs)), _spelled("metric", change))
+            changed.append((abs(change.estimate), cells))
+    changed.sort(key=lambda entry: -entry[0])
+    return [cells for _, cells in changed[:MOST]]
+
+
 def _gain(pairs: Sequence[Pair]) -> Interval | None:
-    return _over_clusters(pairs, lambda p: p.gain)
+    """The change of one recipe's metric: over seeds, or over test items for a single one."""
+    gains = [pair.gain for pair in pairs if pair.gain is not None]
+    if len(gains) == 1:
+        reach = NORMAL * pairs[0].gain_error
+        return Interval(gains[0], gains[0] - reach, gains[0] + reach)
+    return mean_interval(gains) if gains else None
 
 
 def _encode(pairs: Sequence[Pair]) -> Interval | None:

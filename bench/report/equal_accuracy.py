@@ -8,14 +8,13 @@ that keeps the metric. Further footings hold the two to as many training steps, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slashbench.bench.report.lines import Line
-from slashbench.bench.report.rows import Row
+from slashbench.bench.report.rows import PLAIN, Row
 from slashbench.bench.report.statistics import Interval, mean_interval
 
-PLAIN = "plain"
 AS_MUCH = 0.95  # of the other side's compute, which no run meets to the second
 
 
@@ -26,11 +25,9 @@ class Allowance:
     points: float  # where higher is better
     share: float  # where lower is better
 
-    def permits(self, line: Line) -> bool | None:
-        """Whether the mean loss of a line is within; None where no plain model was run."""
-        if line.loss is None:
-            return None
-        return line.loss <= (self.points if line.first.higher_is_better else self.share)
+    def of(self, line: Line) -> float:
+        """The limit in the unit of a line's loss."""
+        return self.points if line.first.higher_is_better else self.share
 
 
 HALF_A_POINT = Allowance(0.5, 0.005)
@@ -43,6 +40,8 @@ class Contest:
     model: str
     training_time: Line | str
     post_training: Line | str
+    allowance: Allowance | None = None  # None: what the model says is tolerable
+    tried: tuple[int, int] = (0, 0)  # lines of each side to choose from
 
     @property
     def saving(self) -> Interval | None:
@@ -61,19 +60,17 @@ def saving(ours: Line, theirs: Line) -> Interval:
 
 
 def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
-    """How many (model, seed) have both sides, and the geometric mean saving over them.
+    """How many models have both sides, and the geometric mean saving over them, seeds within.
 
-    None where it would be one contest over again.
+    Each model has one voice, however many seeds. None where fewer than two have both sides.
     """
     both = [
         _logs(contest.training_time, contest.post_training)
         for contest in contests
         if isinstance(contest.training_time, Line) and isinstance(contest.post_training, Line)
     ]
-    if len(both) < 2:
-        return None
-    logs = [log for of in both for log in of]
-    return len(logs), shares_saved(mean_interval(logs))
+    means = [math.fsum(logs) / len(logs) for logs in both if logs]
+    return (len(means), shares_saved(mean_interval(means))) if len(means) > 1 else None
 
 
 def _logs(ours: Line, theirs: Line) -> list[float]:
@@ -98,7 +95,7 @@ def best(model: str, lines: Sequence[Line], allowance: Allowance | None) -> Cont
     allowance: None for what each model says is tolerable.
     """
     trained, after = split(lines)
-    return Contest(model, smallest_kept(trained, allowance), smallest_kept(after, allowance))
+    return _contest(model, smallest_kept(trained, allowance), trained, after, allowance)
 
 
 def best_at_equal_steps(
@@ -111,7 +108,7 @@ def best_at_equal_steps(
         return None
     steps = winner.first.train_steps
     same = [line for line in after if line.first.train_steps == steps]
-    return Contest(model, winner, smallest_kept(same, allowance, f"of {steps} steps "))
+    return _contest(model, winner, trained, same, allowance, f"of {steps} steps ")
 
 
 def best_at_equal_compute(
@@ -125,21 +122,33 @@ def best_at_equal_compute(
     spent = winner.mean(_cpu_s)
     if spent is None:
         return None
-    costs = {line.first.regime: line.mean(_cpu_s) or 0.0 for line in after}
-    as_much = [line for line in after if costs[line.first.regime] >= AS_MUCH * spent]
+    as_much = [line for line in after if (line.mean(_cpu_s) or 0.0) >= AS_MUCH * spent]
     if after and not as_much:
-        longest = max(costs.values()) or math.inf
-        return Contest(model, winner, f"none took as long: add plain:longer={spent / longest:.2f}")
-    return Contest(model, winner, smallest_kept(as_much, allowance))
+        plain = [line.mean(_cpu_s) for line in after if line.first.regime == PLAIN]
+        cost = max(filter(None, plain), default=None)
+        remedy = "" if cost is None else f": add plain:longer={spent / cost:.2f}"
+        return Contest(model, winner, f"none took as long{remedy}", allowance)
+    return _contest(model, winner, trained, as_much, allowance)
+
+
+def _contest(
+    model: str,
+    winner: Line | str,
+    trained: Sequence[Line],
+    after: Sequence[Line],
+    allowance: Allowance | None,
+    which: str = "",
+) -> Contest:
+    rival = smallest_kept(after, allowance, which)
+    return Contest(model, winner, rival, allowance, (len(trained), len(after)))
 
 
 def best_at_equal_step(model: str, lines: Sequence[Line]) -> list[Contest]:
     """Each quantiser that both sides ran without further links: each side's best codec."""
     by_step: dict[str, list[Line]] = {}
     for line in lines:
-        links = line.first.recipe.split("+")
-        if len(links) == 2:
-            by_step.setdefault(links[1], []).append(line)
+        if "+" not in line.first.chain:
+            by_step.setdefault(line.first.quantiser, []).append(line)
     contests = []
     for same in by_step.values():
         trained, after = split(same)
@@ -157,8 +166,9 @@ def split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
 
 
 def smallest(lines: Sequence[Line]) -> Line:
-    """The line of the fewest bits."""
-    return min(lines, key=lambda line: line.bits)
+    """The line of the fewest bits among those of the most seeds: others mean something else."""
+    most = max(len(line.rows) for line in lines)
+    return min((ln for ln in lines if len(ln.rows) == most), key=lambda line: line.bits)
 
 
 def smallest_kept(
@@ -167,16 +177,17 @@ def smallest_kept(
     """The smallest line that keeps the accuracy, or why there is none."""
     if not lines:
         return f"none {which}was run"
-    verdicts: Callable[[Line], bool | None] = allowance.permits if allowance else _tolerable
-    if all(verdicts(line) is None for line in lines):
+    if all(line.loss is None for line in lines):
+        if any(line.first.baseline is not None for line in lines):
+            return "the plain float model's metric is 0: no share of it can be lost"
         return "no plain float model was run to compare with"
-    kept = [line for line in lines if verdicts(line)]
+    kept = [line for line in lines if line.loss is not None and line.loss <= limit(line, allowance)]
     return smallest(kept) if kept else f"no recipe {which}keeps the accuracy"
 
 
-def _tolerable(line: Line) -> bool | None:
-    tolerance = line.first.tolerance
-    return None if line.loss is None or tolerance is None else line.loss <= tolerance
+def limit(line: Line, allowance: Allowance | None) -> float:
+    """How much a line may lose."""
+    return allowance.of(line) if allowance else line.first.tolerance or 0.0
 
 
 def _cpu_s(row: Row) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from slashbench.bench.report.boards.codecs import lossless
+from slashbench.bench.report.boards.deployment import shown_machine
 from slashbench.bench.report.boards.weights import described
 from slashbench.bench.report.front import front, points
 from slashbench.bench.report.regimes import regimes
@@ -49,7 +49,7 @@ def rate_accuracy(results: Results) -> Figure | None:
                 if (value := line.mean(lambda r: r.value)) is None:
                     continue
                 high = line.quantile * (line.value_stderr or 0.0)
-                wide = line.quantile * (line.bits_stderr or 0.0)
+                wide = line.quantile * (line.bits_stderr or 0.0) / line.bits
                 values.append(
                     {
                         "model": model,
@@ -57,8 +57,8 @@ def rate_accuracy(results: Results) -> Figure | None:
                         "recipe": line.first.recipe,
                         "codec": line.first.codec,
                         "bits": _round(line.bits),
-                        "bits_low": _round(line.bits - wide),
-                        "bits_high": _round(line.bits + wide),
+                        "bits_low": _round(line.bits * math.exp(-wide)),
+                        "bits_high": _round(line.bits * math.exp(min(wide, 50))),
                         "metric": line.first.metric,
                         "value": _round(value),
                         "low": _round(value - high),
@@ -74,7 +74,11 @@ def rate_accuracy(results: Results) -> Figure | None:
     base = _chart(values).transform_filter(of_model).add_params(of_model)
     x = alt.X("bits:Q", title="bits per parameter, whole file").scale(type="log", nice=True)
     y = alt.Y("value:Q", title="metric").scale(zero=False)
-    colour = alt.Color("regime:N", title="regime").legend(orient="bottom", columns=1)
+    colour = (
+        alt.Color("regime:N", title="regime")
+        .scale(scheme="tableau20")
+        .legend(orient="bottom", columns=1)
+    )
     tip = ["regime:N", "recipe:N", "codec:N", "bits:Q", "value:Q", "metric:N", "front:N"]
     curve = base.mark_line(opacity=0.5).encode(x, y, colour, opacity=faded)
     rule = base.mark_rule().encode(
@@ -113,9 +117,9 @@ def speed_size(results: Results) -> Figure | None:
     values: Values = []
     for block in results.blocks:
         for line in block.lines:
-            speed = line.mean(lambda r: r.decode_mparams_s)
+            speed = line.clock(lambda r: r.decode_mparams_s)
             if speed:
-                rates = [r.decode_mparams_s or speed for r in line.rows]
+                rates = [r.decode_mparams_s or speed for r in line.clocks]
                 values.append(
                     {
                         "of": f"{block.model} · {block.recipe}",
@@ -124,7 +128,7 @@ def speed_size(results: Results) -> Figure | None:
                         "decode": _round(speed),
                         "low": _round(min(rates)),
                         "high": _round(max(rates)),
-                        "encode": _round(line.mean(lambda r: r.encode_mparams_s) or 0.0),
+                        "encode": _round(line.clock(lambda r: r.encode_mparams_s) or 0.0),
                     }
                 )
     if not values:
@@ -147,7 +151,8 @@ def speed_size(results: Results) -> Figure | None:
     return Figure(
         "speed-size",
         "Speed against size",
-        "Right and low is good. Every codec on the recipe chosen below; bars span the seeds.",
+        "Right and low is good. Every codec on the recipe chosen below; bars span the seeds."
+        + shown_machine(results),
         _spec(alt.layer(rule, dots, text)),
     )
 
@@ -155,7 +160,7 @@ def speed_size(results: Results) -> Figure | None:
 def shares(results: Results) -> Figure | None:
     """The headline of each recipe's smallest codec as stacked bars."""
     parts = {
-        "entropy": lambda r: r.entropy_share,
+        "entropy": lambda r: r.entropy_share and min(r.entropy_share, r.payload_share or 0.0),
         "waste": lambda r: None if r.waste_share is None else max(r.waste_share, 0.0),
         "side": lambda r: r.side_share,
         "floats": lambda r: r.float_share,
@@ -163,7 +168,7 @@ def shares(results: Results) -> Figure | None:
     values: Values = []
     for block in results.blocks:
         line = block.smallest
-        if line is None or lossless(line.first):
+        if line is None or line.first.lossless:
             continue
         for part, of in parts.items():
             bits = line.mean(of)
@@ -198,7 +203,8 @@ def shares(results: Results) -> Figure | None:
     return Figure(
         "shares",
         "The headline taken apart",
-        "Bits per parameter of the smallest codec of each recipe; waste below 0 is not drawn.",
+        "Bits per parameter of the smallest codec of each recipe. Where a coder goes below the "
+        "entropy, its payload stands for it.",
         chart.to_dict(),
     )
 
@@ -208,7 +214,7 @@ def heat_map(results: Results) -> Figure | None:
     values: Values = []
     for model in results.models:
         found = [block.smallest for block in results.blocks if block.model == model]
-        lines = [line for line in found if line and not lossless(line.first)]
+        lines = [line for line in found if line and not line.first.lossless]
         for line in lines[:RECIPES]:
             size = results.records.sizes.get(line.first.compress)
             if size is None:

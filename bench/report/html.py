@@ -39,6 +39,7 @@ class Cells:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | bool | None]]
+    shown: Sequence[str]  # columns of the table; files that are taken away have all
     facets: Sequence[str] = ()  # columns to choose values of
     legend: Mapping[str, str] = field(default_factory=dict)  # column -> what it is
 
@@ -77,6 +78,7 @@ def page(
         about=about,
         sections=shown,
         cells=None if cells is None else keep(_columnar(cells)),
+        legend={} if cells is None else cells.legend,
         downloads=[
             (d.name, d.media_type, base64.b64encode(d.data).decode(), len(d.data))
             for d in downloads
@@ -141,17 +143,24 @@ def _columnar(cells: Cells) -> dict[str, Any]:
     columns = []
     for i, name in enumerate(cells.columns):
         values = [row[i] for row in cells.rows]
-        entry: dict[str, Any] = {"name": name, "legend": cells.legend.get(name, "")}
+        entry: dict[str, Any] = {"name": name}
         if any(isinstance(value, str) for value in values):
             words = sorted({str(value) for value in values if value is not None})
             place = {word: n for n, word in enumerate(words)}
             entry |= {"words": words, "values": [place.get(str(v), -1) for v in values]}
         else:
-            entry["values"] = [
-                float(f"{value:.6g}") if isinstance(value, float) else value for value in values
-            ]
+            entry["values"] = [_short(value) for value in values]
         columns.append(entry)
-    return {"columns": columns, "facets": list(cells.facets), "n": len(cells.rows)}
+    shown = [list(cells.columns).index(name) for name in cells.shown]
+    facets = [list(cells.shown).index(name) for name in cells.facets]
+    return {"columns": columns, "shown": shown, "facets": facets, "n": len(cells.rows)}
+
+
+def _short(value: Any) -> Any:
+    """A number to nine digits; whole ones are."""
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else float(f"{value:.9g}")
 
 
 def _inside_script(document: Any) -> str:

@@ -18,7 +18,8 @@ from slashbench.bench.report.statistics import LEVEL, Place, rank
 class Line:
     """One codec on one recipe: the mean over seeds."""
 
-    rows: Sequence[Row]  # one a seed, all good, same machine
+    rows: Sequence[Row]  # one a seed, all good, the one measured last
+    clocks: Sequence[Row] = ()  # one a seed that was timed on the machine the boards show
     place: Place | None = None  # among the codecs of the recipe; None for a bound
 
     @property
@@ -28,9 +29,16 @@ class Line:
 
     def mean(self, field_of: Callable[[Row], float | None]) -> float | None:
         """Mean over seeds, None if any seed lacks the number."""
-        values = [field_of(row) for row in self.rows]
-        numbers = [value for value in values if value is not None]
-        return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
+        return _mean([field_of(row) for row in self.rows])
+
+    def clock(self, field_of: Callable[[Row], float | None]) -> float | None:
+        """Mean of a speed or time over the seeds that were timed, None if there are none."""
+        return _mean([field_of(row) for row in self.clocks])
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Which seeds it has."""
+        return frozenset(row.seed for row in self.rows)
 
     @property
     def bits(self) -> float:
@@ -68,8 +76,18 @@ class Line:
 
     @property
     def loss(self) -> float | None:
-        """How much worse than the plain float model, over seeds: points, or a fraction."""
-        return self.mean(lambda row: row.loss)
+        """How much worse than the plain float model: points, or a fraction.
+
+        Over the seeds for which that model was run.
+        """
+        losses = [row.loss for row in self.rows if row.loss is not None]
+        return statistics.fmean(losses) if losses else None
+
+    @property
+    def loss_reach(self) -> float:
+        """How far the range of the loss goes to either side."""
+        relative = 1.0 if self.first.higher_is_better else self.first.baseline or 1.0
+        return self.quantile * (self.delta_stderr or 0.0) / relative
 
 
 @dataclass(slots=True)
@@ -86,16 +104,22 @@ class Block:
         return next((line for line in self.lines if not line.first.bound), None)
 
 
-def blocks(rows: Iterable[Row]) -> list[Block]:
-    """Every model and recipe with a good cell; models by name, recipes by their smallest size."""
-    lines: dict[tuple[str, str, str, str], list[Row]] = {}
+def blocks(rows: Iterable[Row], machine: str) -> list[Block]:
+    """Every model and recipe with a good cell; models by name, recipes by their smallest size.
+
+    machine: on which speeds count. Sizes and metrics are the same wherever they were made.
+    """
+    lines: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row.status == "ok":
-            lines.setdefault((row.model, row.recipe, row.codec, row.machine), []).append(row)
+            lines.setdefault((row.model, row.recipe, row.codec), []).append(row)
     found: dict[tuple[str, str], Block] = {}
-    for (model, recipe, _, _), members in lines.items():
-        one_a_seed = list({row.seed: row for row in members}.values())
-        found.setdefault((model, recipe), Block(model, recipe)).lines.append(Line(one_a_seed))
+    for (model, recipe, _), members in lines.items():
+        last = sorted(members, key=lambda row: row.measured_at)
+        one_a_seed = {row.seed: row for row in last}
+        clocks = {row.seed: row for row in last if row.machine == machine and row.decode_s}
+        line = Line([one_a_seed[seed] for seed in sorted(one_a_seed)], list(clocks.values()))
+        found.setdefault((model, recipe), Block(model, recipe)).lines.append(line)
     for block in found.values():
         block.lines.sort(key=lambda line: (line.bits, line.first.codec))
         _rank([line for line in block.lines if not line.first.bound])
@@ -105,25 +129,29 @@ def blocks(rows: Iterable[Row]) -> list[Block]:
 def _rank(lines: Sequence[Line]) -> None:
     """Say which codecs of a recipe can be told apart, by the seeds that all of them have.
 
-    A codec takes one place, on however many machines it was timed. Where all have one seed in
-    common, the bytes of its files are exact and order the codecs.
+    Where all have one seed in common, the bytes of its files are exact and order the codecs; where
+    they have none, nothing does.
     """
-    firsts = list({line.first.codec: line for line in reversed(lines)}.values())
-    if not firsts:
+    if not lines:
         return
-    by_seed = [{row.seed: row.bits_per_parameter or 0.0 for row in line.rows} for line in firsts]
-    seeds = sorted(set.intersection(*(set(sizes) for sizes in by_seed)))
-    if len(seeds) > 1:
-        scores = np.array([[sizes[seed] for sizes in by_seed] for seed in seeds])
-        places = rank(scores).places
-    else:
-        sizes = [line.bits for line in firsts]
+    by_seed = [{row.seed: row.bits_per_parameter or 0.0 for row in line.rows} for line in lines]
+    seeds = sorted(frozenset.intersection(*(line.seeds for line in lines)))
+    if len(seeds) == 1:
+        sizes = [of[seeds[0]] for of in by_seed]
         places = [
             Place(1 + sum(s < size for s in sizes), sum(s <= size for s in sizes)) for size in sizes
         ]
-    place_of = {line.first.codec: place for line, place in zip(firsts, places, strict=True)}
-    for line in lines:
-        line.place = place_of[line.first.codec]
+    elif seeds:
+        places = rank(np.array([[of[seed] for of in by_seed] for seed in seeds])).places
+    else:
+        places = [Place(1, len(lines))] * len(lines)
+    for line, place in zip(lines, places, strict=True):
+        line.place = place
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
 
 
 def _smallest(block: Block) -> float:

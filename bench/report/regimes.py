@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from slashbench.bench.report import equal_accuracy
 from slashbench.bench.report.bd_rate import Curve, bd_rate
 from slashbench.bench.report.equal_accuracy import Allowance
 from slashbench.bench.report.lines import Line
-from slashbench.bench.report.rows import Row
+from slashbench.bench.report.rows import PLAIN, Row
 from slashbench.bench.report.statistics import Interval, mean_interval
 
-PLAIN = "plain"
+Quality = Callable[[Row], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,19 @@ class Regime:
     lines: Sequence[Line]  # each quantiser's smallest
 
     @property
-    def curve(self) -> Curve:
-        """Bits per parameter against quality, means over seeds."""
-        return _curve([line.rows for line in self.lines])
+    def seeds(self) -> frozenset[int]:
+        """The seeds that all its quantisers have."""
+        return frozenset.intersection(*(line.seeds for line in self.lines))
 
-    def curves(self) -> dict[int, Curve]:
-        """The same for each seed that all its quantisers have."""
-        seeds = set.intersection(*({row.seed for row in line.rows} for line in self.lines))
-        return {
-            seed: _curve([[row for row in line.rows if row.seed == seed] for line in self.lines])
-            for seed in sorted(seeds)
-        }
+    def curve(self, seeds: Iterable[int], quality: Quality) -> Curve:
+        """Bits per parameter against quality, means over some of its seeds."""
+        wanted = frozenset(seeds)
+        points = [[row for row in line.rows if row.seed in wanted] for line in self.lines]
+        known = [rows for rows in points if all(quality(row) is not None for row in rows)]
+        return Curve(
+            [statistics.fmean(row.bits_per_parameter or 0.0 for row in rows) for rows in known],
+            [statistics.fmean(quality(row) or 0.0 for row in rows) for rows in known],
+        )
 
     def smallest(self, allowance: Allowance | None) -> Line | str:
         """Its smallest line within the allowance, or why there is none."""
@@ -43,12 +45,10 @@ class Regime:
 
 
 def regimes(model: str, lines: Sequence[Line]) -> list[Regime]:
-    """The regimes of a model, plain first; lossless recipes are points of no curve."""
+    """The regimes of a model, plain first."""
     found: dict[str, dict[str, Line]] = {}
     for line in lines:
-        chain, _, quantiser = line.first.recipe.rpartition("+")
-        if quantiser.startswith("native"):
-            continue
+        chain, quantiser = line.first.chain, line.first.quantiser
         best = found.setdefault(chain, {})
         if quantiser not in best or line.bits < best[quantiser].bits:
             best[quantiser] = line
@@ -58,32 +58,28 @@ def regimes(model: str, lines: Sequence[Line]) -> list[Regime]:
 
 def bd_rate_to(plain: Regime, other: Regime) -> Interval | str:
     """Share of bits that `other` takes over plain at equal quality, over seeds; or why not."""
-    whole = bd_rate(plain.curve, other.curve)
+    seeds = sorted(plain.seeds & other.seeds)
+    if not seeds:
+        return "no seed in common with plain"
+    rows = [row for regime in (plain, other) for line in regime.lines for row in line.rows]
+    quality = _likelihood if all(row.nll is not None for row in rows) else _metric
+    whole = bd_rate(plain.curve(seeds, quality), other.curve(seeds, quality))
     if isinstance(whole, str):
         return whole
-    anchors, tests = plain.curves(), other.curves()
-    each = [bd_rate(anchors[seed], tests[seed]) for seed in anchors if seed in tests]
+    each = [bd_rate(plain.curve([s], quality), other.curve([s], quality)) for s in seeds]
     numbers = [rate for rate in each if not isinstance(rate, str)]
     if len(numbers) < 2 or len(numbers) < len(each):
         return Interval(whole)
     return mean_interval(numbers)
 
 
-def _curve(points: Sequence[Sequence[Row]]) -> Curve:
-    known = [rows for rows in points if rows and all(_quality(row) is not None for row in rows)]
-    return Curve(
-        [statistics.fmean(row.bits_per_parameter or 0.0 for row in rows) for rows in known],
-        [statistics.fmean(_quality(row) or 0.0 for row in rows) for rows in known],
-    )
+def _likelihood(row: Row) -> float | None:
+    """Mean log-likelihood, which is smoother than accuracy."""
+    return None if row.nll is None else -row.nll
 
 
-def _quality(row: Row) -> float | None:
-    """Negative log-likelihood where there is one, which is smoother than accuracy; else the metric.
-
-    The sign makes higher better.
-    """
-    if row.nll is not None:
-        return -row.nll
+def _metric(row: Row) -> float | None:
+    """The metric, signed so that higher is better."""
     if row.value is None:
         return None
     return row.value if row.higher_is_better else -row.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class Results:
     records: Records
     rows: Sequence[Row]
     blocks: Sequence[Block]
+    machines: Sequence[str]  # that cells were timed on; the speeds of the first are shown
 
     @property
     def models(self) -> list[str]:
@@ -24,13 +26,13 @@ class Results:
         return list(dict.fromkeys(block.model for block in self.blocks))
 
     def lines(self, model: str) -> list[Line]:
-        """The lines of a model that are files, not bounds."""
+        """The lines of a model that are files of integers: no bounds, nothing lossless."""
         return [
             line
             for block in self.blocks
             if block.model == model
             for line in block.lines
-            if not line.first.bound
+            if not line.first.bound and not line.first.lossless
         ]
 
 
@@ -38,4 +40,6 @@ def load(store: Store) -> Results:
     """Read a store, complete or not."""
     records = read(store)
     found = rows(records)
-    return Results(records, found, blocks(found))
+    timed = Counter(row.machine for row in found if row.machine)
+    machines = [machine for machine, _ in timed.most_common()] or [""]
+    return Results(records, found, blocks(found, machines[0]), machines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from slashbench.record import (
     TimeRecord,
 )
 
-BASELINE = "plain"  # recipe of the checkpoint that every metric is compared with
+PLAIN = "plain"  # recipe of the checkpoint that every metric is compared with
+
+_EXECUTED = re.compile(r"(.*?)( \([^)]*\))?")  # a recipe, and how it was executed if unusually
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,33 @@ class Row:
     train_cpu_s: float | None = None
     train_steps: int | None = None
     compress: str = ""  # key of the record with its tensors
+    measured_at: str = ""
+
+    @property
+    def chain(self) -> str:
+        """The links before the quantiser, with how they were executed: what a curve is of."""
+        links, execution = executed(self.recipe)
+        return links.rpartition("+")[0] + execution
+
+    @property
+    def quantiser(self) -> str:
+        """The last link."""
+        return executed(self.recipe)[0].rpartition("+")[2]
+
+    @property
+    def lossless(self) -> bool:
+        """Whether floats are coded as they are."""
+        return self.quantiser.partition(":")[0] == "native"
+
+
+def executed(recipe: str) -> tuple[str, str]:
+    """The links of a recipe, and in what way they were executed unless in the usual one.
+
+    >>> executed("plain+quantize:step=2^-8 (bf16)")
+    ('plain+quantize:step=2^-8', ' (bf16)')
+    """
+    found = _EXECUTED.fullmatch(recipe)
+    return (recipe, "") if found is None else (found[1], found[2] or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +155,15 @@ def rows(records: Records) -> list[Row]:
         if cell.status == "failed" or point is None or size is None or metric is None:
             made.append(_failed(cell))
             continue
-        baseline = baselines.get((cell.model, cell.seed))
+        execution = executed(cell.recipe)[1]
+        baseline = baselines.get((cell.model, cell.seed, "")) or baselines.get(
+            (cell.model, cell.seed, execution)
+        )
         pair = (metric.key, baseline.key if baseline else "", cell.tolerance)
         if pair not in qualities:
             qualities[pair] = _quality(metric, baseline, cell.tolerance)
         # A checkpoint after a post-training step has no training of its own.
-        training = point.training or trained.get((cell.model, cell.regime, cell.seed))
+        training = point.training or trained.get((cell.model, cell.regime + execution, cell.seed))
         before = metrics.get(cell.evaluate_float)
         timing = times.get(cell.time)
         made.append(
@@ -150,9 +183,10 @@ def rows(records: Records) -> list[Row]:
                 train_cpu_s=training.cpu_s if training else None,
                 train_steps=training.steps if training else None,
                 compress=cell.compress,
+                measured_at=cell.provenance.measured_at,
             )
         )
-    return sorted(made, key=lambda r: (r.model, r.recipe, r.codec, r.seed, r.machine))
+    return sorted(made, key=lambda r: (r.model, r.recipe, r.codec, r.seed, r.measured_at))
 
 
 def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
@@ -177,6 +211,7 @@ def _failed(cell: CellRecord) -> Row:
         seed=cell.seed,
         status="failed",
         reason=cell.reason or "its records are missing: run it again",
+        measured_at=cell.provenance.measured_at,
     )
 
 
@@ -184,13 +219,14 @@ def _baselines(
     cells: Iterable[CellRecord],
     points: Mapping[str, CheckpointRecord],
     metrics: Mapping[str, EvaluateRecord],
-) -> dict[tuple[str, int], EvaluateRecord]:
-    """(model, seed) -> evaluation of the plain float model."""
+) -> dict[tuple[str, int, str], EvaluateRecord]:
+    """(model, seed, execution) -> evaluation of the plain float model."""
     found = {}
     for cell in cells:
         point, metric = points.get(cell.checkpoint), metrics.get(cell.evaluate_float)
-        if point and metric and metric.status == "ok" and point.recipe == BASELINE:
-            found[cell.model, cell.seed] = metric
+        links, execution = executed(point.recipe) if point else ("", "")
+        if metric and metric.status == "ok" and links == PLAIN:
+            found[cell.model, cell.seed, execution] = metric
     return found
 
 

@@ -23,7 +23,8 @@ class Standing:
 
     codec: str
     place: Place
-    ratio: Interval  # to the first on the board: geometric mean over cases
+    mean: float  # geometric mean of the score over clusters
+    ratio: Interval  # to the first on the board
     per_model: dict[str, float]  # geometric mean of the score
     cases: int  # how many of the board's it ran, of which the common ones count
 
@@ -40,11 +41,12 @@ class Board:
     resolvable: float | None  # ratio minus 1 that two codecs must differ by to be told apart
 
 
-def standings(rows: Iterable[Row], score: Score) -> Board | None:
+def standings(rows: Iterable[Row], score: Score, noise: float = 0.0) -> Board | None:
     """Rank codecs by a score, lower is better, such as bits per parameter. None without cells.
 
     Every (model, seed) weighs the same. Missing cells are not imputed: only cases that all ranked
-    codecs have count, and a codec with less than half of the cases is not ranked.
+    codecs have count, and codecs that would leave less than half of the cases are not ranked.
+    noise: share by which two scores of one cluster differ for no reason; 0 for what is exact.
     """
     scores: dict[str, dict[Case, float]] = {}
     for row in rows:
@@ -52,12 +54,9 @@ def standings(rows: Iterable[Row], score: Score) -> Board | None:
         if value:
             scores.setdefault(row.codec, {})[row.model, row.recipe, row.seed] = value
     every = {case for of in scores.values() for case in of}
-    ranked = sorted(codec for codec, of in scores.items() if len(of) >= ENOUGH * len(every))
-    if not ranked:
+    if not every:
         return None
-    common = sorted(set.intersection(*(set(scores[codec]) for codec in ranked)))
-    if not common:
-        return None
+    ranked, common = _common(scores, ENOUGH * len(every))
     clusters = sorted({(model, seed) for model, _, seed in common})
     logs = np.log([[scores[codec][case] for codec in ranked] for case in common])
     of_cluster = np.array([clusters.index((model, seed)) for model, _, seed in common])
@@ -70,7 +69,8 @@ def standings(rows: Iterable[Row], score: Score) -> Board | None:
     made = [
         Standing(
             codec=ranked[i],
-            place=ranking.places[i] if ranking else _exact(means[0], int(i)),
+            place=ranking.places[i] if ranking else _apart(means[0], int(i), noise),
+            mean=math.exp(float(means[:, i].mean())),
             ratio=_exponential(mean_interval(means[:, i] - best)),
             per_model={
                 model: math.exp(float(logs[of_model == m, i].mean()))
@@ -91,9 +91,24 @@ def standings(rows: Iterable[Row], score: Score) -> Board | None:
     )
 
 
-def _exact(means: np.typing.NDArray[np.float64], i: int) -> Place:
+def _common(scores: dict[str, dict[Case, float]], least: float) -> tuple[list[str], list[Case]]:
+    """The codecs that share at least so many cases, and those cases.
+
+    The codec with the fewest cases goes first, until the others share enough.
+    """
+    ranked = sorted(scores, key=lambda codec: (-len(scores[codec]), codec))
+    while True:
+        common = set.intersection(*(set(scores[codec]) for codec in ranked))
+        if len(common) >= least or len(ranked) == 1:
+            return sorted(ranked), sorted(common)
+        ranked.pop()
+
+
+def _apart(logs: np.typing.NDArray[np.float64], i: int, noise: float) -> Place:
     """Among numbers of one cluster, which speak of nothing but themselves."""
-    return Place(1 + int((means < means[i]).sum()), int((means <= means[i]).sum()))
+    margin = math.log1p(noise)
+    better = int((logs < logs[i] - margin).sum())
+    return Place(1 + better, int((logs <= logs[i] + margin).sum()))
 
 
 def _exponential(logs: Interval) -> Interval:

@@ -20,6 +20,7 @@ from scipy import special
 RESAMPLES = 4000
 LEVEL = 0.95
 SEED = 20260
+ROUNDING = 1e-12  # relative
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,11 +33,6 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def separated(self) -> bool:
-        """Whether the range is known and leaves 0 out."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -48,9 +44,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Contestants by score, lower is better, and what the data can tell apart."""
+    """What the data can tell of the order of contestants."""
 
-    scores: list[float]  # mean over clusters
     places: list[Place]
     resolvable: float | None  # the smallest difference that any two are told apart by: the median
 
@@ -64,10 +59,9 @@ def draws(n: int, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
 def interval(estimate: float, resampled: Floats, n: int, level: float = LEVEL) -> Interval:
     """The range about any statistic, from its values over resamples of `n` clusters.
 
-    One cluster, or several that are exactly alike, have an estimate and no range: nothing is known
-    of how others would differ.
+    One cluster has an estimate and no range: nothing is known of how others would differ.
     """
-    if n < 2 or not np.ptp(resampled):
+    if n < 2:
         return Interval(estimate)
     error = float(resampled.std(ddof=1)) * math.sqrt(n / (n - 1))
     reach = float(special.stdtrit(n - 1, (1 + level) / 2)) * error
@@ -77,7 +71,15 @@ def interval(estimate: float, resampled: Floats, n: int, level: float = LEVEL) -
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """The mean of one value a cluster, and its range."""
     data = np.asarray(values, np.float64)
-    return interval(float(data.mean()), draws(len(data)) @ data, len(data), level)
+    mean = float(data.mean())
+    if len(data) > 1 and _alike(data):
+        return Interval(mean, mean, mean)
+    return interval(mean, draws(len(data)) @ data, len(data), level)
+
+
+def _alike(data: Floats) -> npt.NDArray[np.bool_]:
+    """Whether what stands in each column differs by no more than rounding."""
+    return np.asarray(np.ptp(data, axis=0) <= ROUNDING * np.abs(data).max(axis=0))
 
 
 def rank(scores: Floats, level: float = LEVEL) -> Ranking:
@@ -87,14 +89,15 @@ def rank(scores: Floats, level: float = LEVEL) -> Ranking:
     one cluster nothing can be told apart.
     """
     n, contestants = scores.shape
-    means = scores.mean(axis=0)
     first, second = np.triu_indices(contestants, 1)
     if n < 2 or not len(first):
-        return Ranking(means.tolist(), [Place(1, contestants)] * contestants, None)
+        return Ranking([Place(1, contestants)] * contestants, None)
     differences = scores[:, first] - scores[:, second]
     estimates = differences.mean(axis=0)
     # What the bootstrap's error of a mean tends to, freed of its bias: no need to draw.
     errors = differences.std(axis=0, ddof=1) / math.sqrt(n)
+    errors[_alike(differences)] = 0.0
+    estimates[np.abs(estimates) <= ROUNDING * np.abs(scores).max()] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         chances = 2 * special.stdtr(n - 1, -np.abs(estimates / errors))
     apart = _holm(np.where(estimates == 0, 1.0, chances), 1 - level)
@@ -106,7 +109,7 @@ def rank(scores: Floats, level: float = LEVEL) -> Ranking:
         for i in range(contestants)
     ]
     hardest = float(special.stdtrit(n - 1, 1 - (1 - level) / 2 / len(first)))
-    return Ranking(means.tolist(), places, hardest * float(np.median(errors)))
+    return Ranking(places, hardest * float(np.median(errors)))
 
 
 def _holm(chances: Floats, risk: float) -> npt.NDArray[np.bool_]:

@@ -18,8 +18,8 @@ WORDS = {"codec": 14, "model": 12, "side": 13, "recipe": 24, "regime": 24, "reas
          "machine": 12, "BD-rate": 18}  # fmt: skip
 
 #: Columns a narrow terminal does without, first to go first; the files have them all.
-SPARE = ("machine", "steps", "ratio", "other", "embed", "train s", "entropy", "Δ", "coded", "seeds",
-         "quantisers", "float Δ", "contended", "cases", "payload", "RAM", "SATA disk",
+SPARE = ("machine", "steps", "of", "ratio", "other", "embed", "train s", "entropy", "Δ", "coded",
+         "seeds", "quantisers", "float Δ", "contended", "cases", "payload", "RAM", "SATA disk",
          "bits in tolerance")  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> No
     if not results.rows:
         console.print("no records yet: run `bench run --suite smoke` first")
         return
-    for section in sections(results, names):
+    found = sections(results, names)
+    for section in found:
         console.print(Text(f"\n{section.title}", style="bold underline"))
         if section.about:
             console.print(Text(section.about, style="dim"))
@@ -37,6 +38,9 @@ def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> No
                 print_table(part, console)
             elif not isinstance(part, Figure):
                 console.print(Text(part))
+    empty = [name for name in names if name not in {section.name for section in found}]
+    if empty:
+        console.print(Text(f"\nno records for: {', '.join(empty)}", style="dim"))
     others = [name for name in BOARDS if name not in names]
     if others:
         console.print(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from slashbench.bench.report import html
 from slashbench.bench.report.boards.catalog import BOARDS, sections
-from slashbench.bench.report.cells import to_parquet
+from slashbench.bench.report.cells import COLUMNS, flat, to_parquet
 from slashbench.bench.report.html import Cells, Download
 from slashbench.bench.report.results import Results
-from slashbench.bench.report.rows import Row
 
 #: What stands for the board of every recipe's codecs, which the table of all cells holds.
 LEFT_OUT = ("recipes",)
@@ -27,7 +25,7 @@ LEGEND = {
     "decode_mb_s": "native bytes, one thread, median",
     "contended": "something else ran while it was timed",
 }
-COLUMNS = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bits_per_coded",
+SHOWN = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bits_per_coded",
            "entropy_bits", "gap", "ratio_to_native", "side_share", "float_share", "zeros", "metric",
            "value", "stderr", "float_value", "delta", "loss", "keeps_accuracy", "encode_mb_s",
            "decode_mb_s", "contended", "machine", "train_s", "train_steps", "file_bytes", "bound",
@@ -51,13 +49,10 @@ def to_html(results: Results) -> str:
         shown,
         Cells(
             COLUMNS,
-            [_cells(row) for row in results.rows],
+            [flat(row) for row in results.rows],
+            SHOWN,
             ("model", "recipe", "codec", "status"),
             LEGEND,
         ),
         [Download("cells.parquet", "application/vnd.apache.parquet", to_parquet(results))],
     )
-
-
-def _cells(row: Row) -> list[Any]:
-    return [getattr(row, name) for name in COLUMNS]

@@ -60,7 +60,7 @@ def by_lambda(evidence: Evidence) -> Study:
             "Fig. 5",
             f"Where EG is down to {percent(PAPER_SHARE)} of the plain model's, about a point is "
             "lost.",
-            f"at the smallest λ with EG (k = 0) at most {percent(PAPER_SHARE)} of the plain "
+            f"at the smallest λ run with EG (k = 0) at most {percent(PAPER_SHARE)} of the plain "
             f"model's, the loss on test data is below {paper.LOSS_IN_TEXT} tolerances, a point "
             f"each: the paper's table says {drop:.2f}, its text {paper.LOSS_IN_TEXT:.2f}",
             strong,

@@ -81,9 +81,10 @@ class Check:
     @property
     def wanted(self) -> str:
         """The range in words."""
+        low, high = f"{self.least:.4g}", f"{self.most:.4g}"
         if self.most == math.inf:
-            return f"> {self.least:g}"
-        return f"< {self.most:g}" if self.least == -math.inf else f"{self.least:g} to {self.most:g}"
+            return f"> {low}"
+        return f"< {high}" if self.least == -math.inf else f"{low} to {high}"
 
 
 @dataclass(frozen=True, slots=True)

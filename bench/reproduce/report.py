@@ -17,6 +17,7 @@ from slashbench.bench.reproduce import (
     comparisons,
     course,
     densities,
+    inconsistencies,
     lengths,
     norms,
 )
@@ -71,6 +72,7 @@ def sections(found: Findings) -> list[Section]:
     """The whole report."""
     return [
         _verdicts(found.claims),
+        inconsistencies.section(),
         *map(_section, found.studies),
         _coverage(found.evidence),
         _origin(found.evidence),

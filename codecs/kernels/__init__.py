@@ -22,3 +22,11 @@ def kernel(function: Function) -> Function:
     kernels call (`bitio`), delete `kernels/__pycache__`.
     """
     return cast(Function, numba.njit(cache=True, nogil=True)(function))
+
+
+def brief(function: Function) -> Function:
+    """A kernel of some microseconds, which keeps the interpreter's lock.
+
+    To let it go and to wait for it again takes longer than the work, where threads contend for it.
+    """
+    return cast(Function, numba.njit(cache=True)(function))

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import kernel
+from slashbench.codecs.kernels import brief
 from slashbench.codecs.kernels.prefix import MAX_LENGTH
 
 Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
 
-@kernel
+@brief
 def package_merge(leaves: Integers, limit: int, lengths: Integers) -> None:
     """Codeword lengths, at most `limit`, of symbols whose counts ascend: two of them or more."""
     n = leaves.size
@@ -47,7 +47,7 @@ def package_merge(leaves: Integers, limit: int, lengths: Integers) -> None:
         wanted = 2 * (wanted - n_leaves)
 
 
-@kernel
+@brief
 def canonical(lengths: Integers, codes: Words) -> bool:
     """Codewords, least significant bit first; False unless the lengths make a complete code.
 

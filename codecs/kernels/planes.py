@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import kernel
+from slashbench.codecs.kernels import brief, kernel
 
 Words = npt.NDArray[Any]  # uint16, uint32 or uint64
 Bytes = npt.NDArray[np.uint8]
@@ -65,7 +65,7 @@ def join(high: Bytes, low: Bytes, words: Words) -> None:
         words[i] = rotated >> 1 | rotated << 15
 
 
-@kernel
+@brief
 def survey(values: Bytes, blocks: int, length: int) -> tuple[int, int, float, float]:
     """(where the fullest window begins, its commonest value, the share outside, entropy in bits).
 

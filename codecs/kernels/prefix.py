@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import integer_codes, kernel
+from slashbench.codecs.kernels import brief, integer_codes, kernel
 from slashbench.codecs.kernels.memory import load8, load32, load64, store8, store32, store64
 
 STREAMS = 4
@@ -61,7 +61,7 @@ def tally(symbols: Bytes, chunk: int, counts: npt.NDArray[np.uint32]) -> None:
                 counts[c, s, symbols[i]] += 1
 
 
-@kernel
+@brief
 def total(tally: npt.NDArray[np.uint32], counts: Integers) -> None:
     """counts[i] = how often the symbol i - 128, as an int8, occurs in all rows of a tally."""
     counts[:] = 0
@@ -71,7 +71,7 @@ def total(tally: npt.NDArray[np.uint32], counts: Integers) -> None:
             counts[i] += row[i + 128]
 
 
-@kernel
+@brief
 def add_up(tally: npt.NDArray[np.uint32], lengths: Integers, bits: Integers) -> None:
     """bits[c, s] = what the symbols of a stream take; tally: of `tally`, lengths: of each byte."""
     for c in range(bits.shape[0]):
@@ -107,7 +107,7 @@ def measure(
             bits[c, s] = total
 
 
-@kernel
+@brief
 def build(
     symbols: Words, codes: Words, lengths: Integers, width: int, bits: int, table: Words
 ) -> None:

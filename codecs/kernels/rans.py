@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.kernels import kernel
+from slashbench.codecs.kernels import brief, kernel
 from slashbench.codecs.kernels.memory import (
     high_product,
     load8,
@@ -64,7 +64,7 @@ def whole_chunks(count: int, chunk: int) -> Integers:
     return edges
 
 
-@kernel
+@brief
 def normalise(counts: Integers, bits: int, frequencies: Integers) -> bool:
     """Frequencies that sum to 2^bits, in proportion to the counts; at least 1 where there are any.
 
@@ -102,7 +102,7 @@ def _cost(count: int, frequency: int, step: int) -> float:
     return float(-count * np.log2((frequency + step) / frequency))
 
 
-@kernel
+@brief
 def decoding_table(patterns: Words, frequencies: Integers, bits: int, table: Words) -> bool:
     """table[slot] = pattern | frequency << 16 | bias << 32; False unless 2^bits are filled."""
     slot = 0
@@ -117,7 +117,7 @@ def decoding_table(patterns: Words, frequencies: Integers, bits: int, table: Wor
     return slot == 1 << bits
 
 
-@kernel
+@brief
 def encoding_table(frequencies: Integers, bits: int, table: Words) -> None:
     """table[i] = reciprocal, bias, 2^bits - frequency, shift << 32 | frequency; shape (n, 4).
 

@@ -15,7 +15,6 @@ from lab import Lab, N
 from scipy import stats
 
 from slashbench.bench.report import equal_accuracy, export
-from slashbench.bench.report.lines import blocks
 from slashbench.bench.report.statistics import Place
 from slashbench.record import (
     CheckpointRecord,
@@ -58,7 +57,7 @@ def test_a_bound_has_no_speed_and_no_rank(lab: Lab) -> None:
     assert bound.bits_per_parameter == pytest.approx(8 * 520.5 / N)
     assert bound.gap == pytest.approx(0.0)
     assert bound.decode_mb_s is None
-    (block,) = blocks(lab.rows())
+    (block,) = lab.results().blocks
     assert [line.place for line in block.lines] == [None, Place(1, 1)]
 
 
@@ -99,7 +98,7 @@ def test_pruned_plain_is_not_the_baseline(lab: Lab) -> None:
 def test_equal_sizes_share_a_rank(lab: Lab) -> None:
     for codec, size in (("a", 600), ("b", 600), ("c", 601)):
         lab.cell(codec, size)
-    (block,) = blocks(lab.rows())
+    (block,) = lab.results().blocks
     assert [(line.first.codec, line.place) for line in block.lines] == [
         ("a", Place(1, 2)),
         ("b", Place(1, 2)),
@@ -112,7 +111,7 @@ def test_seeds_decide_what_is_separable(lab: Lab) -> None:
     for seed, sizes in enumerate([(600, 602, 700), (602, 600, 703), (601, 602, 701)]):
         for codec, size in zip("abc", sizes, strict=True):
             lab.cell(codec, size, seed=seed)
-    (block,) = blocks(lab.rows())
+    (block,) = lab.results().blocks
     places = {line.first.codec: line.place for line in block.lines}
     assert places == {"a": Place(1, 2), "b": Place(1, 2), "c": Place(3, 3)}
     smallest = block.lines[0]
@@ -180,9 +179,13 @@ def test_two_machines_are_told_apart(lab: Lab, tmp_path: Path) -> None:
         target = lab.folder / path.relative_to(other.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    (block,) = blocks(lab.rows())
-    assert [line.first.machine for line in block.lines] == ["here", "there"]
-    assert "there" in lab.shown(160)
+    (block,) = lab.results().blocks
+    (line,) = block.lines
+    assert [row.seed for row in line.rows] == [0, 1]  # sizes are the same wherever they are made
+    assert [row.machine for row in line.clocks] == ["here"]
+    shown = lab.shown(160)
+    assert "integers · machine there" in shown
+    assert "Speeds are of machine here" in shown
 
 
 def test_a_codec_timed_on_two_machines_takes_one_place(lab: Lab) -> None:
@@ -195,12 +198,10 @@ def test_a_codec_timed_on_two_machines_takes_one_place(lab: Lab) -> None:
         lab.store.put(there)
         again = key_of("there", of=cell.key)
         lab.store.put(msgspec.structs.replace(cell, key=again, time=there.key))
-    (block,) = blocks(lab.rows())
-    assert [(line.first.codec, line.first.machine, line.place) for line in block.lines] == [
-        ("huffman", "here", Place(1, 1)),
-        ("huffman", "there", Place(1, 1)),
-        ("zstd", "here", Place(2, 2)),
-        ("zstd", "there", Place(2, 2)),
+    (block,) = lab.results().blocks
+    assert [(line.first.codec, line.place) for line in block.lines] == [
+        ("huffman", Place(1, 1)),
+        ("zstd", Place(2, 2)),
     ]
 
 
@@ -214,7 +215,7 @@ def test_the_last_measurement_of_equal_cells_counts(lab: Lab, key: str) -> None:
     new = msgspec.structs.replace(size, key=key, file_bytes=700, provenance=later)
     lab.store.put(new)
     lab.store.put(msgspec.structs.replace(cell, key=key, compress=new.key, provenance=later))
-    (block,) = blocks(lab.rows())
+    (block,) = lab.results().blocks
     assert [line.bits for line in block.lines] == [8 * (700 - 40) / N]
 
 

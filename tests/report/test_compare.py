@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from lab import Lab
 
 from slashbench.bench import cli
+from slashbench.record import TimeRecord, key_of
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
@@ -74,7 +76,7 @@ def test_a_metric_that_falls_for_every_seed(
     arguments = ("compare", before.folder, after.folder, "--fail-on")
     code, said = bench(capsys, *arguments, "metric<-0.5")
     assert code == 1
-    assert "metric<-0.5: n: -3.333" in said
+    assert "metric<-0.5: n · plain+quantize:step=2^-8: -3.333" in said
     assert bench(capsys, *arguments, "metric<-3.2")[0] == 0  # within the noise of the seeds
 
 
@@ -83,12 +85,86 @@ def test_other_machines_are_not_compared_in_speed(
 ) -> None:
     elsewhere = Lab(tmp_path / "elsewhere")
     for seed in range(3):
-        elsewhere.cell("huffman", 600, seed=seed, decode_ns=9_000_000, machine="there")
+        for codec, size in (("huffman", 600), ("rans", 500 + seed)):
+            elsewhere.cell(codec, size, seed=seed, decode_ns=9_000_000, machine="there")
     code, said = bench(
         capsys, "compare", runs[0].folder, elsewhere.folder, "--fail-on", "decode<-1%"
     )
     assert code == 0
-    assert "only in the first: 3" in said
+    assert "6 matched cells" in said
+
+
+def test_a_second_machine_hides_no_slowness(
+    runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first was timed on two machines, last on one that the second was not timed on."""
+    before, after = runs
+    for cell in before.store.cells():
+        timed = before.store.get(TimeRecord, cell.time)
+        assert timed is not None
+        later = msgspec.structs.replace(cell.provenance, measured_at="2099-01-01T00:00:00+00:00")
+        there = msgspec.structs.replace(timed, key=key_of("there", of=timed.key), machine="there")
+        before.store.put(there)
+        again = msgspec.structs.replace(
+            cell, key=key_of("there", of=cell.key), time=there.key, provenance=later
+        )
+        before.store.put(again)
+    code, said = bench(
+        capsys, "compare", before.store.where, after.store.where, "--fail-on", "decode<-10%"
+    )
+    assert code == 1
+    assert "huffman" in said
+
+
+def test_what_is_gone_counts(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = runs
+    before.cell("max", 400)
+    code, said = bench(
+        capsys, "compare", before.store.where, after.store.where, "--fail-on", "bytes>0"
+    )
+    assert code == 1
+    assert "missing: m · plain+quantize:step=2^-8 · max · seed 0" in said
+
+
+def test_nothing_to_compare_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Lab(tmp_path / "a").cell("rans", 500)
+    Lab(tmp_path / "b").cell("max", 500)
+    code, said = bench(capsys, "compare", tmp_path / "a", tmp_path / "b")
+    assert code == 2
+    assert "nothing to compare" in said
+
+
+def test_one_recipe_that_loses_is_not_averaged_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = Lab(tmp_path / "a"), Lab(tmp_path / "b")
+    good = [100.0] * 100
+    for step in range(1, 12):
+        for seed in range(3):
+            recipe = f"plain+quantize:step=2^-{step}"
+            lost = 5 + seed if step == 1 else 0
+            items = [100.0] * (100 - lost) + [0.0] * lost
+            before.cell("rans", 500, recipe=recipe, seed=seed, items=good, float_items=good)
+            after.cell("rans", 500, recipe=recipe, seed=seed, items=items, float_items=good)
+    code, said = bench(
+        capsys, "compare", tmp_path / "a", tmp_path / "b", "--fail-on", "metric<-0.5"
+    )
+    assert code == 1
+    assert "metric<-0.5: m · plain+quantize:step=2^-1:" in said
+
+
+def test_one_seed_is_judged_by_its_test_items(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = Lab(tmp_path / "a"), Lab(tmp_path / "b")
+    good, bad = [100.0] * 300 + [0.0] * 100, [100.0] * 100 + [0.0] * 300
+    before.cell("rans", 500, items=good, float_items=good)
+    after.cell("rans", 500, items=bad, float_items=good)
+    arguments = ("compare", tmp_path / "a", tmp_path / "b", "--fail-on")
+    assert bench(capsys, *arguments, "metric<-40")[0] == 1
+    assert bench(capsys, *arguments, "metric<-49")[0] == 0
 
 
 def test_what_fails_now_counts(runs: tuple[Lab, Lab], capsys: pytest.CaptureFixture[str]) -> None:

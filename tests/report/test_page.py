@@ -168,11 +168,16 @@ def test_light_and_dark(opened: Any) -> None:
         script = "return getComputedStyle(document.body).backgroundColor"
         return str(opened.execute_script(script))
 
-    drawn(opened, "shares")
+    plot = drawn(opened, "shares")
+    Select(plot.find_element(By.CSS_SELECTOR, "select")).select_by_visible_text("other")
     first = paper()
     opened.find_element(By.ID, "theme").click()
     assert paper() != first
-    drawn(opened, "shares")
+    plot = drawn(opened, "shares")
+    chosen = Select(plot.find_element(By.CSS_SELECTOR, "select"))
+    assert chosen.first_selected_option.text == "other"  # and stays so in other colours
+    bars = plot.find_elements(By.CSS_SELECTOR, "g.mark-rect.role-mark path")
+    assert len(bars) == 4  # one recipe
 
 
 def test_a_phone_scrolls_tables_not_the_page(opened: Any) -> None:

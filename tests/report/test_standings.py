@@ -38,7 +38,7 @@ def test_missing_cells_are_not_imputed(lab: Lab) -> None:
         lab.cell("a", 600 + seed, seed=seed)
         if seed != 3:
             lab.cell("b", 500 + seed, seed=seed)
-    lab.cell("c", 100, seed=0)
+    lab.cell("c", 100, seed=0)  # alone it would leave a quarter of the cases
     lab.cell("b", 0, seed=3, failed="compress: boom")
     board = standings(lab.rows(), lambda row: row.bits_per_parameter)
     assert board is not None
@@ -161,6 +161,53 @@ def test_the_saving_over_all_models_is_a_geometric_mean(lab: Lab) -> None:
     contests = [equal_accuracy.best(m, lab.results().lines(m), None) for m in ("m", "n")]
     overall = equal_accuracy.overall_saving(contests)
     assert overall is not None
-    assert overall[0] == 2
+    assert overall[0] == 2  # models
     assert overall[1].estimate == pytest.approx(1 - (0.5 * 0.75) ** 0.5)
-    assert "geometric mean over 2 (model, seed)" in lab.shown(200, ["equal-accuracy"])
+    assert "geometric mean over 2 of 2 models" in lab.shown(200, ["equal-accuracy"])
+
+
+def test_codecs_without_a_case_in_common_are_not_ranked_together(lab: Lab) -> None:
+    lab.cell("a", 600, model="m")
+    lab.cell("b", 600, model="n")
+    board = standings(lab.rows(), lambda row: row.bits_per_parameter)
+    assert board is not None
+    assert [s.codec for s in board.standings] == ["a"]
+    assert board.unranked == {"b": 1}
+
+
+def test_another_execution_is_another_curve(lab: Lab) -> None:
+    """Trained under autocast: neither a point of the usual curve nor without a baseline."""
+    for execution in ("", " (bf16)"):
+        for step in (4, 8):
+            lab.cell("a", 500 + step, recipe=f"plain+quantize:step=2^-{step}{execution}")
+    assert [regime.chain for regime in regimes("m", lab.results().lines("m"))] == [
+        "plain",
+        "plain (bf16)",
+    ]
+    assert all(row.baseline is not None for row in lab.rows())
+
+
+def test_a_lone_small_seed_does_not_win_for_its_side(lab: Lab) -> None:
+    for seed, size in enumerate((1000, 1100, 1200)):
+        lab.cell("a", size, recipe=TestFootings.plain, seed=seed)
+    lab.cell("b", 950, recipe=TestFootings.plain, seed=0)
+    chosen = equal_accuracy.best("m", lab.results().lines("m"), None).post_training
+    assert not isinstance(chosen, str)
+    assert chosen.first.codec == "a"
+
+
+def test_lossless_files_are_no_rivals_at_equal_accuracy(lab: Lab) -> None:
+    lab.cell("zstd", 3000, recipe="plain+native")
+    lab.cell("a", 500, recipe=TestFootings.ours)
+    contest = equal_accuracy.best("m", lab.results().lines("m"), None)
+    assert contest.post_training == "none was run"
+    assert contest.saving is None
+
+
+def test_speeds_of_two_machines_do_not_meet(lab: Lab) -> None:
+    """rans, timed on the slow machine alone, is not said to load later than huffman."""
+    for step in (3, 5):
+        lab.cell("huffman", 600, recipe=f"plain+quantize:step=2^-{step}", machine="fast")
+    lab.cell("rans", 500, recipe="plain+quantize:step=2^-3", decode_ns=10**9, machine="slow")
+    assert [p.line.first.codec for p in points(lab.results().lines("m"))] == ["huffman"] * 2
+    assert "rans" not in lab.shown(200, ["deployment"])

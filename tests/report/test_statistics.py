@@ -30,7 +30,6 @@ def test_the_range_of_a_mean_is_students() -> None:
     assert found.estimate == pytest.approx(1.58)
     assert found.low == pytest.approx(expected.low, abs=0.05)
     assert found.high == pytest.approx(expected.high, abs=0.05)
-    assert found.separated
 
 
 def test_the_error_of_a_resampled_statistic_is_scipys() -> None:
@@ -54,10 +53,15 @@ def test_ranges_hold_the_truth_as_often_as_they_say(clusters: int) -> None:
     assert 0.92 <= hits / 400 <= 0.98
 
 
-def test_what_can_not_vary_has_no_range() -> None:
+def test_one_cluster_has_no_range_and_clusters_alike_have_no_width() -> None:
     assert mean_interval([2.0]) == Interval(2.0)
-    assert mean_interval([2.0, 2.0, 2.0]) == Interval(2.0)
-    assert not mean_interval([2.0]).separated
+    for value, times in ((0.1, 3), (-0.07, 7), (-50.0, 2), (-50.0, 4)):
+        found = mean_interval([value] * times)
+        assert found == Interval(pytest.approx(value), found.estimate, found.estimate)
+
+
+def test_what_always_differs_alike_is_apart() -> None:
+    assert rank(np.array([[0.1, 0.2], [0.3, 0.4], [0.7, 0.8]])).places == [Place(1, 1), Place(2, 2)]
 
 
 @pytest.mark.parametrize("clusters", [3, 7])

@@ -18,7 +18,7 @@ from slashbench.bench.reproduce.study import CHOSEN
 from slashbench.bench.store import Store
 from slashbench.record import EvaluateRecord
 
-BRIEF = ["--models", "digits-mlp:steps=40", "--quick", "--seeds", "0"]
+BRIEF = ["--models", "digits-mlp:steps=40", "--quick", "--seeds", "0", "--jobs", "0"]
 
 
 def reproduce(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,6 @@ from slashbench.bench.report.results import Results
 from slashbench.bench.report.rows import Row
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.standings import Board, Standing, standings
-from slashbench.bench.report.statistics import geometric_mean
 from slashbench.bench.report.tables import NOTHING, Table, number, percent, place
 
 RANKS = (
@@ -19,7 +18,7 @@ RANKS = (
 
 def section(results: Results) -> Section:
     """Integers of all recipes."""
-    rows = [row for row in results.rows if not lossless(row)]
+    rows = [row for row in results.rows if not row.lossless]
     return Section(
         "codecs",
         "Codecs",
@@ -33,18 +32,13 @@ def section(results: Results) -> Section:
 
 def lossless_section(results: Results) -> Section:
     """Floats as they are."""
-    rows = [row for row in results.rows if lossless(row)]
+    rows = [row for row in results.rows if row.lossless]
     return Section(
         "lossless",
         "Lossless",
         "Checkpoints in their native dtype, given back bit for bit.",
         by_size("Lossless codecs by size", rows, {}),
     )
-
-
-def lossless(row: Row) -> bool:
-    """Whether a cell codes floats as they are."""
-    return row.recipe.rpartition("+")[2].startswith("native")
 
 
 def by_size(title: str, rows: list[Row], over_entropy: dict[str, float]) -> list[Table]:
@@ -63,7 +57,8 @@ def by_size(title: str, rows: list[Row], over_entropy: dict[str, float]) -> list
         cases = f"{standing.cases} of {board.cases}"
         return (place(standing.place), standing.codec, ratio(standing), *over, *bits, cases)
 
-    return [board_table(title, board, tuple(columns), row_of)]
+    alone = "one model and seed: exact for these files, and nothing is known of others"
+    return [board_table(title, board, tuple(columns), row_of, alone)]
 
 
 def board_table(
@@ -71,8 +66,12 @@ def board_table(
     board: Board,
     columns: tuple[str, ...],
     row_of: Callable[[Standing], tuple[str, ...]],
+    alone: str,
 ) -> Table:
-    """A board of standings; codecs with too few cases follow without a place."""
+    """A board of standings; codecs with too few cases follow without a place.
+
+    alone: what is to be said where there is one (model, seed).
+    """
     rows = [row_of(standing) for standing in board.standings]
     blank = [NOTHING] * (len(columns) - 3)
     rows += [
@@ -80,17 +79,17 @@ def board_table(
     ]
     return Table(
         title,
-        f"{worth(board)} · {board.common} of {board.cases} cases are common to all ranked",
+        f"{_worth(board, alone)} · {board.common} of {board.cases} cases are common to all ranked",
         columns,
         rows,
         frozenset(range(len(board.standings), len(rows))),
     )
 
 
-def worth(board: Board) -> str:
+def _worth(board: Board, alone: str) -> str:
     """What the order of a board is worth, in words."""
     if board.clusters < 2:
-        return "one model and seed: the numbers are exact for these files and say nothing of others"
+        return alone
     resolvable = "" if board.resolvable is None else f" · resolves {percent(board.resolvable, 1)}"
     return f"{board.clusters} (model, seed){resolvable}"
 
@@ -99,15 +98,12 @@ def ratio(standing: Standing) -> str:
     """How much larger than the first, and the range of it."""
     found = standing.ratio
     text = number(found.estimate, 3)
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or found.low == found.high:
         return text
     return f"{text} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _over_entropy(rows: list[Row]) -> dict[str, float]:
     """Codec -> coded bits over entropy, less 1."""
-    gaps: dict[str, list[float]] = {}
-    for row in rows:
-        if row.gap is not None and not row.bound:
-            gaps.setdefault(row.codec, []).append(1 + row.gap)
-    return {codec: geometric_mean(found) - 1 for codec, found in gaps.items()}
+    board = standings(rows, lambda row: None if row.gap is None else 1 + row.gap)
+    return {standing.codec: standing.mean - 1 for standing in board.standings} if board else {}

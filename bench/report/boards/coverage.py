@@ -11,7 +11,8 @@ from slashbench.bench.report.tables import Table, provenance
 
 def section(results: Results) -> Section:
     """Cells of each model and recipe, and each failure's reason."""
-    rows = results.rows
+    last = sorted(results.rows, key=lambda r: r.measured_at)
+    rows = list({(r.model, r.recipe, r.codec, r.seed): r for r in last}.values())
     every, good = Counter(r.model for r in rows), Counter(r.model for r in rows if r.status == "ok")
     recipes = {m: len({r.recipe for r in rows if r.model == m}) for m in every}
     codecs = {m: len({r.codec for r in rows if r.model == m}) for m in every}
@@ -36,7 +37,8 @@ def section(results: Results) -> Section:
     return Section(
         "coverage",
         "Coverage",
-        f"{sum(good.values())} of {len(rows)} cells are good. Boards impute nothing for the rest.",
+        f"{sum(good.values())} of {len(rows)} cells are good, as last measured. Boards impute "
+        "nothing for the rest.",
         [table for table in tables if table.rows],
     )
 

@@ -21,15 +21,15 @@ def section(results: Results) -> Section:
     """Per model and recipe, the codec that loads soonest over each link."""
     rows = []
     for block in results.blocks:
-        lines = [line for line in block.lines if not line.first.bound and _decode_s(line)]
+        lines = [line for line in block.lines if not line.first.bound and line.clocks]
         if lines:
             rows.append((block.model, block.recipe, *(_best(lines, b) for b in LINKS.values())))
     return Section(
         "deployment",
         "Time to load",
-        "File bytes over the bandwidth, then decoding on one thread of the machine the cells were "
-        "timed on: the codec that is ready first, how long it takes, and how many times as fast "
-        "that is as reading the native checkpoint without any decoding.",
+        "File bytes over the bandwidth, then decoding on one thread: milliseconds, the codec that "
+        "is ready first, and how many times as fast that is as reading the native checkpoint "
+        f"without any decoding.{shown_machine(results)}",
         [Table("Soonest to load", "", ("model", "recipe", *LINKS), rows)] if rows else [],
     )
 
@@ -45,12 +45,15 @@ def _best(lines: list[Line], bandwidth: float) -> str:
     row = best.first
     native = (row.ratio_to_native or 0.0) * (row.bits_per_parameter or 0.0)
     plain = native * (row.n_parameters or 0) / 8 / bandwidth
-    return f"{row.codec} {_spell(seconds)} ({number(plain / seconds, 2)}x)"
+    return f"{1000 * seconds:.3g} {row.codec} {number(plain / seconds, 2)}x"
 
 
 def _decode_s(line: Line) -> float | None:
-    return line.mean(lambda r: r.decode_s)
+    return line.clock(lambda r: r.decode_s)
 
 
-def _spell(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+def shown_machine(results: Results) -> str:
+    """Which machine speeds are of, where there are several."""
+    if len(results.machines) < 2:
+        return ""
+    return f" Speeds are of machine {results.machines[0]}, which timed the most cells."

@@ -19,7 +19,7 @@ from slashbench.bench.report.tables import (
 )
 
 COLUMNS = ("model", "side", "recipe", "codec", "bits/param", "metric", "Δ", "loss", "train s",
-           "steps", "saves")  # fmt: skip
+           "steps", "of", "saves")  # fmt: skip
 
 
 def section(results: Results) -> Section:
@@ -56,10 +56,11 @@ def section(results: Results) -> Section:
     return Section(
         "equal-accuracy",
         "Training-time against post-training compression",
-        "The smallest file of each side whose loss against the plain float model is allowed. Each "
-        "side chooses its step and codec, by the test data that is shown, which flatters both "
-        "alike. saves: bits that training-time compression saves, with the range that holds the "
-        "truth at 95 % where there are seeds to tell.",
+        "The smallest file of each side whose loss against the plain float model is allowed; a ? "
+        "where the range of the loss goes beyond. Each side chooses its step and codec from the "
+        "test data that is shown, which flatters both, and more the one with more to choose from: "
+        "of says from how many. saves: bits that training-time compression saves, with its range "
+        "of 95 % over seeds; over all models, each with one voice.",
         [table for table in tables if table.rows],
     )
 
@@ -72,32 +73,39 @@ def _table(
     mean = equal_accuracy.overall_saving(held) if overall else None
     if mean is not None:
         n, saves = mean
-        what = f"geometric mean over {n} (model, seed)"
-        rows.append(("all", "training-time", what, *[NOTHING] * 7, interval(saves)))
+        what = f"geometric mean over {n} of {len(held)} models"
+        rows.append(("all", "training-time", what, *[NOTHING] * 8, interval(saves)))
     return Table(title, about, COLUMNS, rows)
 
 
 def _rows(contest: Contest) -> list[tuple[str, ...]]:
-    sides = (("post-training", contest.post_training), ("training-time", contest.training_time))
+    sides = (
+        ("post-training", contest.post_training, contest.tried[1]),
+        ("training-time", contest.training_time, contest.tried[0]),
+    )
     rows = []
-    for side, line in sides:
+    for side, line, tried in sides:
         if isinstance(line, str):
-            rows.append((contest.model, side, line, *[NOTHING] * 8))
+            rows.append((contest.model, side, line, *[NOTHING] * 9))
         else:
             saves = interval(contest.saving) if side == "training-time" else NOTHING
-            rows.append((contest.model, side, *_line(line), saves))
+            of = str(tried) if tried else NOTHING
+            rows.append((contest.model, side, *_line(line, contest.allowance), of, saves))
     return rows
 
 
-def _line(line: Line) -> tuple[str, ...]:
+def _line(line: Line, allowance: Allowance | None) -> tuple[str, ...]:
     loss, steps = line.loss, line.first.train_steps
+    limit = equal_accuracy.limit(line, allowance)
+    doubt = " ?" if loss is not None and loss <= limit < loss + line.loss_reach else ""
     return (
         line.first.recipe,
         line.first.codec,
         plus_minus(line.bits, line.bits_stderr),
         plus_minus(line.mean(lambda r: r.value), line.value_stderr),
         plus_minus(line.mean(lambda r: r.delta), line.delta_stderr, True),
-        number(loss, 2, True) if line.first.higher_is_better else percent(loss, sign=True),
+        (number(loss, 2, True) if line.first.higher_is_better else percent(loss, sign=True))
+        + doubt,
         number(line.mean(lambda r: r.train_s), 0),
         NOTHING if steps is None else str(steps),
     )

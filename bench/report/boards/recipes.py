@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slashbench.bench.report.boards.deployment import shown_machine
 from slashbench.bench.report.lines import Block, Line
 from slashbench.bench.report.results import Results
 from slashbench.bench.report.sections import Section
@@ -18,24 +19,21 @@ a rank"""
 
 def section(results: Results) -> Section:
     """One table per recipe of each model."""
-    blocks = results.blocks
-    machines = {line.first.machine for b in blocks for line in b.lines if line.first.machine}
-    several = len(machines) > 1
-    columns = ["rank", "codec", "bits/param", "coded", "embed", "other", "entropy", "gap", "ratio"]
-    columns += ["enc MB/s", "dec MB/s"] + (["machine"] if several else [])
+    columns = ("rank", "codec", "bits/param", "coded", "embed", "other", "entropy", "gap", "ratio",
+               "enc MB/s", "dec MB/s")  # fmt: skip
     return Section(
         "recipes",
         "Recipes",
-        LEGEND,
+        LEGEND + shown_machine(results),
         [
             Table(
                 title=f"{block.model} · {block.recipe}",
                 about=_about(block),
-                columns=tuple(columns),
-                rows=[_row(line, several) for line in block.lines],
+                columns=columns,
+                rows=[_row(line) for line in block.lines],
                 faint=frozenset(i for i, line in enumerate(block.lines) if line.first.bound),
             )
-            for block in blocks
+            for block in results.blocks
         ],
     )
 
@@ -55,10 +53,10 @@ def _about(block: Block) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _row(line: Line, several_machines: bool) -> tuple[str, ...]:
+def _row(line: Line) -> tuple[str, ...]:
     row = line.first
-    mark = "!" if any(r.contended for r in line.rows) else ""
-    cells = [
+    mark = "!" if any(r.contended for r in line.clocks) else ""
+    return (
         "bound" if row.bound else place(line.place),
         row.codec,
         plus_minus(line.bits, line.bits_stderr),
@@ -68,7 +66,6 @@ def _row(line: Line, several_machines: bool) -> tuple[str, ...]:
         number(line.mean(lambda r: r.entropy_bits), 3),
         percent(line.mean(lambda r: r.gap), sign=True),
         number(line.mean(lambda r: r.ratio_to_native), 2),
-        number(line.mean(lambda r: r.encode_mb_s), 0) + mark,
-        number(line.mean(lambda r: r.decode_mb_s), 0) + mark,
-    ]
-    return tuple(cells + ([row.machine] if several_machines else []))
+        number(line.clock(lambda r: r.encode_mb_s), 0) + mark,
+        number(line.clock(lambda r: r.decode_mb_s), 0) + mark,
+    )

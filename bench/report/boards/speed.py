@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from slashbench.bench.report.boards.codecs import RANKS, board_table, lossless, ratio
+from slashbench.bench.report.boards.codecs import RANKS, board_table, ratio
+from slashbench.bench.report.front import CLOCK
 from slashbench.bench.report.results import Results
 from slashbench.bench.report.rows import Row
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.standings import Standing, standings
-from slashbench.bench.report.tables import Table, number, place
+from slashbench.bench.report.tables import Table, number, percent, place
 
 
 def section(results: Results) -> Section:
     """Decoding first: a file is read more often than written."""
-    machines = sorted({row.machine for row in results.rows if row.machine})
     tables = []
-    for machine in machines:
+    for machine in filter(None, results.machines):
         here = [row for row in results.rows if row.machine == machine]
         for what, is_lossless in (("integers", False), ("lossless", True)):
-            rows = [row for row in here if lossless(row) == is_lossless]
-            where = f" · machine {machine}" if len(machines) > 1 else ""
+            rows = [row for row in here if row.lossless == is_lossless]
+            where = f" · machine {machine}" if len(results.machines) > 1 else ""
             tables += _tables(f"{what}{where}", rows)
     return Section(
         "speed",
@@ -31,7 +31,9 @@ def section(results: Results) -> Section:
 
 
 def _tables(title: str, rows: list[Row]) -> list[Table]:
-    decoding = standings(rows, lambda row: row.decode_mparams_s and 1 / row.decode_mparams_s)
+    decoding = standings(
+        rows, lambda row: row.decode_mparams_s and 1 / row.decode_mparams_s, noise=CLOCK
+    )
     if decoding is None:
         return []
     encoding = standings(rows, lambda row: row.encode_mparams_s and 1 / row.encode_mparams_s)
@@ -53,7 +55,8 @@ def _tables(title: str, rows: list[Row]) -> list[Table]:
             f"{standing.cases} of {decoding.cases}",
         )
 
-    return [board_table(f"Decoding · {title}", decoding, tuple(columns), row_of)]
+    alone = f"one model and seed: within {percent(CLOCK, 0)} codecs tie"
+    return [board_table(f"Decoding · {title}", decoding, tuple(columns), row_of, alone)]
 
 
 def _inverse(value: float | None) -> float | None:

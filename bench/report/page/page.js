@@ -42,14 +42,14 @@
   }
 
   // A table of `n` rows; cell(row, column) says what stands there.
-  function tabulate(place, { columns, n, cell, numeric, faint = new Set(), legend = [], facets = [] }) {
+  function tabulate(place, { columns, n, cell, numeric, faint = new Set(), facets = [] }) {
     const chosen = new Map();
     let sorted = null, descending = false, sought = "", shown = FIRST;
     const body = make("tbody");
     const count = make("span", { class: "count", role: "status" });
     const more = make("button", { type: "button", onclick: () => { shown = Infinity; draw(); } }, "show all rows");
     const heads = columns.map((name, column) =>
-      make("th", { scope: "col", class: numeric[column] ? "n" : null, title: legend[column] || null },
+      make("th", { scope: "col", class: numeric[column] ? "n" : null },
         make("button", { type: "button", onclick: () => {
           descending = sorted === column ? !descending : false;
           sorted = column;
@@ -88,6 +88,7 @@
     }
 
     const controls = make("div", { class: "controls" });
+    const name = place.querySelector("strong")?.textContent ?? place.closest("section").querySelector("h2").textContent;
     for (const column of facets) {
       const values = [...new Set(Array.from({ length: n }, (_, row) => spell(cell(row, column))))].sort();
       controls.append(make("label", {}, columns[column],
@@ -104,7 +105,7 @@
       } })));
       controls.append(count, more);
     }
-    place.append(controls, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "table" },
+    place.append(controls, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name },
       make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body)));
     draw();
   }
@@ -123,12 +124,11 @@
   }
 
   for (const place of document.querySelectorAll("[data-cells]")) {
-    const { columns, facets, n } = documents[place.dataset.cells];
-    const names = columns.map((column) => column.name);
+    const { columns, shown, facets, n } = documents[place.dataset.cells];
+    const kept = shown.map((column) => columns[column]);
     tabulate(place, {
-      columns: names, n, cell: reader(columns),
-      numeric: columns.map((column) => !column.words), legend: columns.map((column) => column.legend),
-      facets: facets.map((name) => names.indexOf(name)),
+      columns: kept.map((column) => column.name), n, cell: reader(kept),
+      numeric: kept.map((column) => !column.words), facets,
     });
   }
 
@@ -162,13 +162,13 @@
   const root = document.documentElement;
   const wish = window.matchMedia("(prefers-color-scheme: dark)");
   root.classList.toggle("dark", wish.matches);
-  const redraw = () => { for (const plot of drawn) draw(plot); };
+  const redraw = () => { for (const plot of drawn.keys()) draw(plot); };
   wish.addEventListener("change", () => { root.classList.toggle("dark", wish.matches); redraw(); });
   document.getElementById("theme").addEventListener("click", () => { root.classList.toggle("dark"); redraw(); });
 
   // ---- charts: drawn when they come into view -------------------------------------------------
 
-  const drawn = new Set();
+  const drawn = new Map(); // plot -> what vegaEmbed made of it
 
   function colours() {
     const style = getComputedStyle(root);
@@ -182,11 +182,22 @@
     };
   }
 
-  function draw(plot) {
-    drawn.add(plot);
-    window.vegaEmbed(plot, documents[plot.dataset.chart], {
+  // Draw, or draw again in other colours: what was chosen from its lists stays chosen.
+  async function draw(plot) {
+    const chosen = [...plot.querySelectorAll("select")].map((list) => list.selectedIndex);
+    const before = drawn.get(plot);
+    drawn.set(plot, null);
+    if (before) before.finalize();
+    const made = await window.vegaEmbed(plot, documents[plot.dataset.chart], {
       actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg",
       config: colours(), tooltip: { theme: root.classList.contains("dark") ? "dark" : "light" },
+    });
+    drawn.set(plot, made);
+    plot.querySelectorAll("select").forEach((list, i) => {
+      if (chosen[i] === undefined || chosen[i] === list.selectedIndex) return;
+      list.selectedIndex = chosen[i];
+      list.dispatchEvent(new Event("input", { bubbles: true }));
+      list.dispatchEvent(new Event("change", { bubbles: true }));
     });
   }
 
