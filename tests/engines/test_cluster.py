@@ -235,7 +235,7 @@ def test_two_machines_one_of_which_loses_its_network(machines: list[str], tmp_pa
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
         )  # fmt: skip
-        wait_for(lambda: holders(tmp_path, 2), 120)
+        wait_for(lambda: holders(tmp_path, 2), 180)
         subprocess.run([str(IP), "link", "set", "sb3v", "down"], check=True)  # the cable is out
         output, _ = process.communicate(timeout=400)
         assert process.returncode == 0, output
