@@ -6,6 +6,7 @@ Nothing of the encoder is in reach: the process is forked from a server that nev
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import signal
@@ -71,7 +72,8 @@ def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
         weights = checkpoint.read(path)
         if weights_out is not None:
             safetensors.numpy.save_file(weights, weights_out)
+        report: Decoded | str = Decoded(checkpoint.weights_sha256(weights), peak_rss_bytes())
     except (SlashbenchError, OSError, MemoryError) as error:
-        sender.send(f"{type(error).__name__}: {error}")
-    else:
-        sender.send(Decoded(checkpoint.weights_sha256(weights), peak_rss_bytes()))
+        report = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(BrokenPipeError):  # the parent was killed
+        sender.send(report)

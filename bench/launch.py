@@ -1,4 +1,4 @@
-"""Train one checkpoint with several processes of this machine, which torchrun starts and watches."""
+"""Train one checkpoint with several processes of this machine, started and watched by torchrun."""
 
 from __future__ import annotations
 

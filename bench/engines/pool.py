@@ -30,6 +30,7 @@ _MOMENT_S = 0.2
 _LOOK_EVERY_S = 2.0  # for workers that came or went
 _START_S = 60.0  # for the first worker to be there
 _ABSENT_S = 120.0  # for a worker that can do what waits to come back
+_HOST_S = 30.0  # for a machine that something was to be timed on
 _KINDS = {"CPU": "cpus", "GPU": "gpus", "MEMORY": "memory_bytes"}  # of Dask's resources
 
 
@@ -96,7 +97,8 @@ class _Flight:
 
     job: Job
     future: Future[bytes]
-    since: float  # when it was handed in, or last could be started
+    host: str  # that it must run on, if any
+    since: float  # when it was handed in, or could last be run
     worker: str = ""  # the address, once it has started there
     started: float | None = None
 
@@ -121,18 +123,31 @@ class Pool:
         self._places: dict[str, remote.Place] = {}
         self._workers: dict[str, _Worker] = {}
         self._looked = 0.0
+        self._had_workers = self._had_timing = time.monotonic()
         client.subscribe_topic(run.name, self._hear)
         self._look()
 
     def slots(self) -> int:
         """As Engine."""
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
-            self._look()
+            with contextlib.suppress(OSError):  # `wait` sees whether that lasts
+                self._look()
+        if self._workers:
+            self._had_workers = time.monotonic()
+        elif time.monotonic() - self._had_workers > _ABSENT_S:
+            raise EngineLost("no worker is left; what is done is kept, the same command goes on")
         return len(self._workers)
 
     def timing_hosts(self) -> list[str]:
         """As Engine."""
         found = {w.host for w in self._workers.values() if w.machine == self._run.machine}
+        if found:
+            self._had_timing = time.monotonic()
+        elif time.monotonic() - self._had_timing > _ABSENT_S:
+            raise EngineLost(
+                "no machine of the kind that cells are timed on is left; what is done is kept, the "
+                "same command goes on"
+            )
         return sorted(found)
 
     def refuses(self, job: Job) -> str:
@@ -165,7 +180,7 @@ class Pool:
             workers=[host] if host else None,
             resources=self._selective(job) or None,
         )
-        self._flights[number] = _Flight(job, future, time.monotonic())
+        self._flights[number] = _Flight(job, future, host, time.monotonic())
         future.add_done_callback(lambda _: self._ended.put(number))
 
     def wait(self) -> list[tuple[Job, Outcome]]:
@@ -243,21 +258,32 @@ class Pool:
         """Jobs that ran for too long, whose workers are ended, or that nobody is there to run."""
         now = time.monotonic()
         found = []
+        hosts = {worker.host for worker in self._workers.values()}
         for number, flight in list(self._flights.items()):
+            if flight.host and flight.host not in hosts:
+                if now - flight.since > _HOST_S:  # another one may do it
+                    del self._flights[number]
+                    flight.future.cancel()
+                    found.append((flight.job, Outcome("lost")))
+                continue
+            if flight.host:
+                flight.since = now
             if flight.started is None:
                 if any(_meets(worker, flight.job) for worker in self._workers.values()):
                     flight.since = now
                 elif now - flight.since > _ABSENT_S:
                     raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
             elif self._timeout_s is not None and now - flight.started > self._timeout_s:
-                self._look()
+                with contextlib.suppress(OSError):
+                    self._look()
                 if flight.worker not in self._workers:  # it died: the job will start anew
                     flight.started = None
                     continue
                 del self._flights[number]
                 flight.future.cancel()
                 where = [flight.worker]
-                self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
+                with contextlib.suppress(OSError):
+                    self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
                 reason = f"it ran for more than {self._timeout_s:g} s and was stopped"
                 found.append((flight.job, Outcome("died", reason)))
         return found

@@ -1,4 +1,4 @@
-"""A laboratory for tests of engines: the command in processes of its own, and trouble."""
+"""A laboratory for tests of engines: the command in its own processes, with a plug-in."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from engine_lab import run
+from engine_lab import environment, run
 
 from slashbench.bench import weights
 from slashbench.bench.store import Store
@@ -46,10 +50,40 @@ def test_two_processes_train_what_one_does(sharding: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_killed_training_of_two_goes_on_from_its_snapshots(tmp_path: Path) -> None:
-    """Every step is kept here; the second run must not see the first steps again."""
-    what = [
-        "--models=trouble:steps=60:pause=0.1", "--recipes=plain", *ONE, "--processes=2",
-        f"--out={tmp_path}",
-    ]  # fmt: skip
-    # TODO
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
+def test_a_killed_training_of_two_goes_on_from_its_snapshots(sharding: str, tmp_path: Path) -> None:
+    """Each process keeps its part at every step; killed in the middle, they end with the weights
+    of two that were never stopped.
+    """
+    script = Path(__file__).with_name("two_ranks.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node=2", str(script)]
+
+    def started(folder: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, str(folder), sharding], stdout=subprocess.PIPE, text=True, env=environment()
+        )
+
+    quiet = started(tmp_path / "quiet").communicate(timeout=200)[0]
+    killed = started(tmp_path / "killed")
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.startswith("step 20 "):
+            break
+    os.kill(killed.pid, signal.SIGTERM)  # torchrun ends its processes, wherever they are
+    killed.wait(60)
+    again = started(tmp_path / "killed").communicate(timeout=200)[0]
+    assert "step 1 " in quiet
+    assert "step 1 " not in again
+    assert quiet.splitlines()[-1].startswith("weights ")
+    assert again.splitlines()[-1] == quiet.splitlines()[-1]
+
+
+def test_what_can_not_be_sharded_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    code, output = run(
+        "--models=digits-mlp:steps=5", "--recipes=plain,gradual-prune", *ONE, "--processes=2",
+        "--sharding=fsdp2", "--dry-run", f"--out={tmp_path}",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "must see whole parameters" in output
+    assert "1 cells" in output

@@ -1,0 +1,180 @@
+"""What engines cost, measured: start-up, per cell, the driver's memory, what two processes save.
+
+Run by hand, `python overheads.py start|noop|speedup COUNT`, or as benchmarks by test_overheads.py.
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from slashbench.bench import matrix, measure, session, stages, weights
+from slashbench.bench.engines.inline import Here
+from slashbench.bench.engines.venue import Wish
+from slashbench.bench.matrix import Cell, Request
+from slashbench.bench.progress import Display
+from slashbench.bench.stages import Stages
+from slashbench.bench.store import Store
+from slashbench.contracts import USUAL
+from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord, key_of
+
+STEPS = "/".join(f"{2.0**-k + i * 1e-4:.6f}" for k in (4, 5, 6, 7, 8) for i in range(20))
+
+
+def cells(count: int, codec: str) -> list[Cell]:
+    """`count` cells of one model: 100 quantisers under so many seeds."""
+    found = matrix.plan(
+        Request(
+            models="digits-mlp",
+            recipes=f"plain+quantize:step={STEPS}",
+            codecs=codec,
+            seeds=f"0..{max(count // 100, 1) - 1}",
+        )
+    ).cells
+    return found[:count]
+
+
+def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
+    """Every stage of the cells has its record; the first `concluded` cells have their own too."""
+    state = {"w": torch.zeros(2, 2)}
+    artifact = store.put_artifact(weights.to_bytes(state))
+    common: dict[str, Any] = {
+        "status": "ok",
+        "wall_s": 1.0,
+        "provenance": measure.provenance(1),
+        "model": wanted[0].model.text,
+    }
+    sha256 = "ab" * 32
+    model = wanted[0].model
+    evaluate = key_of(
+        "evaluate",
+        model=model.config,
+        inputs=model.item.inputs(),
+        split="test",
+        weights=sha256,
+        torch=torch.__version__,
+    )
+    store.put(EvaluateRecord(key=evaluate, weights_sha256=sha256, split="test", **common))
+    looks = Stages(store, "missing", Here(Display(Console(quiet=True))))
+    seeds = set()
+    for number, cell in enumerate(wanted):
+        who = {**common, "recipe": cell.recipe_text, "seed": cell.seed}
+        if cell.seed not in seeds:
+            seeds.add(cell.seed)
+            key = stages.checkpoint_key(cell, 0)
+            store.put(
+                CheckpointRecord(
+                    key=key, artifact_sha256=artifact, weights_sha256=sha256, n_parameters=4, **who
+                )
+            )
+        store.put(
+            CompressRecord(
+                key=stages._compress_key(cell),
+                codec=cell.codec.text,
+                bound=True,
+                weights_sha256=sha256,
+                **who,
+            )
+        )
+        if number < concluded:
+            looks.run(cell)
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="slashbench-overheads-") as name:
+        yield Path(name)
+
+
+def start(count: int) -> dict[str, float]:
+    """A plan of which all but 1 % is done: seconds until the first missing cell can start."""
+    with folder() as out:
+        prepare(Store(out), cells(count, "entropy"), count - count // 100)
+        begun = time.perf_counter()
+        wanted = cells(count, "entropy")
+        with session.opened(
+            Wish(jobs=0), Store(out), "missing", Display(Console(quiet=True))
+        ) as work:
+            missing = [cell for cell in wanted if work.stages.cached_cell(cell) is None]
+        took = time.perf_counter() - begun
+        assert len(missing) == count // 100
+        return {"cells": count, "missing": len(missing), "seconds": took}
+
+
+def noop(count: int) -> dict[str, float]:
+    """Cells of which everything but their own record is there, on two processes."""
+    with folder() as out:
+        wanted = cells(count, "entropy")
+        prepare(Store(out), wanted, 0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        begun = time.perf_counter()
+        display = Display(Console(quiet=True))
+        with (
+            session.opened(Wish(jobs=2), Store(out), "missing", display) as work,
+            display.over(wanted),
+            work.engaged(wanted) as driver,
+        ):
+            ready = time.perf_counter()
+            driver.run(wanted)
+            done = time.perf_counter()
+        assert display.done == count
+        return {
+            "cells": count,
+            "start_s": ready - begun,
+            "ms_per_cell": 1e3 * (done - ready) / count,
+            "driver_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "driver_before_mb": before / 1024,
+        }
+
+
+def speedup(seeds: int) -> dict[str, float]:
+    """Trainings of the smoke suite's regimes under so many seeds: one process against two."""
+    wanted = matrix.plan(
+        Request(
+            models="digits-mlp",
+            recipes="plain+quantize:step=2^-8,backslash+quantize:step=2^-8",
+            codecs="entropy",
+            seeds=f"0..{seeds - 1}",
+        )
+    ).cells
+    assert wanted[0].execution == USUAL
+    took = {}
+    for jobs in (1, 2):
+        with folder() as out:
+            display = Display(Console(quiet=True))
+            with (
+                session.opened(Wish(jobs=jobs), Store(out), "missing", display) as work,
+                display.over(wanted),
+                work.engaged(wanted) as driver,
+            ):
+                driver.run(wanted[:1])  # imports and compiled kernels, once in one of the workers
+                begun = time.perf_counter()
+                driver.run(wanted[1:])
+                took[jobs] = time.perf_counter() - begun
+    return {
+        "trainings": len(wanted) - 1,
+        "one_s": took[1],
+        "two_s": took[2],
+        "share_of_ideal": took[1] / took[2] / 2,
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    print(
+        json.dumps(
+            {"start": start, "noop": noop, "speedup": speedup}[sys.argv[1]](int(sys.argv[2]))
+        )
+    )

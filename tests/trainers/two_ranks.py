@@ -1,0 +1,60 @@
+"""Trains digits-mlp with one process of several, with a snapshot at every step.
+
+Run by torchrun as `two_ranks.py FOLDER SHARDING`; killed at any moment, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from slashbench.bench.models.digits_mlp import DigitsMLP
+from slashbench.bench.store import Store
+from slashbench.contracts import Execution
+from slashbench.trainers import loop, ranks
+from slashbench.trainers.recipe import recipes
+
+
+def main(folder: Path, sharding: Any) -> None:
+    loop.SAVE_EVERY_S = 0.0
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    model = DigitsMLP(steps=60)
+    (recipe,) = recipes("backslash:lam=20:update=proximal", {})
+    loop.seed_everything(0)
+    module = model.build(0)
+    execution = Execution(processes=2, sharding=sharding)
+    called = ranks.spread(module, execution)
+    plan = recipe.regime.item.plan(model.plan)
+    penalty = recipe.regime.item.penalty(dict(module.named_parameters()), plan)
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        if rank == 0:
+            print("step", step, "", flush=True)
+
+    with loop.threads(1):
+        loop.train(
+            module,
+            model.batches(0),
+            lambda _, batch: model.loss(called, batch),
+            plan,
+            penalty,
+            execution,
+            progress,
+            Store(folder).keeper(f"run-{rank}"),
+        )
+    digest = hashlib.sha256()
+    for tensor in ranks.whole(module).values():
+        digest.update(tensor.numpy().tobytes())
+    if rank == 0:
+        print("weights", digest.hexdigest(), flush=True)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
