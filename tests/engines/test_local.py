@@ -48,7 +48,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "how", "reason"),
     [
-        ("die", "--retries=1", "died 2 times in a row"),
+        pytest.param("die", "--retries=1", "died 2 times in a row", marks=pytest.mark.slow),
         pytest.param("hang", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
         pytest.param("hang-in-c", "--timeout=20", "ran for more than 20 s", marks=pytest.mark.slow),
         pytest.param("refuse", "--retries=1", "RuntimeError: a bug", marks=pytest.mark.slow),

@@ -32,7 +32,8 @@ def trained(out: Path) -> dict[str, dict[str, torch.Tensor]]:
     return found
 
 
-@pytest.mark.parametrize("sharding", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
 def test_two_processes_train_what_one_does(sharding: str, tmp_path: Path) -> None:
     code, output = run(DOUBLE, RECIPES, *ONE, f"--out={tmp_path / 'one'}")
     assert code == 0, output
