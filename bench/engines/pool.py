@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster
+from distributed.client import ClosedClientError
 from distributed.security import Security
 
 from slashbench.bench.engines import hosting
@@ -194,7 +195,8 @@ class Pool:
                     ended.append((flight.job, _outcome(flight.future)))
                     flight.future.release()
                     if ended[-1][1].status == "lost":  # and so is what the scheduler knew of us
-                        self._client.subscribe_topic(self._run.name, self._hear)
+                        with contextlib.suppress(ClosedClientError):  # seen below
+                            self._client.subscribe_topic(self._run.name, self._hear)
                 numbers.append(self._ended.get_nowait())
         if self._client.status == "closed":
             raise EngineLost(

@@ -41,7 +41,8 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="10s"),
+            # Dask refuses less than 11 s: ten probes, one a second.
+            env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s"),
         )
         self.processes.append(process)
         return process
@@ -57,6 +58,17 @@ class Cluster:
     ) -> subprocess.Popen[Any]:
         return self.start(
             "slashbench.bench.cli", "worker", address or self.address, "--jobs=1", within=within
+        )
+
+    def ready(self, workers: int, within: tuple[str, ...] = ()) -> None:
+        """Wait until so many workers have joined: a run begins with the first that is there."""
+        program = (
+            f"from distributed import Client\n"
+            f"with Client({self.address!r}, timeout=60) as client:\n"
+            f"    client.wait_for_workers({workers}, timeout=120)\n"
+        )
+        subprocess.run(
+            [*within, sys.executable, "-c", program], check=True, env=environment(), timeout=200
         )
 
     def end(self) -> None:
@@ -87,6 +99,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_a_killed_node_costs_nothing_but_time(cluster: Cluster, tmp_path: Path) -> None:
     nodes = [cluster.worker(), cluster.worker()]
+    cluster.ready(2)
     process = start(
         "run", *SLOW, "--seeds=0..2", "--scheduler", cluster.address, f"--out={tmp_path}"
     )
@@ -141,6 +154,7 @@ def test_a_driver_that_loses_the_cluster_ends_and_the_next_one_goes_on(
 ) -> None:
     for _ in range(2):
         cluster.worker()
+    cluster.ready(2)
     proxy = Proxy(int(cluster.address.rpartition(":")[2]))
     out = f"--out={tmp_path}"
     process = start(
@@ -228,6 +242,7 @@ def test_two_machines_one_of_which_loses_its_network(machines: list[str], tmp_pa
         cluster.scheduler(within=head)
         for other in others:
             cluster.worker(within=other)
+        cluster.ready(2, within=head)
         process = subprocess.Popen(
             [
                 *head, sys.executable, "-m", "slashbench.bench.cli", "run", *SLOW, "--seeds=0..3",

@@ -115,7 +115,7 @@ def test_records_say_what_was_drawn(tmp_path: Path) -> None:
 
 
 def test_records_from_before_calibration_was_recorded_still_decode() -> None:
-    results = Path(__file__).parents[2] / "results" / "core"
+    results = Path(__file__).parents[2] / "results" / "minilm-1500"
     path = next(results.glob("records/compress/**/*.json"))
     assert b"calibration" not in path.read_bytes()
     record = decode(path.read_bytes())
