@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from slashbench import __version__
 from slashbench.bench.commands import files, reporting, reproduce, run, running, training
@@ -28,17 +29,6 @@ examples
   bench compress model.safetensors -o small.safetensors
 
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
-
-selectors
-  name:key=value:key=value     an entry with settings        zstd:level=19
-  a,b,c  or  all               a list
-  key=0..4                     a range of integers           exp-golomb:k=0..4
-  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
-  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
-  key=1/3/9                    the values named              zstd:level=1/3/9
-  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
-
-exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
 """
 
 TESTING = """\
@@ -155,13 +145,19 @@ def _speed(options: argparse.Namespace) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows examples as they are written; those of the verbs are of its class too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bench",
         description="How many bits does a trained weight really need, at what accuracy, "
         "and how fast can they be written and read?",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLES + running.SELECTORS,
     )
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -185,7 +181,6 @@ def _parser() -> argparse.ArgumentParser:
         "test-codec",
         help="check that a codec, yours or ours, does what every codec must",
         epilog=TESTING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     test.add_argument(
         "codecs", metavar="LIST", help="NAME[:settings], module:Class[:settings], all"
@@ -197,7 +192,6 @@ def _parser() -> argparse.ArgumentParser:
         "speed",
         help="time codecs side by side on real weights, as ratios to their peers",
         epilog=TIMING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     speed.add_argument("--codecs", metavar="LIST", help="codecs (default: one of each kind)")
     speed.add_argument(

@@ -105,10 +105,11 @@ class Folder:
 
     def names(self, folder: str) -> Iterator[str]:
         """As Depot."""
-        top = self.root / folder
-        for path in sorted(path for path in top.rglob("*") if path.is_file()):
-            if not path.name.startswith("."):
-                yield path.relative_to(self.root).as_posix()
+        found: list[str] = []
+        for place, _, files in os.walk(self.root / folder):
+            within = Path(place).relative_to(self.root)
+            found += [(within / name).as_posix() for name in files if not name.startswith(".")]
+        yield from sorted(found)
 
     def size(self, name: str) -> int | None:
         """As Depot."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from engine_lab import comparable, interrupted
 
 from slashbench.bench.store import Store
 
@@ -116,19 +116,8 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "slashbench.bench.cli", *SMALL, "--seeds=0..50", "--jobs=0"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("[2/"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
-    assert process.wait(60) == 130
+    code, rest = interrupted(*SMALL, "--seeds=0..50", "--jobs=0", cwd=tmp_path)
+    assert code == 130
     assert "the same command goes on from here" in rest
     assert len(Store(tmp_path / "results" / "local").cells()) >= 2
 
@@ -151,20 +140,6 @@ def test_help_teaches(tmp_path: Path) -> None:
         assert done.returncode == 0
         assert "backslash:lam=10..1000" in done.stdout
         assert "exit codes" in done.stdout
-
-
-def comparable(folder: Path) -> dict[str, object]:
-    """Records without what differs between two undisturbed runs: times and provenance."""
-    found: dict[str, object] = {}
-    for path in sorted((folder / "records").rglob("*.json")):
-        record = json.loads(path.read_text())
-        for name in ("provenance", "wall_s", "encode", "decode", "contended"):
-            record.pop(name, None)
-        record.pop("decode_peak_rss_bytes", None)
-        for name in ("wall_s", "cpu_s"):
-            (record.get("training") or {}).pop(name, None)
-        found[f"{record['stage']}/{path.name}"] = record
-    return found
 
 
 @pytest.mark.slow

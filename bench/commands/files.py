@@ -148,9 +148,7 @@ def add(verbs: Any) -> None:
 
 
 def _verb(verbs: Any, name: str, run: Any, examples: str, about: str) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = verbs.add_parser(
-        name, help=about, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made: argparse.ArgumentParser = verbs.add_parser(name, help=about, epilog=examples)
     made.set_defaults(verb=run)
     return made
 

@@ -46,7 +46,6 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         parents=[out],
         help="boards from the records there are, complete or not",
         epilog=REPORTING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     report.add_argument("--boards", metavar="LIST", help="which to print (default: the usual ones)")
     report.add_argument("--html", type=Path, metavar="FILE", help="write one page to look at")
@@ -61,7 +60,6 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         parents=[out],
         help="what changed between two runs, or between two recipes",
         epilog=COMPARING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     compare.add_argument("a", metavar="A", help="a results folder, or a recipe of --out")
     compare.add_argument("b", metavar="B", help="the other")
@@ -70,10 +68,12 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from slashbench.bench.report import export, results, terminal
+    from slashbench.bench.report import export, html, results, terminal
     from slashbench.bench.report.boards.catalog import BOARDS, USUAL
     from slashbench.bench.store import Store
 
+    if options.html is not None:
+        html.prepare()
     store = Store(options.out)
     found = results.load(store)
     asked = {kind: getattr(options, kind) for kind in export.FORMATS}

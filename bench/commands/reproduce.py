@@ -38,7 +38,6 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         parents=[out],
         help="run a paper's figures and tables here, and judge its claims",
         epilog=REPRODUCING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("paper", choices=["backslash"])
     verb.add_argument("--quick", action="store_true", help="the smallest models, fewer points")

@@ -29,17 +29,6 @@ where cells run
 Several commands may work on one results folder at once, from several machines: none does what
 another is at, and one goes on where another was killed. Speeds are measured when nothing else of
 ours runs on the machine, with several processes at the end.
-
-selectors
-  name:key=value:key=value     an entry with settings        zstd:level=19
-  a,b,c  or  all               a list
-  key=0..4                     a range of integers           exp-golomb:k=0..4
-  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
-  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
-  key=1/3/9                    the values named              zstd:level=1/3/9
-  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
-
-exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
 """
 
 SERVING = """\
@@ -59,8 +48,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         "run",
         parents=[out],
         help="train, compress, decode, evaluate and time what is missing, then show the boards",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLES + running.SELECTORS,
     )
     run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
     run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
@@ -111,7 +99,6 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         "worker",
         help="lend this machine to a Dask scheduler, for `bench run --scheduler`",
         epilog=SERVING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     worker.add_argument("scheduler", metavar="URL", help="tcp://HOST:PORT or tls://HOST:PORT")
     worker.add_argument("--jobs", default="auto", metavar="N", help="processes (default: auto)")
@@ -126,7 +113,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from slashbench.bench import matrix, progress, session
-    from slashbench.bench.report import export, results, terminal
+    from slashbench.bench.report import export, html, results, terminal
     from slashbench.bench.store import Store
     from slashbench.contracts import Execution
 
@@ -159,6 +146,7 @@ def _run(options: argparse.Namespace) -> int:
                 driver.run(missing)
         except KeyboardInterrupt:
             return running.stopped(display, out)
+    html.prepare()
     found = results.load(store)
     written = export.write_boards(found, store)
     for warning in store.warnings:

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+SELECTORS = """
+selectors
+  name:key=value:key=value     an entry with settings        zstd:level=19
+  a,b,c  or  all               a list
+  key=0..4                     a range of integers           exp-golomb:k=0..4
+  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
+  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
+  key=1/3/9                    the values named              zstd:level=1/3/9
+  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
+
+exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+"""
+
 
 def add_places(verb: argparse.ArgumentParser) -> None:
     """Add the options that say where cells run; `wish` reads them."""

@@ -28,7 +28,6 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         parents=[out],
         help="the setting of a recipe that just meets a size or a loss of the metric",
         epilog=TUNING,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tune.add_argument("--model", required=True, metavar="NAME")
     tune.add_argument("--recipe", required=True, metavar="RECIPE", help="without the setting")

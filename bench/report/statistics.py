@@ -9,6 +9,7 @@ three values could not leave their range. All pairs of a board are held to one l
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +51,13 @@ class Ranking:
     resolvable: float | None  # the smallest difference that any two are told apart by: the median
 
 
+@functools.cache
 def draws(n: int, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
     """The share of each of `n` clusters in each resample: float64 of shape (resamples, n)."""
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return counts / n
+    shares: Floats = counts / n
+    shares.flags.writeable = False  # every caller has the same
+    return shares
 
 
 def interval(estimate: float, resampled: Floats, n: int, level: float = LEVEL) -> Interval:
@@ -119,8 +123,3 @@ def _holm(chances: Floats, risk: float) -> npt.NDArray[np.bool_]:
     fallen = np.zeros(len(chances), bool)
     fallen[order] = np.logical_and.accumulate(falls)
     return fallen
-
-
-def geometric_mean(ratios: Sequence[float]) -> float:
-    """The mean of ratios (Fleming & Wallace 1986: the arithmetic one depends on what is below)."""
-    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))

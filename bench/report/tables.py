@@ -43,7 +43,7 @@ def provenance(runs: Sequence[Provenance]) -> list[str]:
                 f"{' with local changes' if r.git_dirty else ''}"
             )
         ),
-        *distinct(lambda r: f"command: {_without_paths(r.command_line)}"),
+        *sorted({f"command: {_without_paths(c)}" for c in {r.command_line for r in runs}}),
     ]
 
 

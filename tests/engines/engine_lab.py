@@ -50,6 +50,23 @@ def run(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str
     return process.returncode, output
 
 
+def interrupted(*arguments: str, cwd: Path) -> tuple[int, str]:
+    """(exit code, what is said after) of a command that gets Ctrl-C when two cells are done."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("[2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    return process.wait(60), rest
+
+
 def cells(out: Path | str) -> dict[tuple[int, str], CellRecord]:
     """(seed, codec) -> record."""
     return {(cell.seed, cell.codec): cell for cell in Store(out).cells()}

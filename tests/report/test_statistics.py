@@ -11,7 +11,6 @@ from slashbench.bench.report.statistics import (
     Interval,
     Place,
     draws,
-    geometric_mean,
     interval,
     mean_interval,
     rank,
@@ -96,11 +95,6 @@ def test_holm_is_that_of_the_textbook() -> None:
 
 def test_one_cluster_tells_nothing_apart() -> None:
     assert rank(np.array([[1.0, 2.0]])).places == [Place(1, 2), Place(1, 2)]
-
-
-def test_ratios_have_geometric_means() -> None:
-    assert geometric_mean([2.0, 0.5]) == pytest.approx(1.0)
-    assert geometric_mean([1.0, 4.0, 9.0]) == pytest.approx(stats.gmean([1, 4, 9]))
 
 
 class TestBdRate:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from engine_lab import interrupted
 from paper_lab import Lab, Result
 
 from slashbench.bench import matrix
@@ -79,19 +79,8 @@ def test_a_report_of_published_records_runs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "slashbench.bench.cli", "reproduce", "backslash", *BRIEF],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("[2/"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
-    assert process.wait(60) == 130
+    code, rest = interrupted("reproduce", "backslash", *BRIEF, cwd=tmp_path)
+    assert code == 130
     assert "the same command goes on from here" in rest
 
 
