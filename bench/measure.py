@@ -124,7 +124,7 @@ def cpu_model() -> str:
 
 def now() -> str:
     """This moment in UTC, as records have it: later ones sort later."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def command_line() -> str:

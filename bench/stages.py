@@ -488,7 +488,7 @@ class Stages:
         again = self.on_existing == "always" or (
             self.on_existing == "failed" and found.status == "failed"
         )
-        if again and found.provenance.measured_at < self.since:
+        if again and found.provenance.measured_at <= self.since:
             return None
         if found.status == "failed" and kind is not CellRecord:
             raise StageFailed(found.reason)
