@@ -98,14 +98,14 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
 
 def _coded(name: str, tensor: Quantised, codec: TensorCodec) -> Piece:
     values = tensor.values
-    segments = [Coded(0, codec.encode(values))] if values.size else []
+    segments = [Coded(0, codec.pieces(values))] if values.size else []
     unit = values.nbytes if tensor.grid is None else values.size
     return Piece(name, max(1, unit), segments, tensor.grid)
 
 
 def _stored(name: str, array: Array) -> Piece:
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    segments = [Coded(layout.STORED, raw, crc32(raw))] if raw.size else []
+    segments = [Coded(layout.STORED, [raw], crc32(raw))] if raw.size else []
     return Piece(name, max(1, raw.size), segments)
 
 

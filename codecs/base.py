@@ -12,7 +12,7 @@ subclass only writes what is peculiar to its code:
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +41,16 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     trusts_input: ClassVar[bool] = False  # a forged stream may crash it: a library believes it
     max_expansion: ClassVar[float] = 1.25  # noise grows to at most this many times its size
 
+    @final
     def encode(self, buf: Any) -> bytes:
         """Encode an array of any shape and memory order.
 
         Raises Unencodable, before anything is written, for a dtype outside `domains`.
         """
+        return b"".join(self.pieces(buf))
+
+    def pieces(self, buf: Any) -> list[Any]:
+        """What `encode` makes, as buffers that follow one another: a file needs no copy of them."""
         array = np.asarray(buf)
         if frame.domain_of(array.dtype) not in self.domains:
             raise Unencodable(
@@ -55,7 +60,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             )
         native = array.dtype.newbyteorder("=")
         flat = np.ascontiguousarray(array, native).reshape(-1)
-        return frame.pack(native, array.shape, self._encode(flat) if flat.size else None)
+        return frame.pieces(native, array.shape, self._encode(flat) if flat.size else None)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, with its dtype and shape, or a copy of it in `out`.

@@ -123,11 +123,16 @@ def domain_of(dtype: np.dtype[Any]) -> str:
 
 
 def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> bytes:
-    """Frame one coded tensor; None for an empty one."""
+    """The stream of one coded tensor; None for an empty one."""
+    return b"".join(pieces(dtype, shape, coded))
+
+
+def pieces(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> list[Any]:
+    """The same as buffers that follow one another."""
     head = MAGIC + bytes([VERSION, _CODES[dtype.newbyteorder("=")], len(shape)])
     numbers: tuple[int, ...] = (*shape, 0)
     tables = b""
-    pieces: list[Any] = []
+    payload: list[Any] = []
     checksums = []
     if coded is not None:
         tables, sizes = coded.tables, []
@@ -138,21 +143,21 @@ def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> b
                 checksum = crc32(piece, checksum)
             sizes.append(size)
             checksums.append(checksum)
-            pieces += chunk
+            payload += chunk
         numbers = (*shape, coded.chunk, len(tables), *sizes)
     head += b"".join(map(varint, numbers))
     first = crc32(tables, crc32(head))
     sums = struct.pack(f"<{1 + len(checksums)}I", first, *checksums)
-    return b"".join([head, sums, tables, *pieces])
+    return [head + sums + tables, *payload]
 
 
 def cut(payload: Any, sizes: Iterable[int]) -> list[Pieces]:
     """Each chunk of a payload as one piece, nothing copied. payload: a buffer of bytes."""
-    view, begin, pieces = memoryview(payload), 0, []
+    view, begin, chunks = memoryview(payload), 0, []
     for size in sizes:
-        pieces.append((view[begin : begin + size],))
+        chunks.append((view[begin : begin + size],))
         begin += size
-    return pieces
+    return chunks
 
 
 def unpack(data: Any) -> Frame:

@@ -71,16 +71,16 @@ class ScaleClasses(RansGgd):
 
     codec_id: ClassVar[str] = "slashbench.max"
 
-    def encode(self, buf: Any) -> bytes:
-        """Encode an array of any shape and memory order. Raises Unencodable as any codec."""
+    def pieces(self, buf: Any) -> list[Any]:
+        """What `encode` makes. Raises Unencodable as any codec."""
         array = np.asarray(buf)
         if array.ndim < 2 or array.size == 0 or frame.domain_of(array.dtype) != "integers":
-            return super().encode(array)
+            return super().pieces(array)
         native = array.dtype.newbyteorder("=")
         flat = np.ascontiguousarray(array, native).reshape(-1)
         symbols = narrowest(flat.view(f"i{flat.itemsize}"))
         coded = self._in_classes(symbols.reshape(array.shape[0], -1))
-        return frame.pack(native, array.shape, coded) if coded else super().encode(array)
+        return frame.pieces(native, array.shape, coded) if coded else super().pieces(array)
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray

@@ -140,7 +140,7 @@ def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
     codec = coding.codecs[place].item
 
     def job(part: Array, last: bool) -> Piece:
-        return Piece(name, unit, [Coded(place, codec.encode(part))], grid, last)
+        return Piece(name, unit, [Coded(place, codec.pieces(part))], grid, last)
 
     for i, part in enumerate(parts):
         yield functools.partial(job, part, i == len(parts) - 1)
@@ -166,13 +166,13 @@ def cut(array: Array, size: int, by_row: bool = False) -> tuple[int, list[Array]
 def _shorter(part: Array, coding: Coding) -> Coded:
     """Coded, or stored if that takes no more."""
     place = coding.place(frame.domain_of(part.dtype))
-    stream = coding.codecs[place].item.encode(np.require(part, requirements="A"))
-    return Coded(place, stream) if len(stream) < part.nbytes else _stored(part)
+    coded = Coded(place, coding.codecs[place].item.pieces(np.require(part, requirements="A")))
+    return coded if coded.size < part.nbytes else _stored(part)
 
 
 def _stored(part: Array) -> Coded:
     raw = part.reshape(-1).view(np.uint8)
-    return Coded(layout.STORED, raw, crc32(raw))
+    return Coded(layout.STORED, [raw], crc32(raw))
 
 
 def _seen(raw: Bytes, tensor: Tensor) -> Array:

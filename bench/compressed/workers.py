@@ -23,20 +23,31 @@ def in_order(
     together: how many a core takes at a time. Fewer turns cost less, more items take more memory.
     """
     n = len(parallel.cores())
-    waiting: deque[Future[list[tuple[T, R]]]] = deque()
+    waiting: deque[tuple[list[T], Future[list[tuple[T, R]]]]] = deque()
     left = iter(items)
 
     def done(group: list[T]) -> list[tuple[T, R]]:
         return [(item, work(item)) for item in group]
 
-    with ThreadPoolExecutor(n, thread_name_prefix="slashbench") as pool:
+    def help_out() -> bool:
+        """Do here what no other thread has begun with; False if there is no such thing."""
+        for i, (group, future) in enumerate(waiting):
+            if future.cancel():
+                mine: Future[list[tuple[T, R]]] = Future()
+                waiting[i] = group, mine
+                mine.set_result(done(group))
+                return True
+        return False
+
+    with ThreadPoolExecutor(max(1, n - 1), thread_name_prefix="slashbench") as pool:
         try:
             while True:
                 while len(waiting) <= n and (group := list(itertools.islice(left, together))):
-                    waiting.append(pool.submit(done, group))
+                    waiting.append((group, pool.submit(done, group)))
                 if not waiting:
                     return
-                yield from waiting.popleft().result()
+                if waiting[0][1].done() or n == 1 or not help_out():
+                    yield from waiting.popleft()[1].result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -27,8 +27,13 @@ class Coded:
     """One run of a tensor as it goes into the file."""
 
     codec: int  # its place in the file's codecs, or layout.STORED
-    data: Any  # a buffer of bytes
+    pieces: list[Any]  # buffers of bytes that follow one another
     checksum: int = 0  # CRC-32 of what is stored
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(map(len, self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,9 @@ def write(
     handed_over = written = 8 + room
     for piece in pieces:
         for segment in piece.segments:
-            written += file.write(segment.data)
-            done.append((segment.codec, len(segment.data), segment.checksum))
+            file.writelines(segment.pieces)
+            written += segment.size
+            done.append((segment.codec, segment.size, segment.checksum))
         if piece.last:
             tail = layout.tail(piece.name, piece.unit, done, piece.grid)
             written += file.write(tail)

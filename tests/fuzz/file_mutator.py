@@ -137,7 +137,7 @@ def _gridded(grid: Grid) -> bytes:
     values = np.abs(streams.bell(600).reshape(30, 20)) % 16
     parts = [values[:20], values[20:]]
     codec = CODECS.get("huffman")()
-    piece = Piece("q", 400, [Coded(0, codec.encode(part)) for part in parts], grid)
+    piece = Piece("q", 400, [Coded(0, codec.pieces(part)) for part in parts], grid)
     kind = "BF16", values.shape
     file = io.BytesIO()
     header = plain.compose({"q": kind, "tied": kind}, {})
