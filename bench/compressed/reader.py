@@ -6,7 +6,7 @@ is ever allocated. Tensors come as bytes, those of the plain safetensors file th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from slashbench import selector
 from slashbench.bench.compressed import layout, plain, version1, workers
 from slashbench.bench.compressed.layout import STORED, Blob, Segment
 from slashbench.bench.compressed.mapped import Mapped
+from slashbench.bench.compressed.memory import Room
 from slashbench.bench.compressed.plain import Tensor
 from slashbench.codecs import frame, parallel
 from slashbench.codecs.base import Bound, TensorCodec
@@ -124,7 +125,9 @@ class Checkpoint:
 
     def tensor(self, name: str) -> Bytes:
         """All bytes of one tensor, decoded on all cores. Raises CorruptFile."""
-        return self._decoded([name])[name]
+        room = self._room([name])
+        self._decode_into(room.arrays)
+        return room.arrays[name]
 
     def rows(self, name: str, first: int, last: int) -> Bytes:
         """The bytes of rows `first` to `last` - 1; only chunks that hold some of them are decoded.
@@ -164,22 +167,26 @@ class Checkpoint:
 
         Raises CorruptFile.
         """
-        self._fetch()
-        found = self._decoded(n for n in self.header.tensors if n not in self.aliases)
+        room = self._room(n for n in self.header.tensors if n not in self.aliases)
+        room.while_mapped(self._fetch)
+        found = room.arrays
+        self._decode_into(found)
         for name, other in self.index.copies.items():
             found[name] = found[other].copy()
         for name, other in self.index.tied.items():
             found[name] = found[other]
         return {name: found[name] for name in self.header.tensors}
 
-    def _decoded(self, names: Iterable[str]) -> dict[str, Bytes]:
-        found = {name: np.empty(self.header.tensors[name].nbytes, np.uint8) for name in names}
-        runs = sorted(self.runs(found), key=lambda run: run.begin - run.end)  # the largest first
-        threads = min(len(parallel.cores()), len(runs))
+    def _room(self, names: Iterable[str]) -> Room:
+        return Room.of({name: self.header.tensors[name].nbytes for name in names})
+
+    def _decode_into(self, arrays: Mapping[str, Bytes]) -> None:
+        largest_first = sorted(arrays, key=lambda name: -arrays[name].size)
         workers.each(
-            lambda run: self.fill(run, found[run.name][run.begin : run.end]), runs, threads
+            lambda run: self.fill(run, arrays[run.name][run.begin : run.end]),
+            self.runs(largest_first),
+            len(parallel.cores()),
         )
-        return found
 
     def codec(self, place: int) -> TensorCodec:
         """A codec that the file uses. Raises CorruptFile, or UsageError for one it may not use."""

@@ -61,11 +61,11 @@ def each(work: Callable[[T], None], items: Iterable[T], threads: int) -> None:
 
     def pull() -> None:
         while not errors:
-            with lock:
-                item = next(left, left)
-            if item is left:
-                return
             try:
+                with lock:
+                    item = next(left, left)
+                if item is left:
+                    return
                 work(item)  # type: ignore[arg-type]
             except BaseException as error:
                 errors.append(error)

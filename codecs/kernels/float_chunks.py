@@ -151,6 +151,15 @@ def _begin(
 
 
 @kernel
+def _joined(plan: Integers) -> bool:
+    """Whether all planes go into the words at once: the highest is coded, the others are raw."""
+    n_planes, n_raw = plan.shape[0], 0
+    for p in range(n_planes):
+        n_raw += int(plan[p, FORM] == RAW)
+    return n_planes in (2, 4) and n_raw == n_planes - 1 and plan[0, FORM] != RAW
+
+
+@kernel
 def _place(
     data: Bytes,
     edges: Integers,
@@ -163,7 +172,7 @@ def _place(
     """Put a plane's exceptions among its symbols, and the plane into the words."""
     n, form = target.size, plan[p, FORM]
     n_planes = plan.shape[0]
-    joined = n_planes == 2 and plan[0, FORM] != RAW and plan[1, FORM] == RAW  # both planes at once
+    joined = _joined(plan)
     if form == RAW:
         if not joined:
             planes.put(data[edges[p] : edges[p + 1]], n_planes - 1 - p, target)
@@ -180,8 +189,13 @@ def _place(
         planes.unpair(symbols, plan[p, LOW], bytes_)
         if form == PATCHED_PAIRS and not exceptions.put(data, edges[p : p + 1], ends, n, 1, bytes_):
             return False
-    if joined:
+    if joined and n_planes == 2:
         planes.join(bytes_, data[edges[1] : edges[2]], target)
+    elif joined:
+        planes.join_four(
+            bytes_, data[edges[1] : edges[2]], data[edges[2] : edges[3]],
+            data[edges[3] : edges[4]], target,
+        )  # fmt: skip
     else:
         planes.put(bytes_, n_planes - 1 - p, target)
     return True

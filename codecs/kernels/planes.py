@@ -65,6 +65,18 @@ def join(high: Bytes, low: Bytes, words: Words) -> None:
         words[i] = rotated >> 1 | rotated << 15
 
 
+@kernel
+def join_four(third: Bytes, second: Bytes, first: Bytes, last: Bytes, words: Words) -> None:
+    """All planes of 32-bit words at once, the highest first."""
+    n = min(words.size, third.size, second.size, first.size, last.size)
+    words, third, second, first, last = words[:n], third[:n], second[:n], first[:n], last[:n]
+    zero = words.dtype.type(0)
+    for i in range(n):
+        high = (zero | third[i]) << 24 | (zero | second[i]) << 16
+        rotated = high | (zero | first[i]) << 8 | last[i]
+        words[i] = rotated >> 1 | rotated << 31
+
+
 @brief
 def survey(values: Bytes, blocks: int, length: int) -> tuple[int, int, float, float]:
     """(where the fullest window begins, its commonest value, the share outside, entropy in bits).

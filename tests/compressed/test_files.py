@@ -20,10 +20,21 @@ import pytest
 import safetensors
 import safetensors.numpy
 import safetensors.torch
+import torch
 from samples import compressed, of_every_dtype, plain_file
 
+import slashbench
 from slashbench.bench import checkpoint
-from slashbench.bench.compressed import coding, contents, convert, layout, reader, sources, target
+from slashbench.bench.compressed import (
+    coding,
+    contents,
+    convert,
+    layout,
+    memory,
+    reader,
+    sources,
+    target,
+)
 from slashbench.bench.compressed.coding import Coding
 from slashbench.bench.compressed.reader import Checkpoint
 from slashbench.bench.files import atomically
@@ -32,6 +43,7 @@ from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
 from slashbench.trainers.quantize import UniformInStd
 
+SIZES = 1, 200, 300, 0, 5000, 7
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
 
 
@@ -106,6 +118,18 @@ def test_many_segments_share_one_tensor(monkeypatch: pytest.MonkeyPatch) -> None
     for name, tensor in tensors.items():
         assert len(opened.blob(name).segments) > 3
         assert opened.tensor(name).tobytes() == tensor.tobytes()
+
+
+def test_loaded_tensors_share_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "BLOCK", 1000)  # some side by side in a block, some alone
+    made = {f"w{i}": torch.full((size,), i, dtype=torch.int16) for i, size in enumerate(SIZES)}
+    slashbench.save_file(made, tmp_path / "f")
+    found = slashbench.load_file(tmp_path / "f")
+    for name, tensor in found.items():
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
+        assert tensor.data_ptr() % 64 == 0
+        tensor.add_(1)
+        assert torch.equal(tensor, made[name] + 1)
 
 
 def test_ledger_sums_to_the_file() -> None:
