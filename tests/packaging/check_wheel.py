@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = {"bench": "bench", "codecs": "codecs", "trainers": "trainers", "src/slashbench": ""}
-SUFFIXES = {".py", ".toml", ".typed"}
+SUFFIXES = {".css", ".j2", ".js", ".py", ".toml", ".typed"}
 
 
 def tree() -> set[str]:
