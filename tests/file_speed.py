@@ -163,8 +163,6 @@ def sizes(plain: Path, folder: Path) -> str:
     ours, theirs = folder / "ours.safetensors", folder / "zipnn.safetensors"
     ours_save(plain, ours)
     zipnn_save(plain, theirs)
-    small = folder / "rans.safetensors"
-    slashbench.save_file(tensors, small, codec="float-rans")
     data = plain.read_bytes()
     zstd = len(zstandard.ZstdCompressor(level=19, threads=THREADS).compress(data))
     shuffled = 0
@@ -181,7 +179,7 @@ def sizes(plain: Path, folder: Path) -> str:
             if raw.size
             else b""
         )
-    cells = [ours.stat().st_size, small.stat().st_size, theirs.stat().st_size, zstd, shuffled]
+    cells = [ours.stat().st_size, theirs.stat().st_size, zstd, shuffled]
     row = [f"{cells[0]} ({100 * cells[0] / len(data):.2f} %)"]
     row += [f"{size} ({100 * (size / cells[0] - 1):+.2f} %)" for size in cells[1:]]
     return f"| {plain.stem} | {len(data)} | " + " | ".join(row) + " |"
@@ -196,7 +194,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.names or ["minilm-fp32", "minilm-bf16", "antiberty-fp32", "antiberty-bf16"]
     columns = (
-        ["plain, bytes", "ours", "float-rans", "ZipNN", "zstd -19", "blosc2 bitshuffle zstd -9"]
+        ["plain, bytes", "ours", "ZipNN", "zstd -19", "blosc2 bitshuffle zstd -9"]
         if options.sizes
         else ["save ms", "ZipNN save", "load ms", "ZipNN load", "mapped", "pread",
               "save x ZipNN", "load x ZipNN", "load x mapped", "load x pread"]
