@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slashbench.contracts import Quantised, Quantiser
 from slashbench.grid import OneStep
-from slashbench.trainers.integers import check_finite, to_int32
+from slashbench.trainers.integers import check_finite, rounded, spread_of
 
 Scope = Literal["matrices", "all"]
 Unit = Literal["weight", "std"]
@@ -36,9 +36,7 @@ class Rounding(Quantiser):
             return None
         check_finite(name, weight)
         step = np.float32(self.step_of(weight))
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            values = to_int32(name, weight / step)
-        return Quantised(values, OneStep(float(step)))
+        return Quantised(rounded(name, weight, step), OneStep(float(step)))
 
     @abstractmethod
     def step_of(self, weight: npt.NDArray[Any]) -> float:
@@ -64,9 +62,10 @@ class UniformInStd(Rounding):
 
     def step_of(self, weight: npt.NDArray[Any]) -> float:
         """In units of the standard deviation; of the largest magnitude for a constant tensor."""
-        spread = float(weight.std(dtype=np.float64)) if weight.size else 0.0
-        largest = float(np.abs(weight).max(initial=0.0))
-        return self.step * (spread or largest or 1.0)
+        if not weight.size:
+            return self.step
+        largest = max(float(weight.max()), -float(weight.min()))
+        return self.step * (spread_of(weight) or largest or 1.0)
 
 
 def rounding_in(unit: Unit, step: float, scope: Scope) -> Rounding:

@@ -11,7 +11,7 @@ import torch
 
 from slashbench.contracts import Quantised, Quantiser
 from slashbench.grid import OneStep, Steps
-from slashbench.trainers.integers import check_finite, float_of_steps, to_int32
+from slashbench.trainers.integers import blocks, check_finite, float_of_steps, rounded
 
 
 class RowsInStd(Quantiser):
@@ -35,12 +35,17 @@ class RowsInStd(Quantiser):
         if not weight.size:
             return Quantised(weight.astype(np.int32), OneStep(self.step))
         check_finite(name, weight)
-        rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
-        spread = rows.std(axis=1)
-        # where all are equal there is no spread to measure in
-        unit = np.where(spread > 0, spread, np.abs(rows).max(axis=1))
+        unit = np.concatenate([_unit(weight[block]) for block in blocks(weight)])
         steps = self.step * np.where(unit > 0, unit, 1.0)
         dtype = float_of_steps(float(steps.min()), float(steps.max()))
         stored = steps.astype(np.float16 if dtype == torch.float16 else np.float32)
-        values = to_int32(name, rows / stored.astype(np.float32)[:, None])
-        return Quantised(values.reshape(weight.shape), Steps(stored))
+        # in float64, as the steps were found
+        return Quantised(rounded(name, weight, stored.astype(np.float64)), Steps(stored))
+
+
+def _unit(weight: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The deviation of each row; where all are equal, and there is none, their magnitude."""
+    rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    spread = rows.std(axis=1)
+    unit: npt.NDArray[np.float64] = np.where(spread > 0, spread, np.abs(rows).max(axis=1))
+    return unit

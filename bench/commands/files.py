@@ -91,7 +91,8 @@ def add(verbs: Any) -> None:
         "--quantize",
         metavar="NAME",
         help="round the weights first: lossy; such as quantize-std:step=0.25 (a whole tensor at a "
-        "time: needs some ten times the memory of the largest)",
+        "time, as float32: quantize, quantize-std and quantize-rows need twice the memory of the "
+        "largest and some 200 MB, others up to ten times)",
     )
     compress.add_argument(
         "--target",

@@ -130,10 +130,15 @@ def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
     tensor = source.header.tensors[name]
     assert coding.quantiser is not None
     weight = _seen(source.read(name), tensor).reshape(tensor.shape)
-    made = coding.quantiser.quantise(name, weight.astype(np.float32, copy=False))
+    if weight.dtype != np.float32:
+        weight = weight.astype(np.float32)
+        source.release(name)
+    made = coding.quantiser.quantise(name, weight)
+    del weight
     if made is None or made.grid is None:
         yield from _by_segment(source, name, coding)
         return
+    source.release(name)
     length, parts = cut(made.values, QUANTISED_SEGMENT, isinstance(made.grid, Steps))
     unit, grid = max(1, length // made.values.itemsize), made.grid
     place = coding.place("integers")
@@ -142,8 +147,8 @@ def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
     def job(part: Array, last: bool) -> Piece:
         return Piece(name, unit, [Coded(place, codec.pieces(part))], grid, last)
 
-    for i, part in enumerate(parts):
-        yield functools.partial(job, part, i == len(parts) - 1)
+    for i, part in enumerate(parts):  # copied: a view would keep all of the tensor in memory
+        yield functools.partial(job, part.copy(), i == len(parts) - 1)
     if not parts:
         yield lambda: Piece(name, unit, [], grid)
 

@@ -394,14 +394,13 @@ def test_a_kill_leaves_the_old_file_whole(how: signal.Signals, large: Path, tmp_
         assert [p.name for p in out.parent.iterdir()] == ["file"]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what memory it took")
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """Compress, decompress, verify 400 MB in tensors of 50: at most 2 tensors + 200 MB."""
-    path, small, back = (tmp_path / name for name in ("plain", "small", "back"))
-    generator = np.random.default_rng(0)
-    tensor = (generator.laplace(size=12_500_000) * 0.02).astype("f4")
-    safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i) for i in range(8)}, path)
+_KNOWS_ITS_MEMORY = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="Linux says what memory it took"
+)
+
+
+def peak(*arguments: str | Path) -> int:
+    """Bytes that `bench` takes at its most."""
     program = (
         "import re, sys, atexit\n"
         "from slashbench.bench.cli import main\n"
@@ -410,19 +409,43 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         "atexit.register(peak)\n"
         "main(sys.argv[1:])\n"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout.split()[-1]) * 1024
+
+
+@pytest.mark.slow
+@_KNOWS_ITS_MEMORY
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """Compress, decompress, verify 400 MB in tensors of 50: at most 2 tensors + 200 MB."""
+    path, small, back = (tmp_path / name for name in ("plain", "small", "back"))
+    generator = np.random.default_rng(0)
+    tensor = (generator.laplace(size=12_500_000) * 0.02).astype("f4")
+    safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i) for i in range(8)}, path)
     for verb in (
         ["compress", path, "-o", small],
         ["decompress", small, "-o", back],
         ["verify", small, "--against", path],
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, verb)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert int(done.stdout.split()[-1]) * 1024 <= 2 * tensor.nbytes + 200e6, verb
+        assert peak(*verb) <= 2 * tensor.nbytes + 200e6, verb
     assert back.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+@_KNOWS_ITS_MEMORY
+@pytest.mark.parametrize("quantiser", ["quantize:step=0.01", "quantize-std", "quantize-rows"])
+def test_memory_of_quantising_is_that_of_two_tensors(tmp_path: Path, quantiser: str) -> None:
+    """600 MB in tensors of 200: at most 2 tensors + 200 MB beside the quantiser's own libraries."""
+    path, tiny = tmp_path / "plain", tmp_path / "tiny"
+    tensor = (np.random.default_rng(0).laplace(size=(5_000, 10_000)) * 0.02).astype("f4")
+    safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i) for i in range(3)}, path)
+    safetensors.numpy.save_file({"w": tensor[:2]}, tiny)
+    taken = [peak("compress", p, "-o", f"{p}-out", "--quantize", quantiser) for p in (tiny, path)]
+    assert taken[1] - taken[0] <= 2 * tensor.nbytes + 200e6
 
 
 def test_new_files_have_the_usual_permissions(tmp_path: Path) -> None:
