@@ -12,6 +12,7 @@ from dask.system import CPU_COUNT
 from distributed.system import MEMORY_LIMIT
 
 from slashbench.contracts import Needs
+from slashbench.errors import UsageError
 
 PRELOAD = "slashbench.bench.engines.worker"
 
@@ -57,6 +58,14 @@ def settings(count: int) -> Iterator[None]:
         SETTINGS | {f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in environment.items()}
     ):
         yield
+
+
+def unanswered(address: str, error: Exception) -> UsageError:
+    """What to say where there is no scheduler."""
+    return UsageError(
+        f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, or "
+        "give tls://HOST:PORT where it wants certificates"
+    )
 
 
 def threads_each(count: int) -> int:

@@ -72,10 +72,7 @@ def running(address: str) -> Iterator[Client]:
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, "
-            "or give tls://HOST:PORT where it wants certificates"
-        ) from error
+        raise hosting.unanswered(address, error) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_START_S)

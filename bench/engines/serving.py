@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
 from dask.system import CPU_COUNT
 from distributed import Nanny
@@ -12,10 +13,20 @@ from slashbench.bench.engines import hosting
 
 
 def serve(scheduler: str, count: int | None) -> None:
-    """Run `count` workers until the scheduler ends, or a signal comes; None: one for each core."""
+    """Run `count` workers until the scheduler ends, or a signal comes; None: one for each core.
+
+    Raises UsageError where nothing answers at the address.
+    """
     number = CPU_COUNT if count is None else max(count, 1)
     with hosting.settings(number):
-        asyncio.run(_serve(scheduler, number))
+        try:
+            asyncio.run(_serve(scheduler, number))
+        except (OSError, ValueError) as error:
+            raise hosting.unanswered(scheduler, error) from error
+        except RuntimeError as error:  # Dask's, of a worker that could not start
+            if isinstance(error.__cause__, OSError):
+                raise hosting.unanswered(scheduler, error.__cause__) from error
+            raise
 
 
 async def _serve(scheduler: str, count: int) -> None:
@@ -25,8 +36,15 @@ async def _serve(scheduler: str, count: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        await asyncio.gather(*nannies)
-        waits = [*(nanny.finished() for nanny in nannies), stop.wait()]
-        await asyncio.wait(map(asyncio.ensure_future, waits), return_when=asyncio.FIRST_COMPLETED)
+        stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        started: asyncio.Future[Any] = asyncio.gather(*nannies)
+        await asyncio.wait([started, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            started.result()
+            ended = [asyncio.ensure_future(nanny.finished()) for nanny in nannies]
+            await asyncio.wait([*ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        else:
+            started.cancel()
+            await asyncio.gather(started, return_exceptions=True)
     finally:
         await asyncio.gather(*(nanny.close(timeout=2) for nanny in nannies))

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,26 @@ def test_an_address_at_which_nothing_answers(tmp_path: Path) -> None:
     )  # fmt: skip
     assert code == 2
     assert "no Dask scheduler answers" in output
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "nonsense"])
+def test_a_worker_without_a_scheduler_says_so(address: str) -> None:
+    worker = start(
+        "worker", address.format(free_port()), "--jobs=1",
+        env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s"),
+    )  # fmt: skip
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 2
+    assert "no Dask scheduler answers" in output
+    assert "Traceback" not in output
+
+
+def test_a_worker_that_waits_for_its_scheduler_can_be_stopped() -> None:
+    worker = start("worker", f"tcp://127.0.0.1:{free_port()}", "--jobs=1")
+    time.sleep(4)
+    worker.send_signal(signal.SIGINT)
+    output, _ = worker.communicate(timeout=15)
+    assert "Traceback" not in output
 
 
 def test_workers_started_by_other_means_are_told_what_they_lack(
