@@ -14,6 +14,8 @@ from distributed.system import MEMORY_LIMIT
 from slashbench.contracts import Needs
 from slashbench.errors import UsageError
 
+_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+
 PRELOAD = "slashbench.bench.engines.worker"
 
 #: What Dask's own defaults get wrong for us, for scheduler and workers started by us.
@@ -25,6 +27,9 @@ SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,  # a job waits where any worker can take it
+    # glibc would give memory back at every turn: trainings spent a third of their time on page
+    # faults, and what is timed in a worker was slower than elsewhere
+    f"{_ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.admin.low-level-log-length": 1000,
 }
 
@@ -55,7 +60,7 @@ def settings(count: int) -> Iterator[None]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {name: os.environ.get(name, threads) for name in names}
     with dask.config.set(
-        SETTINGS | {f"distributed.nanny.pre-spawn-environ.{n}": v for n, v in environment.items()}
+        SETTINGS | {f"{_ENVIRONMENT}.{name}": value for name, value in environment.items()}
     ):
         yield
 

@@ -143,6 +143,20 @@ def test_two_drivers_share_the_work_and_do_nothing_twice(tmp_path: Path) -> None
     assert len(made) == 4
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting, seen in /proc")
+def test_workers_keep_memory_as_other_processes_do(tmp_path: Path) -> None:
+    """Dask's own setting makes each large array cost its page faults again."""
+    process = start(
+        "run", "--models=trouble:steps=40:pause=0.05", "--recipes=plain", "--codecs=entropy",
+        "--seeds=0", "--jobs=1", f"--out={tmp_path}",
+    )  # fmt: skip
+    (worker,) = wait_for(lambda: holders(tmp_path))
+    assert worker != process.pid
+    assert b"MALLOC_TRIM_THRESHOLD_" not in Path(f"/proc/{worker}/environ").read_bytes()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+
+
 def test_what_no_worker_can_do_is_refused_not_waited_for(tmp_path: Path) -> None:
     code, output = run(
         "--models=digits-mlp:steps=5,trouble:greedy=true", "--recipes=plain", "--codecs=pack",
