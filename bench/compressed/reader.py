@@ -181,11 +181,11 @@ class Checkpoint:
         return Room.of({name: self.header.tensors[name].nbytes for name in names})
 
     def _decode_into(self, arrays: Mapping[str, Bytes]) -> None:
-        largest_first = sorted(arrays, key=lambda name: -arrays[name].size)
+        runs = sorted(self.runs(arrays), key=lambda run: run.begin - run.end)  # the largest first
         workers.each(
             lambda run: self.fill(run, arrays[run.name][run.begin : run.end]),
-            self.runs(largest_first),
-            len(parallel.cores()),
+            runs,
+            min(len(parallel.cores()), len(runs)),
         )
 
     def codec(self, place: int) -> TensorCodec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ def in_order(
             raise
 
 
-def each(work: Callable[[T], None], items: Iterable[T], threads: int) -> None:
+def each(work: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     """Call work(item) for every item, on so many threads. The first error ends it."""
     left = iter(items)
     lock = threading.Lock()
@@ -61,11 +61,11 @@ def each(work: Callable[[T], None], items: Iterable[T], threads: int) -> None:
 
     def pull() -> None:
         while not errors:
+            with lock:
+                item = next(left, left)
+            if item is left:
+                return
             try:
-                with lock:
-                    item = next(left, left)
-                if item is left:
-                    return
                 work(item)  # type: ignore[arg-type]
             except BaseException as error:
                 errors.append(error)
