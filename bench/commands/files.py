@@ -91,8 +91,8 @@ def add(verbs: Any) -> None:
         "--quantize",
         metavar="NAME",
         help="round the weights first: lossy; such as quantize-std:step=0.25 (a whole tensor at a "
-        "time, as float32: quantize, quantize-std and quantize-rows need twice the memory of the "
-        "largest and some 200 MB, others up to ten times)",
+        "time: quantize, quantize-std and quantize-rows take twice the memory of the largest of 32 "
+        "bits or four times that of 16, and some 200 MB; others take more)",
     )
     compress.add_argument(
         "--target",

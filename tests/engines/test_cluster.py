@@ -199,6 +199,7 @@ def test_a_worker_that_waits_for_its_scheduler_can_be_stopped() -> None:
     time.sleep(4)
     worker.send_signal(signal.SIGINT)
     output, _ = worker.communicate(timeout=15)
+    assert worker.returncode == 0, output
     assert "Traceback" not in output
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.contracts import Calibration
 from slashbench.errors import Unencodable
 from slashbench.grid import OneStep
+from slashbench.trainers.integers import spread_of
 from slashbench.trainers.native import Native
 from slashbench.trainers.prune import MagnitudePrune
 from slashbench.trainers.quantize import Uniform, UniformInStd
@@ -92,6 +95,16 @@ class TestQuantize:
         tensor = Uniform(step=2.0**octave).quantise("w", weight)
         assert tensor is not None
         assert np.abs(tensor.dequantise() - weight).max() <= 2.0 ** (octave - 1)
+
+
+@pytest.mark.parametrize("shape", [(7,), (1 << 20,), (3_000_001,), (1237, 2311), (3, 700, 701)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_deviation_in_blocks_is_numpys_to_the_last_bit(
+    shape: tuple[int, ...], order: Literal["C", "F"]
+) -> None:
+    draws = np.random.default_rng(len(shape)).standard_t(3, shape).astype(np.float32)
+    weight = np.asarray(draws * 0.02 + 1e-3, order=order)
+    assert spread_of(weight) == float(weight.std(dtype=np.float64))
 
 
 def test_native_keeps_every_bit() -> None:
