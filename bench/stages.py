@@ -135,9 +135,12 @@ class Stages:
     def run(self, cell: Cell) -> CellRecord:
         """Run what is missing of one cell. A failure becomes a record with its reason.
 
-        Raises StageBusy where another process is at it, StoreUnusable when the results can't be
-        written, VerificationMismatch when the decoded weights are not those that were encoded.
+        A record that another process made meanwhile stands. Raises StageBusy where one is at it,
+        StoreUnusable when the results can't be written, VerificationMismatch when the decoded
+        weights are not those that were encoded.
         """
+        if (found := self.cached_cell(cell)) is not None:
+            return found
         started = time.perf_counter()
         keys: Fields = {}
         failure = None
@@ -153,6 +156,8 @@ class Stages:
         """As `run`, but for timing. Returns the record of a cell that ends here, a bound or a
         failure, and else None.
         """
+        if (found := self.cached_cell(cell)) is not None:
+            return found
         started = time.perf_counter()
         keys: Fields = {}
         try:
@@ -299,10 +304,12 @@ class Stages:
             keeper,
         )
         fields = self._save(cell, module.to("cpu").state_dict(), _training(log))
+        self.store.leases.check()  # or the snapshot is another process's
         keeper.clear()
         return fields
 
     def _progress(self, step: int, steps: int, loss: float) -> None:
+        self.store.leases.check()
         self.watcher.progress(step / steps, f"step {step}/{steps}, loss {loss:.3f}")
 
     def _transform(self, cell: Cell, step: Transform, parent: CheckpointRecord) -> Fields:
@@ -552,6 +559,7 @@ class Stages:
             provenance=self._provenance(cell),
             **{**what, **fields},
         )
+        self.store.leases.check()  # or the record is another process's to make
         self.store.put(record)
         if failure is not None:
             raise failure

@@ -25,10 +25,22 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"} | more
 
 
-def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+#: The command, but what is given a minute is given three seconds.
+IMPATIENT = """
+import sys
+from slashbench.bench import cli, drive, leases
+leases.TTL_S, leases.BEAT_S, leases.SLIP_S = 3.0, 0.2, 1.0
+drive.PATIENCE_S = 3.0
+sys.exit(cli.main())
+"""
+
+
+def start(
+    *arguments: str, program: tuple[str, ...] = ("-m", "slashbench.bench.cli"), **options: Any
+) -> subprocess.Popen[str]:
     """The command, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
+        [sys.executable, *program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from slashbench.bench import depot, leases
+from slashbench.bench.holder import Holder
 from slashbench.bench.leases import Lease, Leases
 from slashbench.errors import StageBusy
 
@@ -72,8 +75,7 @@ def test_a_holder_on_another_machine_is_believed_until_its_time_is_up(
     """Only its own machine can see that it is dead."""
     files = depot.at(tmp_path)
     monkeypatch.setattr(leases, "TTL_S", 0.5)
-    elsewhere = Lease(leases._decode(leases._encode()).holder, 0.0)
-    elsewhere = Lease(type(elsewhere.holder)(host="x", machine="node7", pid=1, started=1), 9e9)
+    elsewhere = Lease(Holder(host="x", machine="node7", pid=1, started=1), 9e9)
     files.write(f"leases/{KEY}.0", leases.msgspec.json.encode(elsewhere))
     with pytest.raises(StageBusy, match="node7"), Leases(files).hold(KEY):
         pass
@@ -97,6 +99,52 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(
                 break
             renewed.wait(0.05)
     assert renewed.is_set()
+
+
+def stopped_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process finds when it goes on: all its leases have run out."""
+    now = time.time() + leases.TTL_S + 1
+    monkeypatch.setattr(leases.time, "time", lambda: now)
+
+
+def test_a_lease_that_ran_out_goes_on_where_no_other_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = depot.at(tmp_path)
+    mine = Leases(files)
+    with mine.hold(KEY) as held:
+        stopped_for_long(monkeypatch)
+        held.confirm()
+        mine.check()
+        with pytest.raises(StageBusy), Leases(files).hold(KEY):
+            pass
+    assert list(files.names(leases.FOLDER)) == []
+
+
+@pytest.mark.parametrize("successor", ["at work", "done"])
+def test_a_lease_that_was_taken_over_is_neither_renewed_nor_dropped(
+    successor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = depot.at(tmp_path)
+    late, other, third = (Leases(files) for _ in range(3))
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(late.hold(KEY))
+        stopped_for_long(monkeypatch)
+        with contextlib.ExitStack() as theirs:
+            theirs.enter_context(other.hold(KEY))
+            if successor == "done":
+                theirs.close()
+                theirs.enter_context(third.hold(KEY))
+            before = {name: files.read(name) for name in files.names(leases.FOLDER)}
+            held.renew()
+            for check in (held.confirm, late.check):
+                with pytest.raises(StageBusy, match="while this one was stopped"):
+                    check()
+            stack.close()
+            assert {name: files.read(name) for name in files.names(leases.FOLDER)} == before
+            other.check()
+            third.check()
+    assert list(files.names(leases.FOLDER)) == []
 
 
 def test_of_many_who_take_over_one_alone_does(tmp_path: Path) -> None:

@@ -8,12 +8,28 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_lab import CODECS, cells, comparable, environment, holders, run, start, wait_for
+from engine_lab import (
+    CODECS,
+    IMPATIENT,
+    cells,
+    comparable,
+    environment,
+    holders,
+    run,
+    start,
+    wait_for,
+)
 
 from slashbench.bench.store import Store
 from slashbench.record import CheckpointRecord, TimeRecord
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """What a store holds, leases and snapshots included; not its boards."""
+    kept = ("records", "artifacts", "leases", "training")
+    return {str(p): p.read_bytes() for f in kept for p in (out / f).rglob("*") if p.is_file()}
 
 
 def test_two_processes_make_the_records_of_one(tmp_path: Path) -> None:
@@ -141,6 +157,28 @@ def test_two_drivers_share_the_work_and_do_nothing_twice(tmp_path: Path) -> None
     assert len(cells(tmp_path)) == 8
     made = [r.provenance.measured_at for r in Store(tmp_path).all(CheckpointRecord)]
     assert len(made) == 4
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_stopped_for_long_leaves_its_work_to_who_took_it_over(
+    tmp_path: Path,
+) -> None:
+    what = [
+        "run", "--models=trouble:steps=40:pause=0.05", "--recipes=plain", CODECS, "--seeds=0",
+        "--jobs=0", f"--out={tmp_path}",
+    ]  # fmt: skip
+    late = start(*what, program=("-c", IMPATIENT))
+    wait_for(lambda: holders(tmp_path))
+    late.send_signal(signal.SIGSTOP)
+    code, output = run(*what[1:], program=("-c", IMPATIENT))
+    assert code == 0, output
+    assert output.count("train trouble") == 1
+    made = contents(tmp_path)
+    late.send_signal(signal.SIGCONT)
+    output, _ = late.communicate(timeout=60)
+    assert late.returncode == 0, output
+    assert contents(tmp_path) == made
+    assert len(cells(tmp_path)) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting, seen in /proc")
