@@ -46,14 +46,14 @@ class Job:
 
     @property
     def needs(self) -> Needs:
-        """What the process that does it must have: GPUs are for training."""
+        """What the process that does it must have; training takes a GPU for each process on one."""
         least = self.cell.model.item.needs
         if self.kind != "checkpoint" or self.depth or self.cell.model.item.plan is None:
             return least
         execution = self.cell.execution
         return Needs(
             cpus=max(least.cpus, execution.processes),
-            gpus=execution.processes if execution.device == "cuda" else 0,
+            gpus=max(least.gpus, execution.processes if execution.device == "cuda" else 0),
             memory_bytes=least.memory_bytes * execution.processes,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slashbench.bench.store import Store
+from slashbench.errors import UsageError
 from slashbench.record import AnyRecord, CheckpointRecord, CompressRecord
 
 
@@ -33,6 +34,12 @@ def merge(source: Store, target: Store) -> Merged:
         target.put(record)
         found.records += 1
     return found
+
+
+def check_source(source: Store) -> None:
+    """Raises UsageError where there are no records to take."""
+    if not source.holds_any():
+        raise UsageError(f"{source.where} has no records; give a results folder, or its URL")
 
 
 def _take_artifact(record: AnyRecord, source: Store, target: Store) -> bool:

@@ -86,6 +86,10 @@ class Store:
             return False
         return head.key == key
 
+    def holds_any(self) -> bool:
+        """Whether there are records at all."""
+        return any(name.endswith(".json") for name in self.files.names("records"))
+
     def all(self, kind: type[R]) -> Iterator[R]:
         """Every readable record of a kind, in the order of their keys."""
         for name in self.files.names(f"records/{_tag(kind)}"):

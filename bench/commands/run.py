@@ -168,10 +168,13 @@ def _merge(options: argparse.Namespace) -> int:
     from slashbench.bench.store import Store
 
     target = Store(options.out)
-    for source in options.sources:
-        found = merging.merge(Store(source), target)
+    sources = [Store(source) for source in options.sources]
+    for source in sources:
+        merging.check_source(source)
+    for source in sources:
+        found = merging.merge(source, target)
         console().print(
-            f"{source}: {found.records} records and {found.artifacts} artifacts taken, "
+            f"{source.where}: {found.records} records and {found.artifacts} artifacts taken, "
             f"{found.known} were there already",
             highlight=False,
         )

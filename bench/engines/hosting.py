@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from slashbench.errors import UsageError
 
 _ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[^][]+\]|[^][/:]+):\d+")
+
 PRELOAD = "slashbench.bench.engines.worker"
 
 #: What Dask's own defaults get wrong for us, for scheduler and workers started by us.
@@ -27,6 +30,7 @@ SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,  # a job waits where any worker can take it
+    "distributed.scheduler.worker-ttl": None,  # one that says nothing for long is busy, not dead
     # glibc would give memory back at every turn: trainings spent a third of their time on page
     # faults, and what is timed in a worker was slower than elsewhere
     f"{_ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": None,
@@ -63,6 +67,21 @@ def settings(count: int) -> Iterator[None]:
         SETTINGS | {f"{_ENVIRONMENT}.{name}": value for name, value in environment.items()}
     ):
         yield
+
+
+def check_address(address: str) -> None:
+    """Raises UsageError for what can't be a scheduler's address, and TLS without certificates."""
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(
+            f"{address!r} is no address of a Dask scheduler; give tcp://HOST:PORT (8786, unless it "
+            "was started with another), or tls://HOST:PORT where it wants certificates"
+        )
+    if address.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file"):
+        raise UsageError(
+            f"{address} wants certificates, and Dask's configuration names none: set "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and the variables beside it, as in "
+            "bench/engines/OPERATORS.md, Security"
+        )
 
 
 def unanswered(address: str, error: Exception) -> UsageError:

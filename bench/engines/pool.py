@@ -69,6 +69,7 @@ def running(address: str) -> Iterator[Client]:
 
     Raises UsageError where nothing answers at the address, or no worker comes within a minute.
     """
+    hosting.check_address(address)
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -96,6 +97,7 @@ class _Flight:
     job: Job
     future: Future[bytes]
     host: str  # that it must run on, if any
+    asked: dict[str, float]  # of Dask, which looks for a worker that declares as much
     since: float  # when it was handed in, or could last be run
     worker: str = ""  # the address, once it has started there
     started: float | None = None
@@ -105,7 +107,13 @@ class _Flight:
 class _Worker:
     host: str
     machine: str
-    resources: dict[str, float]
+    resources: dict[str, float]  # that it has
+    declared: frozenset[str]  # kinds of them that Dask knows of
+
+    def does(self, job: Job, asked: dict[str, float]) -> bool:
+        """Whether it has what the job needs, and declares what is asked of Dask."""
+        enough = all(self.resources[k] >= getattr(job.needs, name) for k, name in _KINDS.items())
+        return enough and asked.keys() <= self.declared
 
 
 class Pool:
@@ -150,12 +158,17 @@ class Pool:
 
     def refuses(self, job: Job) -> str:
         """As Engine."""
-        if any(_meets(worker, job) for worker in self._workers.values()):
+        asked = self._selective(job)
+        if any(worker.does(job, asked) for worker in self._workers.values()):
             return ""
         needs = job.needs
+        if any(worker.does(job, {}) for worker in self._workers.values()):
+            why = "which none here declares: start them with `bench worker`, or with --resources"
+        else:
+            why = "which none here has"
         return (
             f"it needs {needs.cpus} CPUs, {needs.gpus} GPUs and {needs.memory_bytes / 1e9:.1f} GB "
-            "in one worker, which none here has"
+            f"in one worker, {why}"
         )
 
     def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
@@ -170,15 +183,16 @@ class Pool:
             depth=job.depth,
             patient=patient,
         )
+        asked = self._selective(job)
         future = self._client.submit(
             remote.work,
             msgspec.json.encode(order),
             key=f"{self._run.name}-{number}",
             pure=False,
             workers=[host] if host else None,
-            resources=self._selective(job) or None,
+            resources=asked or None,
         )
-        self._flights[number] = _Flight(job, future, host, time.monotonic())
+        self._flights[number] = _Flight(job, future, host, asked, time.monotonic())
         future.add_done_callback(lambda _: self._ended.put(number))
 
     def wait(self) -> list[tuple[Job, Outcome]]:
@@ -238,6 +252,7 @@ class Pool:
                 host=about["host"],
                 machine=self._places[address].machine,
                 resources=_resources(about, self._places[address]),
+                declared=frozenset(about["resources"]),
             )
             for address, about in workers.items()
             if address in self._places
@@ -268,7 +283,7 @@ class Pool:
             if flight.host:
                 flight.since = now
             if flight.started is None:
-                if any(_meets(worker, flight.job) for worker in self._workers.values()):
+                if any(w.does(flight.job, flight.asked) for w in self._workers.values()):
                     flight.since = now
                 elif now - flight.since > _ABSENT_S:
                     raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
@@ -322,10 +337,11 @@ def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.Pla
                 f"the worker at {address} has {place.versions}, this command "
                 f"{remote.versions()}; records would not be the same: install the same there"
             )
-        if not place.decodes or threads.get(address, 1) > 1:
+        lacks = place.lacks or ("one thread only" if threads.get(address, 1) > 1 else "")
+        if lacks:
             raise UsageError(
-                f"the worker at {address} can't do our work; start it with `bench worker`, or with "
-                "`dask worker --nthreads 1` and DASK_DISTRIBUTED__WORKER__DAEMON=False"
+                f"the worker at {address} can't do our work: it must have {lacks}. Start it with "
+                "`bench worker`, or see bench/engines/OPERATORS.md for Dask's own command"
             )
         found[address] = place
     return found
@@ -335,10 +351,6 @@ def _resources(about: dict[str, Any], place: remote.Place) -> dict[str, float]:
     """What a worker has: as it was declared, else as Dask sees it."""
     seen = {"CPU": place.cpus, "GPU": 0, "MEMORY": about["memory_limit"] or float("inf")}
     return {**seen, **{k: v for k, v in about["resources"].items() if k in seen}}
-
-
-def _meets(worker: _Worker, job: Job) -> bool:
-    return all(worker.resources[k] >= getattr(job.needs, name) for k, name in _KINDS.items())
 
 
 def _kill_worker(dask_worker: Nanny) -> None:

@@ -10,14 +10,18 @@ from dask.system import CPU_COUNT
 from distributed import Nanny
 
 from slashbench.bench.engines import hosting
+from slashbench.errors import UsageError
 
 
 def serve(scheduler: str, count: int | None) -> None:
     """Run `count` workers until the scheduler ends, or a signal comes; None: one for each core.
 
-    Raises UsageError where nothing answers at the address.
+    Raises UsageError where nothing answers at the address, and for a count under 1.
     """
-    number = CPU_COUNT if count is None else max(count, 1)
+    hosting.check_address(scheduler)
+    number = CPU_COUNT if count is None else count
+    if number < 1:
+        raise UsageError(f"--jobs {number}: give a number of processes, 1 or more, or auto")
     with hosting.settings(number):
         try:
             asyncio.run(_serve(scheduler, number))

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -50,7 +51,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     cpus: int
     versions: dict[str, str]
-    decodes: bool  # whether it may start the fresh processes that decode
+    lacks: str  # what it must have for our work; empty where it has it all
 
 
 def work(order: bytes) -> bytes:
@@ -71,9 +72,17 @@ def place() -> bytes:
             machine=measure.machine(),
             cpus=torch.get_num_threads(),
             versions=versions(),
-            decodes=not multiprocessing.current_process().daemon,
+            lacks=_lacks(),
         )
     )
+
+
+def _lacks() -> str:
+    if multiprocessing.current_process().daemon:
+        return "processes of its own, to decode in (distributed.worker.daemon: false)"
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ and sys.platform == "linux":
+        return "memory as other processes have it, or times are wrong (no MALLOC_TRIM_THRESHOLD_)"
+    return ""
 
 
 def versions() -> dict[str, str]:

@@ -129,7 +129,7 @@ class Model(ABC):
     #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are
     #: so small that threads cost more than they bring.
     threads: ClassVar[int | None] = None
-    #: What training takes at least, evaluating and coding; a GPU is asked for by the execution.
+    #: What training takes at least, evaluating and coding; the execution may ask for more.
     needs: Needs = Needs()
     #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
     train_hint_s: ClassVar[float] = 60.0

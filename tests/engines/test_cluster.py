@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed.security import Security
 from engine_lab import CODECS, cells, environment, holders, run, start, wait_for
 
+from slashbench.bench.engines import hosting
 from slashbench.bench.store import Store
-from slashbench.record import TimeRecord
+from slashbench.record import CheckpointRecord, TimeRecord
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,8 +34,10 @@ SLOW = ["--models=trouble:steps=60:pause=0.05", "--recipes=plain", CODECS]
 class Cluster:
     """Processes of an operator, each a group of its own; `within` is a command to start them by."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, **more: str) -> None:
         self.address = address
+        # Dask refuses less than 11 s: ten probes, one a second.
+        self.environment = environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s", **more)
         self.processes: list[subprocess.Popen[Any]] = []
 
     def start(self, *command: str, within: tuple[str, ...] = ()) -> subprocess.Popen[Any]:
@@ -42,17 +46,18 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            # Dask refuses less than 11 s: ten probes, one a second.
-            env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s"),
+            env=self.environment,
         )
         self.processes.append(process)
         return process
 
     def scheduler(self, within: tuple[str, ...] = ()) -> None:
-        _, _, port = self.address.rpartition(":")
+        protocol, _, rest = self.address.partition("://")
+        port = rest.rpartition(":")[2]
         self.start(
-            "distributed.cli.dask_scheduler", "--port", port, "--no-dashboard", within=within
-        )
+            "distributed.cli.dask_scheduler", "--protocol", protocol, "--port", port,
+            "--no-dashboard", within=within,
+        )  # fmt: skip
 
     def worker(
         self, within: tuple[str, ...] = (), address: str | None = None
@@ -61,6 +66,17 @@ class Cluster:
             "slashbench.bench.cli", "worker", address or self.address, "--jobs=1", within=within
         )
 
+    def dask_worker(self, folder: Path, *options: str, threads: int = 1) -> None:
+        """As the operators' page starts it."""
+        page = (Path(hosting.__file__).parent / "OPERATORS.md").read_text()
+        settings = folder / "dask.yaml"
+        settings.write_text(page.partition("```yaml\n")[2].partition("```")[0])
+        self.environment["DASK_CONFIG"] = str(settings)
+        self.start(
+            "distributed.cli.dask_worker", self.address, "--no-dashboard", "--nthreads",
+            str(threads), *options,
+        )  # fmt: skip
+
     def ready(self, workers: int, within: tuple[str, ...] = ()) -> None:
         """Wait until so many workers have joined: a run begins with the first that is there."""
         program = (
@@ -68,9 +84,8 @@ class Cluster:
             f"with Client({self.address!r}, timeout=60) as client:\n"
             f"    client.wait_for_workers({workers}, timeout=120)\n"
         )
-        subprocess.run(
-            [*within, sys.executable, "-c", program], check=True, env=environment(), timeout=200
-        )
+        command = [*within, sys.executable, "-c", program]
+        subprocess.run(command, check=True, env=self.environment, timeout=200)
 
     def end(self) -> None:
         for process in self.processes:
@@ -182,16 +197,39 @@ def test_an_address_at_which_nothing_answers(tmp_path: Path) -> None:
     assert "no Dask scheduler answers" in output
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "nonsense"])
-def test_a_worker_without_a_scheduler_says_so(address: str) -> None:
+def test_a_worker_without_a_scheduler_says_so() -> None:
     worker = start(
-        "worker", address.format(free_port()), "--jobs=1",
+        "worker", f"tcp://127.0.0.1:{free_port()}", "--jobs=1",
         env=environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s"),
     )  # fmt: skip
     output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 2
     assert "no Dask scheduler answers" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("nonsense", "tcp://HOST:PORT"),
+        ("tcp://head", "8786"),
+        ("tls://head:8786", "DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
+    ],
+)
+def test_what_can_be_no_address_is_told_apart_at_once(address: str, advice: str) -> None:
+    for command in (["run", "--suite=smoke", "--scheduler", address], ["worker", address]):
+        process = start(*command)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 2, output
+        assert advice in output
+        assert "Traceback" not in output
+
+
+def test_a_worker_of_no_processes_is_refused() -> None:
+    worker = start("worker", "tcp://127.0.0.1:8786", "--jobs=0")
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 2
+    assert "1 or more" in output
 
 
 def test_a_worker_that_waits_for_its_scheduler_can_be_stopped() -> None:
@@ -203,13 +241,109 @@ def test_a_worker_that_waits_for_its_scheduler_can_be_stopped() -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("threads", "more", "lack"),
+    [
+        (2, {}, "one thread only"),
+        (1, {"DASK_DISTRIBUTED__WORKER__DAEMON": "True"}, "processes of its own"),
+        (1, {"MALLOC_TRIM_THRESHOLD_": "65536"}, "no MALLOC_TRIM_THRESHOLD_"),
+    ],
+)
 def test_workers_started_by_other_means_are_told_what_they_lack(
-    cluster: Cluster, tmp_path: Path
+    threads: int, more: dict[str, str], lack: str, cluster: Cluster, tmp_path: Path
 ) -> None:
-    cluster.start("distributed.cli.dask_worker", cluster.address, "--nthreads", "2")
+    cluster.environment |= more
+    cluster.dask_worker(tmp_path, threads=threads)
     code, output = run(*SLOW, "--scheduler", cluster.address, f"--out={tmp_path}")
     assert code == 2
+    assert lack in output
     assert "bench worker" in output
+
+
+def test_workers_that_declare_nothing_do_what_all_can_do(cluster: Cluster, tmp_path: Path) -> None:
+    """Beside one that declares too little they would be waited for in vain: that is said."""
+    what = [
+        "--models=digits-mlp:steps=5", "--recipes=plain", CODECS, "--seeds=0",
+        "--scheduler", cluster.address,
+    ]  # fmt: skip
+    cluster.dask_worker(tmp_path)
+    cluster.ready(1)
+    code, output = run(*what, f"--out={tmp_path / 'alone'}")
+    assert code == 0, output
+    cluster.dask_worker(tmp_path, "--resources", "MEMORY=1")
+    cluster.ready(2)
+    code, output = run(*what, f"--out={tmp_path / 'beside'}")
+    assert code == 1, output
+    assert "which none here declares" in output
+
+
+def test_a_training_that_needs_a_gpu_waits_for_the_worker_that_has_one(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Dask counts what workers declare; that it is a real GPU is for the operator to see to."""
+    what = [
+        "--models=trouble:gpus=1", "--recipes=plain", CODECS, "--seeds=0..1",
+        "--scheduler", cluster.address, f"--out={tmp_path / 'out'}",
+    ]  # fmt: skip
+    cluster.worker()
+    cluster.ready(1)
+    code, output = run(*what)
+    assert code == 1, output
+    assert "1 GPUs" in output
+    assert "which none here has" in output
+    assert not cells(tmp_path / "out")
+    cluster.dask_worker(tmp_path, "--resources", "CPU=1 GPU=1 MEMORY=4e9")
+    cluster.ready(2)
+    code, output = run(*what)
+    assert code == 0, output
+    assert {cell.status for cell in cells(tmp_path / "out").values()} == {"ok"}
+
+
+def test_ctrl_c_leaves_a_running_cluster_to_finish_what_it_is_at(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.worker()
+    cluster.ready(1)
+    what = ["run", *SLOW, "--seeds=0..2", "--scheduler", cluster.address, f"--out={tmp_path}"]
+    process = start(*what)
+    wait_for(lambda: holders(tmp_path))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert "the same command goes on from here" in output
+    assert "Traceback" not in output
+    wait_for(lambda: not holders(tmp_path))
+    assert len(list(Store(tmp_path).all(CheckpointRecord))) == 1
+    code, output = run(*what[1:])
+    assert code == 0, output
+    assert output.count("train trouble") == 2
+
+
+def test_certificates(tmp_path: Path) -> None:
+    """Scheduler, worker and driver with files, as on the operators' page; none works without."""
+    made = Security.temporary()
+    names = {"CA_FILE": made.tls_ca_file}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        names |= {f"{role}__CERT": made.tls_client_cert, f"{role}__KEY": made.tls_client_key}
+    more = {}
+    for name, text in names.items():
+        (tmp_path / name).write_text(text)
+        more[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] = str(tmp_path / name)
+    found = Cluster(f"tls://127.0.0.1:{free_port()}", **more)
+    try:
+        found.scheduler()
+        found.worker()
+        found.ready(1)
+        what = ["--models=digits-mlp:steps=5", "--recipes=plain", CODECS, "--seeds=0"]
+        out = f"--out={tmp_path / 'out'}"
+        code, output = run(*what, "--scheduler", found.address, out, env=environment(**more))
+        assert code == 0, output
+        other = found.address.replace("tls", "tcp")
+        code, output = run(*what, "--scheduler", other, f"--out={tmp_path / 'other'}")
+        assert code == 2, output
+        assert "give tls://HOST:PORT" in output
+    finally:
+        found.end()
 
 
 # -- two machines ------------------------------------------------------------------------------

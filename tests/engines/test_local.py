@@ -94,6 +94,17 @@ def test_a_worker_that_dies_once_is_forgiven(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_says_nothing_for_long_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Dask's own patience is five minutes; here it would be seconds."""
+    code, output = run(
+        "--models=trouble:fault=stall", "--recipes=plain", CODECS, "--seeds=1", "--jobs=1",
+        "--retries=0", f"--out={tmp_path}",
+        env=environment(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="1s"),
+    )  # fmt: skip
+    assert code == 0, output
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit that Dask reads")
 def test_a_cell_that_takes_all_memory_is_stopped_alone(tmp_path: Path) -> None:
     import resource

@@ -29,10 +29,11 @@ class Trouble(DigitsMLP):
         pause: float = 0.0,
         greedy: bool = False,
         double: bool = False,
+        gpus: int = 0,
     ) -> None:
         super().__init__(steps)
         self.fault, self.pause, self.double = fault, pause, double
-        self.needs = Needs(memory_bytes=1 << 60 if greedy else 1)
+        self.needs = Needs(memory_bytes=1 << 60 if greedy else 1, gpus=gpus)
 
     def build(self, seed: int) -> nn.Module:
         """That of digits-mlp; double: in float64."""
@@ -75,6 +76,11 @@ def hang_in_c() -> None:
     ctypes.PyDLL(None).sleep(1000)
 
 
+def stall() -> None:
+    """As `hang_in_c`, but it comes to an end."""
+    ctypes.PyDLL(None).sleep(25)
+
+
 def grow() -> None:
     """Take memory without end."""
     held = []
@@ -88,4 +94,6 @@ def refuse() -> None:
     raise RuntimeError("a bug")
 
 
-FAULTS = {f.__name__.replace("_", "-"): f for f in (die, die_once, hang, hang_in_c, grow, refuse)}
+FAULTS = {
+    f.__name__.replace("_", "-"): f for f in (die, die_once, hang, hang_in_c, stall, grow, refuse)
+}
