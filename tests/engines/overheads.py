@@ -1,7 +1,7 @@
 """What engines cost, measured: start-up, per cell, the driver's memory, what two processes save.
 
-Run by hand, `python overheads.py start|noop|speedup COUNT`, or as benchmarks by test_overheads.py.
-Prints one JSON object.
+Run by hand, `python overheads.py start|startup|noop|speedup COUNT`, or as benchmarks by
+test_overheads.py. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from distributed import Client, LocalCluster
 from rich.console import Console
 
 from slashbench.bench import matrix, measure, session, stages, weights
+from slashbench.bench.drive import Driver
+from slashbench.bench.engines.base import Engine
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.venue import Wish
+from slashbench.bench.jobs import Job
 from slashbench.bench.matrix import Cell, Request
 from slashbench.bench.progress import Display
 from slashbench.bench.stages import Stages
 from slashbench.bench.store import Store
-from slashbench.contracts import USUAL
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord, key_of
 
 STEPS = "/".join(f"{2.0**-k + i * 1e-4:.6f}" for k in (4, 5, 6, 7, 8) for i in range(20))
@@ -114,7 +116,7 @@ def start(count: int) -> dict[str, float]:
         return {"cells": count, "missing": len(missing), "seconds": took}
 
 
-def dask_start() -> float:
+def bare_start() -> float:
     """Seconds that a cluster of two workers of Dask's takes, with nothing of ours in it."""
     begun = time.perf_counter()
     with (
@@ -122,73 +124,106 @@ def dask_start() -> float:
         Client(cluster, set_as_default=False) as client,
     ):
         client.wait_for_workers(2)
-        return time.perf_counter() - begun
+        took = time.perf_counter() - begun
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # which it leaves behind, and our workers refuse
+    return took
+
+
+def our_start() -> float:
+    """Seconds until a run on two processes can hand out its first cell."""
+    with folder() as out:
+        wanted = cells(100, "entropy")
+        begun = time.perf_counter()
+        with engaged(Wish(jobs=2), out, wanted):
+            return time.perf_counter() - begun
+
+
+def startup(rounds: int) -> dict[str, list[float]]:
+    """Start-up, ours and Dask's own, by turns: the first of all, which imports, is neither's."""
+    bare_start()
+    our_start()
+    took = [(bare_start(), our_start()) for _ in range(rounds)]
+    return {
+        "dask_s": [bare for bare, _ in took],
+        "ours_s": [ours for _, ours in took],
+        "beyond_s": [ours - bare for bare, ours in took],
+    }
+
+
+@contextlib.contextmanager
+def engaged(wish: Wish, out: Path, wanted: list[Cell]) -> Iterator[tuple[Driver, Display]]:
+    """A run of the cells as `bench run` starts it, but for its boards."""
+    display = Display(Console(quiet=True))
+    with (
+        session.opened(wish, Store(out), "missing", display) as work,
+        display.over(wanted),
+        work.engaged(wanted) as driver,
+    ):
+        yield driver, display
 
 
 def noop(count: int) -> dict[str, float]:
     """Cells of which everything but their own record is there, on two processes."""
-    bare = dask_start()
     with folder() as out:
         wanted = cells(count, "entropy")
         prepare(Store(out), wanted, 0)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        begun = time.perf_counter()
-        display = Display(Console(quiet=True))
-        with (
-            session.opened(Wish(jobs=2), Store(out), "missing", display) as work,
-            display.over(wanted),
-            work.engaged(wanted) as driver,
-        ):
-            ready = time.perf_counter()
+        with engaged(Wish(jobs=2), out, wanted) as (driver, display):
+            begun = time.perf_counter()
             driver.run(wanted)
-            done = time.perf_counter()
+            took = time.perf_counter() - begun
         assert display.done == count
         return {
             "cells": count,
-            "start_s": ready - begun,
-            "dask_start_s": bare,
-            "ms_per_cell": 1e3 * (done - ready) / count,
+            "ms_per_cell": 1e3 * took / count,
             "driver_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "driver_before_mb": before / 1024,
         }
 
 
+def train(engine: Engine, wanted: list[Cell]) -> None:
+    """Make the checkpoints of the cells, as many at a time as there are processes."""
+    left, under_way = [Job(cell, "checkpoint") for cell in wanted], 0
+    while left or under_way:
+        while left and under_way < engine.slots():
+            engine.submit(left.pop(0))
+            under_way += 1
+        for _, outcome in engine.wait():
+            assert outcome.status == "done", outcome
+            under_way -= 1
+
+
 def speedup(seeds: int) -> dict[str, float]:
-    """Trainings of the smoke suite's regimes under so many seeds: one process against two."""
-    wanted = matrix.plan(
-        Request(
-            models="digits-mlp",
-            recipes="plain+quantize:step=2^-8,backslash+quantize:step=2^-8",
-            codecs="entropy",
-            seeds=f"0..{seeds - 1}",
-        )
-    ).cells
-    assert wanted[0].execution == USUAL
-    took = {}
+    """The smoke suite's trainings under so many seeds: one process against two.
+
+    warm: all but the first of each process, which loads what compiled code it needs; whole: all,
+    the start of the processes included.
+    """
+    first = {}
+    for cell in matrix.plan(Request("smoke", seeds=f"0..{seeds - 1}")).cells:
+        if cell.model.item.plan is not None:
+            first.setdefault(stages.checkpoint_key(cell, 0), cell)
+    wanted = list(first.values())
+    warm, whole = {}, {}
     for jobs in (1, 2):
         with folder() as out:
-            display = Display(Console(quiet=True))
-            with (
-                session.opened(Wish(jobs=jobs), Store(out), "missing", display) as work,
-                display.over(wanted),
-                work.engaged(wanted) as driver,
-            ):
-                driver.run(wanted[:2])  # every worker imports and loads compiled kernels
-                begun = time.perf_counter()
-                driver.run(wanted[2:])
-                took[jobs] = time.perf_counter() - begun
+            begun = time.perf_counter()
+            with engaged(Wish(jobs=jobs), out, wanted) as (driver, _):
+                train(driver.engine, wanted[:2])
+                between = time.perf_counter()
+                train(driver.engine, wanted[2:])
+                done = time.perf_counter()
+            warm[jobs], whole[jobs] = done - between, done - begun
     return {
-        "trainings": len(wanted) - 2,
-        "one_s": took[1],
-        "two_s": took[2],
-        "share_of_ideal": took[1] / took[2] / 2,
+        "trainings": len(wanted),
+        "one_s": whole[1],
+        "two_s": whole[2],
+        "share_of_ideal_warm": warm[1] / warm[2] / 2,
+        "share_of_ideal_whole": whole[1] / whole[2] / 2,
     }
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    print(
-        json.dumps(
-            {"start": start, "noop": noop, "speedup": speedup}[sys.argv[1]](int(sys.argv[2]))
-        )
-    )
+    what = {"start": start, "startup": startup, "noop": noop, "speedup": speedup}[sys.argv[1]]
+    print(json.dumps(what(int(sys.argv[2]))))

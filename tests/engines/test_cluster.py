@@ -477,3 +477,18 @@ def test_two_workers_meet_in_an_object_store(s3: str, tmp_path: Path, cluster: C
     assert merge.returncode == 0, output
     code, output = run(*what, "--jobs=0", f"--out={tmp_path}")
     assert "4 already done, 0 to run" in output
+
+
+def test_two_drivers_share_an_object_store_and_do_nothing_twice(s3: str) -> None:
+    what = [
+        "run", "--models=trouble:steps=20:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
+        "--jobs=0", f"--out={s3}/shared",
+    ]  # fmt: skip
+    drivers = [start(*what) for _ in range(2)]
+    outputs = [driver.communicate(timeout=200)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    trainings = [output.count("train trouble") for output in outputs]
+    assert sum(trainings) == 4
+    assert min(trainings) > 0
+    assert len(cells(f"{s3}/shared")) == 8
+    assert not list(Store(f"{s3}/shared").files.names("leases"))
