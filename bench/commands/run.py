@@ -101,7 +101,9 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         epilog=SERVING,
     )
     worker.add_argument("scheduler", metavar="URL", help="tcp://HOST:PORT or tls://HOST:PORT")
-    worker.add_argument("--jobs", default="auto", metavar="N", help="processes (default: auto)")
+    worker.add_argument(
+        "--jobs", default="auto", metavar="N", help="processes; auto: one for each core (default)"
+    )
     worker.set_defaults(verb=_worker)
 
     merge = verbs.add_parser(
