@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from slashbench.bench.engines.base import Engine
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.venue import Wish
 from slashbench.bench.jobs import Job
-from slashbench.bench.matrix import Cell, Request
+from slashbench.bench.matrix import Cell, CellText, Request
 from slashbench.bench.progress import Display
 from slashbench.bench.stages import Stages
 from slashbench.bench.store import Store
@@ -193,11 +195,38 @@ def train(engine: Engine, wanted: list[Cell]) -> None:
             under_way -= 1
 
 
+def half(cells: list[CellText], started: Barrier) -> None:
+    """Train some cells, the first before the start."""
+    with folder() as out:
+        work = Stages(Store(out), "missing", Here(Display(Console(quiet=True))))
+        for number, text in enumerate(cells):
+            if number == 1:
+                started.wait()
+            work.checkpoint(text.cell(), 0)
+
+
+def plain_pair(wanted: list[Cell]) -> float:
+    """Seconds that two processes take, each for one half of the cells but its first."""
+    context = multiprocessing.get_context("spawn")
+    started = context.Barrier(3)
+    texts = [cell.spelled for cell in wanted]
+    pair = [context.Process(target=half, args=(texts[n::2], started)) for n in range(2)]
+    for process in pair:
+        process.start()
+    started.wait()
+    begun = time.perf_counter()
+    for process in pair:
+        process.join()
+        assert process.exitcode == 0
+    return time.perf_counter() - begun
+
+
 def speedup(seeds: int) -> dict[str, float]:
     """The smoke suite's trainings under so many seeds: one process against two.
 
     warm: all but the first of each process, which loads what compiled code it needs; whole: all,
-    the start of the processes included.
+    the start of the processes included. plain: as warm, by two processes without an engine, each
+    of which knows its half beforehand: what the machine makes of two.
     """
     first = {}
     for cell in matrix.plan(Request("smoke", seeds=f"0..{seeds - 1}")).cells:
@@ -218,6 +247,7 @@ def speedup(seeds: int) -> dict[str, float]:
         "trainings": len(wanted),
         "one_s": whole[1],
         "two_s": whole[2],
+        "share_of_ideal_plain": warm[1] / plain_pair(wanted) / 2,
         "share_of_ideal_warm": warm[1] / warm[2] / 2,
         "share_of_ideal_whole": whole[1] / whole[2] / 2,
     }
