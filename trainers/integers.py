@@ -59,7 +59,7 @@ def tiles(matrix: Array, size: int = 1) -> Iterator[tuple[slice, slice]]:
     """
     rows, columns = matrix.shape
     height = max(1, BLOCK // max(1, columns))
-    width = columns if columns <= BLOCK else max(1, BLOCK // size) * size
+    width = max(1, columns if columns <= BLOCK else BLOCK // size * size, size)
     for i in range(0, rows, height):
         for j in range(0, columns, width):
             yield slice(i, i + height), slice(j, min(j + width, columns))

@@ -55,8 +55,10 @@ class RF8(ByRuns):
         check_finite(name, weight)
         levels, counts = np.zeros(0, np.float32), np.zeros(0, np.int64)
         for part in parts(weight.reshape(-1)):
-            found, times = np.unique(two_powers(part), return_counts=True)
-            levels, places = np.unique(np.concatenate([levels, found]), return_inverse=True)
+            bits = two_powers(part).view(np.int32)  # which are sorted faster
+            found, times = np.unique(bits, return_counts=True)
+            known = np.concatenate([levels, found.view(np.float32)])
+            levels, places = np.unique(known, return_inverse=True)
             counts = np.bincount(places, np.concatenate([counts, times])).astype(np.int64)
         return by_frequency(
             weight, counts, levels, lambda block: np.searchsorted(levels, two_powers(block))

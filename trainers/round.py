@@ -185,7 +185,7 @@ def _error(pieces: Array, steps: Array, coarsest: Array, bits: int) -> Array:
 def clipped_to(matrix: Array, steps: Array, size: int, bits: int) -> npt.NDArray[np.int32]:
     """The integers of a matrix whose groups of `size` columns have these steps, block by block."""
     values = np.empty(matrix.shape, np.int32)
-    for rows, columns in tiles(matrix, size):
+    for rows, columns in tiles(matrix, size if steps.shape[1] > 1 else 1):
         own = steps[rows, columns.start // size : -(-columns.stop // size)].astype(np.float32)
         wide = own if own.shape[1] == 1 else np.repeat(own, size, axis=1)
         block = np.asarray(matrix[rows, columns], np.float32)

@@ -90,9 +90,8 @@ def add(verbs: Any) -> None:
     compress.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first: lossy; such as quantize-std:step=0.25 (a whole tensor at a "
-        "time: quantize, quantize-std and quantize-rows take twice the memory of the largest of 32 "
-        "bits or four times that of 16, and some 200 MB; others take more)",
+        help="round the weights first: lossy; such as quantize-std:step=0.25 (takes twice the "
+        "memory of the largest tensor at most, and some 200 MB; rdoq takes more)",
     )
     compress.add_argument(
         "--target",
