@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from slashbench.errors import Unencodable
 
@@ -19,21 +18,22 @@ T = TypeVar("T")
 BLOCK = 1 << 20  # values, of which temporary copies are made at a time
 
 
-def check_finite(name: str, weight: Array | torch.Tensor) -> None:
+def check_finite(name: str, weight: Array) -> None:
     """Raises Unencodable for NaN and infinity."""
-    if isinstance(weight, torch.Tensor):
-        # the extremes are NaN where any value is, and need no copy
-        finite = not weight.numel() or all(torch.isfinite(end) for end in torch.aminmax(weight))
-    else:
-        finite = all(np.isfinite(part).all() for part in parts(weight.ravel("K")))
-    if not finite:
-        raise Unencodable(f"{name} holds weights that are not finite: training went wrong")
+    if not all(np.isfinite(part).all() for part in parts(weight.ravel("K"))):
+        raise not_finite(name)
 
 
-def float_of_steps(least: float, largest: float) -> torch.dtype:
+def not_finite(name: str) -> Unencodable:
+    """The error."""
+    return Unencodable(f"{name} holds weights that are not finite: training went wrong")
+
+
+def float_of_steps(least: float, largest: float) -> type[np.float16 | np.float32]:
     """What steps from `least` to `largest` are stored in: float16 where it has all its digits."""
-    limits = torch.finfo(torch.float16)
-    return torch.float16 if limits.tiny <= least <= largest <= limits.max else torch.float32
+    limits = np.finfo(np.float16)
+    fits = float(limits.tiny) <= least <= largest <= float(limits.max)
+    return np.float16 if fits else np.float32
 
 
 def widened(weight: Array) -> Array:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import OneStep, Steps
@@ -45,8 +44,7 @@ class RowsInStd(ByRuns):
         matrix = as_matrix(weight)
         unit = np.concatenate([_unit(matrix[rows]) for rows, _ in tiles(matrix, matrix.shape[1])])
         steps = self.step * np.where(unit > 0, unit, 1.0)
-        dtype = float_of_steps(float(steps.min()), float(steps.max()))
-        stored = steps.astype(np.float16 if dtype == torch.float16 else np.float32)
+        stored = steps.astype(float_of_steps(float(steps.min()), float(steps.max())))
         exact = stored.astype(np.float64)  # the quotient is rounded in float64
         return Runs(weight, Steps(stored), lambda part, rows: rounded(name, part, exact[rows]))
 

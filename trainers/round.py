@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import Grid, OneStep, Steps
@@ -134,7 +133,7 @@ def searched_steps(matrix: Array, size: int, bits: int) -> Array:
         largest[rows, groups] = found.reshape(largest[rows, groups].shape)
     coarsest = np.where(largest > 0, largest, np.float32(1)) / (2 ** (bits - 1) - 1)
     kind = float_of_steps(float(coarsest.min()) * CLIPS.min(), float(coarsest.max()))
-    steps = np.empty(coarsest.shape, np.float16 if kind == torch.float16 else np.float32)
+    steps = np.empty(coarsest.shape, kind)
     for rows, groups, pieces in _by_group(matrix, size):
         found = _best(pieces, coarsest[rows, groups].reshape(-1), steps.dtype, bits)
         steps[rows, groups] = found.reshape(steps[rows, groups].shape)
