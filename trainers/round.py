@@ -55,7 +55,7 @@ class SearchedRounding(ByRuns):
         return Runs(weight, grid, integers)
 
     def matrix(self, weight: Array) -> Array:
-        """The weights by row, none of which shares a step with another."""
+        """The weights in rows, of which each has steps of its own."""
         return as_matrix(weight)
 
     @abstractmethod
@@ -93,7 +93,7 @@ class RoundRows(SearchedRounding):
         super().__init__(bits, scope)
 
     def size_in(self, columns: int) -> int:
-        """A row is all that shares the first index; a scalar is one row."""
+        """All."""
         return columns
 
     def grid(self, steps: Array) -> Grid:

@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -360,6 +360,7 @@ class Quantiser(ABC):
 class ByRuns(Quantiser):
     """A quantiser that needs no copy of a tensor: it finds the grid, then integers run by run."""
 
+    @final
     def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
         """int32, in one run."""
         runs = self.in_runs(name, weight)
