@@ -98,28 +98,27 @@ def lloyd(ordered: Array, count: int) -> Array:
 class _Sums:
     """Sums of the first values of many, in float64, as `np.cumsum` has them: one after the other.
 
-    Every 64th is kept.
+    At most a million are kept, those between made again.
     """
-
-    _APART = 64
 
     def __init__(self, values: Array) -> None:
         self._values = values
-        self._kept = np.empty(-(-len(values) // self._APART))
+        self._apart = 1 << (len(values) // BLOCK).bit_length()
+        self._kept = np.empty(-(-len(values) // self._apart))
         last = -0.0  # which changes nothing that is added to it, not even -0.0
         for begin in range(0, len(values), BLOCK):
             block = values[begin : begin + BLOCK].astype(np.float64)
             sums = np.cumsum(np.concatenate([[last], block]))
-            kept = sums[: len(block) : self._APART]
-            self._kept[begin // self._APART :][: len(kept)] = kept
+            kept = sums[: len(block) : self._apart]
+            self._kept[begin // self._apart :][: len(kept)] = kept
             last = sums[-1]
 
     def up_to(self, ends: Array) -> Array:
         """The sum of the first `end` values for each end."""
-        place = np.maximum(ends - 1, 0) // self._APART
-        begins = place * self._APART
-        following = np.minimum(begins[:, None] + np.arange(self._APART), len(self._values) - 1)
-        sums = np.empty((len(ends), self._APART + 1))
+        place = np.maximum(ends - 1, 0) // self._apart
+        begins = place * self._apart
+        following = np.minimum(begins[:, None] + np.arange(self._apart), len(self._values) - 1)
+        sums = np.empty((len(ends), self._apart + 1))
         sums[:, 0], sums[:, 1:] = self._kept[place], self._values[following]
         np.cumsum(sums, axis=1, out=sums)
         return np.where(ends > 0, sums[np.arange(len(ends)), ends - begins], 0.0)
