@@ -12,8 +12,7 @@ from scipy.special import gammaincinv
 
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers import ggd
-from slashbench.trainers.integers import check_finite
-from slashbench.trainers.layers import replaced
+from slashbench.trainers.layers import check_finite, replaced
 
 GRID = 2.0**-13  # weights are ranked, and written, on this grid
 

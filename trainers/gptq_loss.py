@@ -99,9 +99,7 @@ def scale(
     saved = 0.5 * math.log2(float(felt.mean())) - 0.5 * float(felt.log2().mean())
     own = saved * rows.shape[1] > SIDE_BITS
     steps = unit * (felt if own else felt.mean(0, keepdim=True)).rsqrt()
-    if own:
-        steps = steps.to(float_of_steps(float(steps.min()), float(steps.max())))
-    else:
-        steps = steps.float()
+    kind = float_of_steps(float(steps.min()), float(steps.max())) if own else np.float32
+    steps = steps.half() if kind is np.float16 else steps.float()
     importance = felt * steps.double().square() / unit**2
     return rows / steps.float()[:, None], importance.float(), steps

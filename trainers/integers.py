@@ -2,67 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from slashbench.errors import Unencodable
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
-BLOCK = 1 << 20  # values
+BLOCK = 1 << 20  # values, of which temporary copies are made at a time
 
 
-def check_finite(name: str, weight: Array | torch.Tensor) -> None:
+def check_finite(name: str, weight: Array) -> None:
     """Raises Unencodable for NaN and infinity."""
-    values = torch.as_tensor(weight)
-    # the extremes are NaN where any value is, and need no copy
-    if values.numel() and not all(torch.isfinite(end) for end in torch.aminmax(values)):
-        raise Unencodable(f"{name} holds weights that are not finite: training went wrong")
+    if not all(np.isfinite(part).all() for part in parts(weight.ravel("K"))):
+        raise not_finite(name)
 
 
-def float_of_steps(least: float, largest: float) -> torch.dtype:
+def not_finite(name: str) -> Unencodable:
+    """The error."""
+    return Unencodable(f"{name} holds weights that are not finite: training went wrong")
+
+
+def float_of_steps(least: float, largest: float) -> type[np.float16 | np.float32]:
     """What steps from `least` to `largest` are stored in: float16 where it has all its digits."""
-    limits = torch.finfo(torch.float16)
-    return torch.float16 if limits.tiny <= least <= largest <= limits.max else torch.float32
+    limits = np.finfo(np.float16)
+    fits = float(limits.tiny) <= least <= largest <= float(limits.max)
+    return np.float16 if fits else np.float32
 
 
-def blocks(weight: Array) -> Iterator[slice]:
-    """Runs of rows of about a million values: what temporary copies are made of at a time."""
-    rows = max(1, BLOCK * len(weight) // max(1, weight.size))
-    return (slice(i, i + rows) for i in range(0, len(weight), rows))
+def widened(weight: Array) -> Array:
+    """Floats of 16 bits as float32, others as they are."""
+    return weight.astype(np.float32) if weight.dtype.itemsize < 4 else weight
+
+
+def parts(flat: Array) -> Iterator[Array]:
+    """A flat array, widened, block by block."""
+    return (widened(flat[i : i + BLOCK]) for i in range(0, flat.size, BLOCK))
+
+
+def as_matrix(weight: Array) -> Array:
+    """All that shares the first index as a row; a scalar is one row."""
+    rows, *others = weight.shape or (1,)
+    return weight.reshape(rows, math.prod(others))
+
+
+def tiles(matrix: Array, size: int = 1) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of blocks: runs of rows or, in a longer one, runs of columns.
+
+    size: columns that are kept together, counted from the first.
+    """
+    rows, columns = matrix.shape
+    height = max(1, BLOCK // max(1, columns))
+    width = max(1, columns if columns <= BLOCK else BLOCK // size * size, size)
+    for i in range(0, rows, height):
+        for j in range(0, columns, width):
+            yield slice(i, i + height), slice(j, min(j + width, columns))
+
+
+def by_halves(of: Callable[[Array], T], join: Callable[[T, T], T], values: Array) -> T:
+    """`of` blocks along the last axis, joined: sums are those of NumPy to the last bit.
+
+    Its pairwise summation halves in these places, and goes on halving within a block.
+    """
+    n = values.shape[-1]
+    if n <= BLOCK:
+        return of(widened(values))
+    half = n // 2
+    half -= half % 8
+    first, second = values[..., :half], values[..., half:]
+    return join(by_halves(of, join, first), by_halves(of, join, second))
 
 
 def spread_of(weight: Array) -> float:
     """`weight.std(dtype=np.float64)` to the last bit, without copies of its size."""
     centre = weight.mean(dtype=np.float64)
-    total = _squares(weight.ravel("K"), centre)
+
+    def squares(block: Array) -> np.float64:
+        distances = np.subtract(block, centre, dtype=np.float64)
+        return np.float64(np.square(distances, out=distances).sum())
+
+    total = by_halves(squares, operator.add, weight.ravel("K"))
     return float(np.sqrt(total / weight.size))
-
-
-def _squares(flat: Array, centre: np.float64) -> np.float64:
-    """Sum of the squared distances, halved where NumPy's pairwise summation halves."""
-    if flat.size > BLOCK:
-        half = flat.size // 2
-        half -= half % 8
-        return _squares(flat[:half], centre) + _squares(flat[half:], centre)
-    distances = np.subtract(flat, centre, dtype=np.float64)
-    return np.float64(np.square(distances, out=distances).sum())
 
 
 def rounded(name: str, weight: Array, steps: npt.ArrayLike) -> npt.NDArray[np.int32]:
     """weight / steps as `to_int32` has it, block by block. steps: a scalar, or one a row."""
-    values = np.empty(weight.shape, np.int32)
-    rows, out = np.atleast_1d(weight), np.atleast_1d(values)
-    column = (-1, *[1] * (rows.ndim - 1))
-    each = np.broadcast_to(np.reshape(steps, column), (len(rows), *column[1:]))
-    for block in blocks(rows):
+    matrix = as_matrix(weight)
+    values = np.empty(matrix.shape, np.int32)
+    each = np.broadcast_to(np.reshape(steps, (-1, 1)), (len(matrix), 1))
+    for rows, columns in tiles(matrix):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            out[block] = to_int32(name, rows[block] / each[block])
-    return values
+            scaled = widened(matrix[rows, columns]) / each[rows]
+            values[rows, columns] = to_int32(name, scaled)
+    return values.reshape(weight.shape)
+
+
+def looked_up(weight: Array, of: Callable[[Array], Array]) -> npt.NDArray[np.int32]:
+    """What `of` makes of each weight, block by block."""
+    values = np.empty(weight.size, np.int32)
+    begin = 0
+    for part in parts(weight.reshape(-1)):
+        values[begin : begin + part.size] = of(part)
+        begin += part.size
+    return values.reshape(weight.shape)
 
 
 def to_int32(name: str, scaled: Array) -> npt.NDArray[np.int32]:

@@ -7,32 +7,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import ByRuns, Runs
 from slashbench.errors import Unencodable
 from slashbench.grid import OneStep, Steps
+from slashbench.trainers.integers import as_matrix, rounded
 
 #: A row in which even the smallest magnitude is a larger multiple of the step is refused.
 MULTIPLES = 64
 
 
-class Lattice(Quantiser):
+class Lattice(ByRuns):
     """Find the step of each row whose weights are multiples of one; nothing is rounded.
 
     Matrices only; for weights that `backslash-q:steps=by-row` has left on their grid.
     """
 
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
         """Integers and a step a row. Raises Unencodable for a row that lies on no grid."""
         if weight.ndim < 2:
             return None
-        rows = weight.reshape(len(weight), -1).astype(np.float32)
-        steps = np.ones(len(rows), np.float16)
-        for index, row in enumerate(rows):
-            steps[index] = _step_of(name, index, row)
-        values = np.rint(rows / steps.astype(np.float32)[:, None]).astype(np.int32)
-        shared = len(steps) and (steps == steps[0]).all()
-        grid = OneStep(float(steps[0])) if shared else Steps(steps)
-        return Quantised(values.reshape(weight.shape), grid)
+        steps = np.ones(len(weight), np.float16)
+        for index, row in enumerate(as_matrix(weight)):
+            steps[index] = _step_of(name, index, row.astype(np.float32))
+        if len(steps) and (steps == steps[0]).all():
+            one = np.float32(steps[0])
+            return Runs(weight, OneStep(float(one)), lambda part, _: rounded(name, part, one))
+        wide = steps.astype(np.float32)
+        return Runs(weight, Steps(steps), lambda part, rows: rounded(name, part, wide[rows]))
 
 
 def _step_of(name: str, index: int, row: npt.NDArray[np.float32]) -> np.float16:

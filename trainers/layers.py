@@ -16,7 +16,14 @@ from torch import nn
 
 from slashbench.contracts import Calibration, Weights
 from slashbench.errors import UsageError
-from slashbench.trainers.integers import check_finite
+from slashbench.trainers.integers import not_finite
+
+
+def check_finite(name: str, weight: torch.Tensor) -> None:
+    """Raises Unencodable for NaN and infinity."""
+    # the extremes are NaN where any value is, and need no copy
+    if weight.numel() and not all(torch.isfinite(end) for end in torch.aminmax(weight)):
+        raise not_finite(name)
 
 
 class _Reached(Exception):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import Quantised, Quantiser, Runs
 
 
 class Native(Quantiser):
@@ -17,3 +17,6 @@ class Native(Quantiser):
     def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
         """The weights themselves."""
         return Quantised(weight, None)
+
+    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+        """None: there is no grid."""

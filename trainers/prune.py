@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 
 from slashbench.contracts import Calibration, Transform, Weights
-from slashbench.trainers.integers import check_finite
-from slashbench.trainers.layers import replaced
+from slashbench.trainers.layers import check_finite, replaced
 
 
 class Prune(Transform):

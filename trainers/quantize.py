@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import OneStep
 from slashbench.trainers.integers import check_finite, rounded, spread_of
 
@@ -17,7 +17,7 @@ Scope = Literal["matrices", "all"]
 Unit = Literal["weight", "std"]
 
 
-class Rounding(Quantiser):
+class Rounding(ByRuns):
     """Round weights to a uniform grid whose step a subclass chooses for each tensor.
 
     scope: matrices only, vectors (biases, norms) staying in their native dtype; or all.
@@ -30,13 +30,13 @@ class Rounding(Quantiser):
             raise ValueError(f"step={step} must be a finite number > 0")
         self.step, self.scope = step, scope
 
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
         """round(weight / step) as int32; ties go to the even neighbour."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
         step = np.float32(self.step_of(weight))
-        return Quantised(rounded(name, weight, step), OneStep(float(step)))
+        return Runs(weight, OneStep(float(step)), lambda part, _: rounded(name, part, step))
 
     @abstractmethod
     def step_of(self, weight: npt.NDArray[Any]) -> float:
@@ -64,8 +64,8 @@ class UniformInStd(Rounding):
         """In units of the standard deviation; of the largest magnitude for a constant tensor."""
         if not weight.size:
             return self.step
-        largest = max(float(weight.max()), -float(weight.min()))
-        return self.step * (spread_of(weight) or largest or 1.0)
+        spread = spread_of(weight) or max(float(weight.max()), -float(weight.min()))
+        return self.step * (spread or 1.0)
 
 
 def rounding_in(unit: Unit, step: float, scope: Scope) -> Rounding:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench.contracts import Quantised
+from slashbench.contracts import Quantised, Quantiser
 from slashbench.grid import OneStep
-from slashbench.trainers.quantize import Rounding, Scope, Unit, rounding_in
+from slashbench.trainers.quantize import Scope, Unit, rounding_in
 from slashbench.trainers.rate import CodeLengths, candidates
 
 MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
@@ -40,7 +40,7 @@ def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.
     return best
 
 
-class Rdoq(Rounding):
+class Rdoq(Quantiser):
     """Round where error and code length together are least, as DeepCABAC's quantiser does.
 
     Minimises  sum (w / step - k)^2 + lam bits(k)  over the integers k of a tensor (Wiedemann et
@@ -60,7 +60,6 @@ class Rdoq(Rounding):
         unit: Unit = "weight",
         scope: Scope = "matrices",
     ) -> None:
-        super().__init__(step, scope)
         if not (lam >= 0 and math.isfinite(lam)):
             raise ValueError(f"lam={lam} must be a finite number >= 0")
         self.lam = lam
@@ -75,7 +74,3 @@ class Rdoq(Rounding):
         scaled = torch.from_numpy(np.asarray(weight / np.float32(plain.grid.step), np.float32))
         best = choose(scaled, torch.ones(()), self.lam)
         return Quantised(best.numpy().astype(np.int32), plain.grid)
-
-    def step_of(self, weight: npt.NDArray[Any]) -> float:
-        """As plain rounding in the same unit."""
-        return self.rounding.step_of(weight)

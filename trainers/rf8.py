@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import ByRuns, Runs
 from slashbench.trainers.codebook import by_frequency
-from slashbench.trainers.integers import check_finite
+from slashbench.trainers.integers import check_finite, parts
 from slashbench.trainers.quantize import Scope
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ def _power(values: Array) -> Array:
     return np.sign(values).astype(np.float32) * np.exp2(exponents)
 
 
-class RF8(Quantiser):
+class RF8(ByRuns):
     """Weights as sums of two signed powers of two with exponents at most 4 apart.
 
     Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description: neither the exponents' range nor
@@ -48,10 +48,18 @@ class RF8(Quantiser):
     def __init__(self, scope: Scope = "matrices") -> None:
         self.scope = scope
 
-    def quantise(self, name: str, weight: Array) -> Quantised | None:
+    def in_runs(self, name: str, weight: Array) -> Runs | None:
         """int32 indices by falling frequency, and the values they stand for."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
-        levels, indices = np.unique(two_powers(weight), return_inverse=True)
-        return by_frequency(indices.reshape(weight.shape), levels)
+        levels, counts = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        for part in parts(weight.reshape(-1)):
+            bits = two_powers(part).view(np.int32)  # which are sorted faster
+            found, times = np.unique(bits, return_counts=True)
+            known = np.concatenate([levels, found.view(np.float32)])
+            levels, places = np.unique(known, return_inverse=True)
+            counts = np.bincount(places, np.concatenate([counts, times])).astype(np.int64)
+        return by_frequency(
+            weight, counts, levels, lambda block: np.searchsorted(levels, two_powers(block))
+        )

@@ -112,7 +112,9 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
 
 
 def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
-    unit, parts = cut(_seen(source.read(name), source.header.tensors[name]), SEGMENT)
+    seen = _seen(source.read(name), source.header.tensors[name])
+    parts = cut(seen, SEGMENT // seen.itemsize)
+    unit = parts[0].nbytes if parts else 1
     small = source.header.tensors[name].nbytes < SMALL
 
     def job(part: Array, last: bool) -> Piece:
@@ -126,46 +128,47 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
 
 
 def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
-    """One tensor at a time is quantised, here; its segments are coded on all cores."""
+    """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
     tensor = source.header.tensors[name]
     assert coding.quantiser is not None
     weight = _seen(source.read(name), tensor).reshape(tensor.shape)
-    if weight.dtype != np.float32:
+    if weight.itemsize > 4:
         weight = weight.astype(np.float32)
         source.release(name)
-    made = coding.quantiser.quantise(name, weight)
-    del weight
-    if made is None or made.grid is None:
+    runs = coding.quantiser.in_runs(name, weight)
+    if runs is None:
         yield from _by_segment(source, name, coding)
         return
     source.release(name)
-    length, parts = cut(made.values, QUANTISED_SEGMENT, isinstance(made.grid, Steps))
-    unit, grid = max(1, length // made.values.itemsize), made.grid
     place = coding.place("integers")
-    codec = coding.codecs[place].item
+    parts = cut(runs.weight, QUANTISED_SEGMENT // 4, isinstance(runs.grid, Steps))
+    unit = parts[0].size if parts else 1
 
-    def job(part: Array, last: bool) -> Piece:
-        return Piece(name, unit, [Coded(place, codec.pieces(part))], grid, last)
+    def job(part: Array, rows: slice, last: bool) -> Piece:
+        pieces = coding.codecs[place].item.pieces(runs.integers(part, rows))
+        return Piece(name, unit, [Coded(place, pieces)], runs.grid, last)
 
-    for i, part in enumerate(parts):  # copied: a view would keep all of the tensor in memory
-        yield functools.partial(job, part.copy(), i == len(parts) - 1)
+    for i, part in enumerate(parts):
+        begin = i * len(parts[0])
+        rows = slice(begin, begin + len(part))
+        yield functools.partial(job, part, rows, i == len(parts) - 1)
     if not parts:
-        yield lambda: Piece(name, unit, [], grid)
+        yield lambda: Piece(name, unit, [], runs.grid)
+    source.release(name)  # what is still to be coded is little, and read again
 
 
-def cut(array: Array, size: int, by_row: bool = False) -> tuple[int, list[Array]]:
-    """(bytes of each part but the last, the parts): runs of rows, of about `size` bytes each.
+def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
+    """Runs of rows, of about `count` values each, and all but the last of as many.
 
     A row that is larger than that is cut as well, unless `by_row`.
     """
     if not array.size:
-        return 1, []
-    if not array.ndim or (array[0].nbytes > size and not by_row):
+        return []
+    if not array.ndim or (array[0].size > count and not by_row):
         array = array.reshape(-1)
-    n = max(1, array.nbytes // size)
+    n = max(1, array.size // count)
     rows = -(-len(array) // n)
-    parts = [array[i : i + rows] for i in range(0, len(array), rows)]
-    return parts[0].nbytes, parts
+    return [array[i : i + rows] for i in range(0, len(array), rows)]
 
 
 def _shorter(part: Array, coding: Coding) -> Coded:

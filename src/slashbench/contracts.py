@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+import numpy as np
 import numpy.typing as npt
 
 from slashbench.digest import sha256_of
@@ -303,6 +304,27 @@ class Quantised:
         return self.values if self.grid is None else self.grid.rebuild(self.values)
 
 
+def _as_they_are(part: npt.NDArray[Any], _rows: slice) -> npt.NDArray[Any]:
+    return part
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """One tensor whose grid is found, and whose integers are made a run of rows at a time.
+
+    integers: int32, of some rows of `weight`, and which rows these are. Where the grid is not
+    `Steps`, they may be rows of `weight` made flat.
+    """
+
+    weight: npt.NDArray[Any]
+    grid: Grid
+    integers: Callable[[npt.NDArray[Any], slice], npt.NDArray[Any]] = _as_they_are
+
+    def whole(self) -> Quantised:
+        """All rows in one run."""
+        return Quantised(self.integers(self.weight, slice(None)), self.grid)
+
+
 class Quantiser(ABC):
     """The last link of a recipe: what each tensor is coded as."""
 
@@ -316,6 +338,15 @@ class Quantiser(ABC):
         Raises Unencodable for weights that are not finite or too large for the step.
         """
 
+    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+        """The tensor to code, or None for one that stays as it is: whole, if not overridden.
+
+        weight: float32, float16 or bfloat16. Raises Unencodable as `quantise` does, if need be when
+        the integers are made.
+        """
+        made = self.quantise(name, np.asarray(weight, np.float32))
+        return None if made is None or made.grid is None else Runs(made.values, made.grid)
+
     def quantise_all(
         self, weights: Mapping[str, npt.NDArray[Any]], calibration: Calibration
     ) -> dict[str, Quantised | None]:
@@ -324,3 +355,17 @@ class Quantiser(ABC):
         A quantiser that asks more of a tensor than its weights takes it from `calibration`.
         """
         return {name: self.quantise(name, weight) for name, weight in weights.items()}
+
+
+class ByRuns(Quantiser):
+    """A quantiser that needs no copy of a tensor: it finds the grid, then integers run by run."""
+
+    @final
+    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+        """int32, in one run."""
+        runs = self.in_runs(name, weight)
+        return None if runs is None else runs.whole()
+
+    @abstractmethod
+    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+        """The tensor to code, or None for one that is stored in its native dtype."""

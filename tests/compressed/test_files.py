@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import file_mutator
+import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import pytest
 import safetensors
 import safetensors.numpy
@@ -437,12 +439,33 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @_KNOWS_ITS_MEMORY
-@pytest.mark.parametrize("quantiser", ["quantize:step=0.01", "quantize-std", "quantize-rows"])
-def test_memory_of_quantising_is_that_of_two_tensors(tmp_path: Path, quantiser: str) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(
+    "quantiser",
+    [
+        "quantize:step=0.01",
+        "quantize-std",
+        "quantize-rows",
+        "round",
+        "round-rows",
+        "round-groups",
+        "kmeans",
+        "rf8",
+        "lattice",
+    ],
+)
+def test_memory_of_quantising_is_that_of_two_tensors(
+    tmp_path: Path, quantiser: str, dtype: npt.DTypeLike
+) -> None:
     """600 MB in tensors of 200: at most 2 tensors + 200 MB beside the quantiser's own libraries."""
     path, tiny = tmp_path / "plain", tmp_path / "tiny"
-    tensor = (np.random.default_rng(0).laplace(size=(5_000, 10_000)) * 0.02).astype("f4")
-    safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i) for i in range(3)}, path)
+    rows = 20_000 // np.dtype(dtype).itemsize
+    values = np.random.default_rng(0).laplace(size=(rows, 10_000)) * 0.02
+    if quantiser == "lattice":
+        values = np.rint(500 * values) / 8
+        values[:, 0] = 1 / 8
+    tensor = values.astype(dtype)
+    safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i, axis=0) for i in range(3)}, path)
     safetensors.numpy.save_file({"w": tensor[:2]}, tiny)
     taken = [peak("compress", p, "-o", f"{p}-out", "--quantize", quantiser) for p in (tiny, path)]
     assert taken[1] - taken[0] <= 2 * tensor.nbytes + 200e6
