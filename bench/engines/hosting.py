@@ -34,6 +34,10 @@ SETTINGS = {
     # glibc would give memory back at every turn: trainings spent a third of their time on page
     # faults, and what is timed in a worker was slower than elsewhere
     f"{_ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": None,
+    # each process of Dask's woke up 50 times a second to see that it does, and two of them took a
+    # twentieth of what is trained or timed on two cores
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.low-level-log-length": 1000,
 }
 

@@ -209,7 +209,7 @@ def plain_pair(wanted: list[Cell]) -> float:
     """Seconds that two processes take, each for one half of the cells but its first."""
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(3)
-    texts = [cell.spelled for cell in wanted]
+    texts = [cell.spelled for cell in sorted(wanted, key=lambda cell: cell.recipe_text)]
     pair = [context.Process(target=half, args=(texts[n::2], started)) for n in range(2)]
     for process in pair:
         process.start()
