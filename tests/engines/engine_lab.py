@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slashbench.bench.store import Store
-from slashbench.record import CellRecord
+from slashbench.record import CellRecord, CheckpointRecord
 
 PLUGIN = Path(__file__).parent / "plugin"
 CODECS = "--codecs=pack,entropy"
@@ -60,6 +60,23 @@ def run(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str
         output, _ = process.communicate()
         raise AssertionError(f"no end in {timeout} s:\n{output}") from None
     return process.returncode, output
+
+
+def shared_by_two_drivers(out: Path | str) -> None:
+    """Two commands work on one place at once, and do nothing twice."""
+    what = [
+        "run", "--models=trouble:steps=20:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
+        "--jobs=0", f"--out={out}",
+    ]  # fmt: skip
+    drivers = [start(*what) for _ in range(2)]
+    outputs = [driver.communicate(timeout=200)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    trainings = [output.count("train trouble") for output in outputs]
+    assert sum(trainings) == 4
+    assert min(trainings) > 0
+    assert len(cells(out)) == 8
+    assert len(list(Store(out).all(CheckpointRecord))) == 4
+    assert not list(Store(out).files.names("leases"))
 
 
 def interrupted(*arguments: str, cwd: Path) -> tuple[int, str]:

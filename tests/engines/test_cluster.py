@@ -17,7 +17,16 @@ from typing import Any
 
 import pytest
 from distributed.security import Security
-from engine_lab import CODECS, cells, environment, holders, run, start, wait_for
+from engine_lab import (
+    CODECS,
+    cells,
+    environment,
+    holders,
+    run,
+    shared_by_two_drivers,
+    start,
+    wait_for,
+)
 
 from slashbench.bench.engines import hosting
 from slashbench.bench.store import Store
@@ -480,15 +489,4 @@ def test_two_workers_meet_in_an_object_store(s3: str, tmp_path: Path, cluster: C
 
 
 def test_two_drivers_share_an_object_store_and_do_nothing_twice(s3: str) -> None:
-    what = [
-        "run", "--models=trouble:steps=20:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
-        "--jobs=0", f"--out={s3}/shared",
-    ]  # fmt: skip
-    drivers = [start(*what) for _ in range(2)]
-    outputs = [driver.communicate(timeout=200)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], outputs
-    trainings = [output.count("train trouble") for output in outputs]
-    assert sum(trainings) == 4
-    assert min(trainings) > 0
-    assert len(cells(f"{s3}/shared")) == 8
-    assert not list(Store(f"{s3}/shared").files.names("leases"))
+    shared_by_two_drivers(f"{s3}/shared")

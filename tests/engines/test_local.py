@@ -16,12 +16,13 @@ from engine_lab import (
     environment,
     holders,
     run,
+    shared_by_two_drivers,
     start,
     wait_for,
 )
 
 from slashbench.bench.store import Store
-from slashbench.record import CheckpointRecord, TimeRecord
+from slashbench.record import TimeRecord
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -155,19 +156,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_two_drivers_share_the_work_and_do_nothing_twice(tmp_path: Path) -> None:
-    what = [
-        "run", "--models=trouble:steps=20:pause=0.05", "--recipes=plain", CODECS, "--seeds=0..3",
-        "--jobs=0", f"--out={tmp_path}",
-    ]  # fmt: skip
-    drivers = [start(*what) for _ in range(2)]
-    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], outputs
-    trainings = [output.count("train trouble") for output in outputs]
-    assert sum(trainings) == 4
-    assert min(trainings) > 0
-    assert len(cells(tmp_path)) == 8
-    made = [r.provenance.measured_at for r in Store(tmp_path).all(CheckpointRecord)]
-    assert len(made) == 4
+    shared_by_two_drivers(tmp_path)
 
 
 @pytest.mark.slow
