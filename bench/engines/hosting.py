@@ -6,10 +6,11 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dask.config
 from dask.system import CPU_COUNT
+from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
 from slashbench.contracts import Needs
@@ -18,6 +19,8 @@ from slashbench.errors import UsageError
 _ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[^][]+\]|[^][/:]+):\d+")
+
+_TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 PRELOAD = "slashbench.bench.engines.worker"
 
@@ -73,19 +76,26 @@ def settings(count: int) -> Iterator[None]:
         yield
 
 
-def check_address(address: str) -> None:
+def check_address(address: str, role: Literal["client", "worker"]) -> None:
     """Raises UsageError for what can't be a scheduler's address, and TLS without certificates."""
     if not _ADDRESS.fullmatch(address):
         raise UsageError(
             f"{address!r} is no address of a Dask scheduler; give tcp://HOST:PORT (8786, unless it "
             "was started with another), or tls://HOST:PORT where it wants certificates"
         )
-    if address.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file"):
-        raise UsageError(
-            f"{address} wants certificates, and Dask's configuration names none: set "
-            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE and the variables beside it, as in "
-            "bench/engines/OPERATORS.md, Security"
-        )
+    if address.startswith("tls://"):
+        try:
+            usable = Security().get_connection_args(role)["ssl_context"] is not None
+            why = "Dask's configuration does not name all of them"
+        except (OSError, ValueError) as error:  # no such file, or no certificate in it
+            usable, why = False, f"those of Dask's configuration can't be used ({error})"
+        if not usable:
+            own = role.upper()
+            names = ", ".join(_TLS + name for name in ("CA_FILE", f"{own}__CERT", f"{own}__KEY"))
+            raise UsageError(
+                f"{address} wants certificates, and {why}: set {names} to their files, as in "
+                "bench/engines/OPERATORS.md, Security"
+            )
 
 
 def unanswered(address: str, error: Exception) -> UsageError:

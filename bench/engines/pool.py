@@ -69,7 +69,7 @@ def running(address: str) -> Iterator[Client]:
 
     Raises UsageError where nothing answers at the address, or no worker comes within a minute.
     """
-    hosting.check_address(address)
+    hosting.check_address(address, "client")
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ def serve(scheduler: str, count: int | None) -> None:
 
     Raises UsageError where nothing answers at the address, and for a count under 1.
     """
-    hosting.check_address(scheduler)
+    hosting.check_address(scheduler, "worker")
     number = CPU_COUNT if count is None else count
     if number < 1:
         raise UsageError(f"--jobs {number}: give a number of processes, 1 or more, or auto")

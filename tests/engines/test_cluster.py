@@ -234,6 +234,25 @@ def test_what_can_be_no_address_is_told_apart_at_once(address: str, advice: str)
         assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("ca", ["whole", "not there", "no certificate"])
+def test_certificates_that_do_not_do_are_named(ca: str, tmp_path: Path) -> None:
+    """Half of them only, or a wrong file."""
+    path = tmp_path / "ca.pem"
+    if ca != "not there":
+        path.write_text(str(Security.temporary().tls_ca_file) if ca == "whole" else "nonsense")
+    keys = {
+        f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT": str(path) for role in ("CLIENT", "WORKER")
+    }
+    more = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(path), **(keys if ca != "whole" else {})}
+    address = "tls://127.0.0.1:8786"
+    for command in (["run", "--suite=smoke", "--scheduler", address], ["worker", address]):
+        process = start(*command, env=environment(**more))
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 2, output
+        assert f"{'WORKER' if command[0] == 'worker' else 'CLIENT'}__KEY" in output
+        assert "Traceback" not in output
+
+
 def test_a_worker_of_no_processes_is_refused() -> None:
     worker = start("worker", "tcp://127.0.0.1:8786", "--jobs=0")
     output, _ = worker.communicate(timeout=60)
