@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from slashbench import __version__
-from slashbench.bench.commands import files, reporting, reproduce, run, running, training
+from slashbench.bench.commands import (
+    checkpoints,
+    report,
+    reproduce,
+    run,
+    run_options,
+    tune,
+)
 from slashbench.bench.commands.console import console as _console
 from slashbench.errors import SlashbenchError
 
@@ -80,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
-        code = running.INTERRUPTED
+        code = run_options.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing more to say
         code = 0
@@ -88,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from slashbench.bench import listing
+    from slashbench.bench.commands import listing
 
     if options.json:
         print(listing.as_json(options.kind))
@@ -98,45 +105,46 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _test_codec(options: argparse.Namespace) -> int:
-    from slashbench.bench import testing
+    from slashbench.bench.conformance import runner
 
     sys.path.insert(0, str(Path.cwd()))  # where an author's module is, as for `python -m`
     console = _console()
     trials = []
-    for trial in testing.trials(options.codecs):
+    for trial in runner.trials(options.codecs):
         trials.append(trial)
         if not options.json:
-            testing.show(trial, console)
+            runner.show(trial, console)
     if options.json:
-        print(testing.as_json(trials))
+        print(runner.as_json(trials))
     return 0 if all(trial.passed for trial in trials) else 1
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from slashbench.bench import measure, speed, speed_data
-    from slashbench.bench.bar import Bar
-    from slashbench.bench.files import write_atomically
-    from slashbench.bench.report import speed as board
-    from slashbench.bench.report import terminal
-    from slashbench.bench.report.markdown import speeds_to_markdown
+    from slashbench.bench.commands.bar import Bar
+    from slashbench.bench.machine import timing
+    from slashbench.bench.machine.atomic_files import write_atomically
+    from slashbench.bench.report.output import terminal
+    from slashbench.bench.report.output.markdown import speeds_to_markdown
+    from slashbench.bench.speed import codec_speed, samples
+    from slashbench.bench.speed import speed_tables as board
     from slashbench.record import Speed, Speeds, encode_speeds
 
     if options.trainers is not None:
-        return training.cost(options)
+        return tune.cost(options)
     console = _console()
-    threads = speed.numbers_of_threads(options.threads)
-    codecs, left_out = speed.contestants(options.codecs)
-    samples = speed_data.samples(speed_data.names(options.data))
+    threads = codec_speed.numbers_of_threads(options.threads)
+    codecs, left_out = codec_speed.contestants(options.codecs)
+    sets = samples.samples(samples.names(options.data))
     for what, why in left_out.items():
         console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
     measured: list[Speed] = []
     against = options.against.split(",")
     with Bar(console) as bar:
-        for speeds in speed.run(samples, codecs, options.repeats, threads, bar.show):
+        for speeds in codec_speed.run(sets, codecs, options.repeats, threads, bar.show):
             single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
             measured += speeds
             terminal.print_table(board.table(speeds, against, single), console)
-            found = Speeds(speeds=measured, against=against, provenance=measure.provenance(None))
+            found = Speeds(speeds=measured, against=against, provenance=timing.provenance(None))
             if options.json is not None:
                 write_atomically(options.json, encode_speeds(found))
             if options.md is not None:
@@ -157,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="bench",
         description="How many bits does a trained weight really need, at what accuracy, "
         "and how fast can they be written and read?",
-        epilog=EXAMPLES + running.SELECTORS,
+        epilog=EXAMPLES + run_options.SELECTORS,
     )
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -234,13 +242,13 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 
-    files.add(verbs)
+    checkpoints.add(verbs)
 
-    training.add(verbs, out)
+    tune.add(verbs, out)
 
     reproduce.add(verbs, out)
 
-    reporting.add(verbs, out)
+    report.add(verbs, out)
     return parser
 
 

@@ -7,8 +7,13 @@ from typing import ClassVar
 import constriction
 
 from slashbench.codecs.base import Symbols
-from slashbench.codecs.constriction_words import categorical, refusals, to_bytes, to_words
-from slashbench.codecs.model import Frequencies, ModelledCodec
+from slashbench.codecs.families.constriction_adapter import (
+    categorical,
+    refusals,
+    to_bytes,
+    to_words,
+)
+from slashbench.codecs.families.frequency_codec import Frequencies, ModelledCodec
 from slashbench.errors import CorruptStream
 
 

@@ -1,8 +1,8 @@
 """What every codec of ours shares: the numcodecs interface over one framed stream.
 
 A codec turns a tensor into bytes that hold all a decoder needs, and back, bit for bit. The frame
-(`slashbench.codecs.frame`) carries dtype, shape, tables and chunks, with a checksum each, so a
-subclass only writes what is peculiar to its code:
+(`slashbench.codecs.stream.frame`) carries dtype, shape, tables and chunks, with a checksum each, so
+a subclass only writes what is peculiar to its code:
 
     SymbolCodec       two functions over int32 symbols, the whole tensor at once: the easy way in
     WholeTensorCodec  the same over any dtype
@@ -19,9 +19,10 @@ import numpy.typing as npt
 from numcodecs.abc import Codec
 from numcodecs.compat import ndarray_copy
 
-from slashbench.codecs import frame, parallel
-from slashbench.codecs.frame import Coded, Frame, Pieces
-from slashbench.codecs.tables import Reader
+from slashbench import parallel
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.frame import Coded, Frame, Pieces
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
 Symbols = npt.NDArray[np.int32]
@@ -66,7 +67,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         """The array that was encoded, with its dtype and shape, or a copy of it in `out`.
 
         buf: the stream, or a Frame of it, which saves parsing it again.
-        Chunks are shared out among `slashbench.codecs.parallel.threads`. Raises CorruptStream for
+        Chunks are shared out among `slashbench.parallel.threads`. Raises CorruptStream for
         bytes that `encode` did not write.
         """
         parts = self._open(buf)
@@ -212,7 +213,9 @@ class ChunkedCodec(TensorCodec):
 
     def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
         if parts.version == 1:
-            from slashbench.codecs import version1  # which is made of codecs, as this is their base
+            from slashbench.codecs.families import (
+                version1,  # which is made of codecs, as this is their base
+            )
 
             flat[:] = version1.decode(self.codec_id, parts)
             return

@@ -19,7 +19,7 @@ CODECS.lazy("elias-delta", "slashbench.codecs.elias:EliasDelta")
 CODECS.lazy("huffman", "slashbench.codecs.huffman:Huffman")
 CODECS.lazy("rans", "slashbench.codecs.rans:Rans")
 CODECS.lazy("rans-ggd", "slashbench.codecs.rans_ggd:RansGgd")
-CODECS.lazy("max", "slashbench.codecs.scale_classes:ScaleClasses")
+CODECS.lazy("max", "slashbench.codecs.rans_classes:ScaleClasses")
 CODECS.lazy("sparse", "slashbench.codecs.sparse:Sparse")
 CODECS.lazy("float-huffman", "slashbench.codecs.floats:FloatHuffman")
 CODECS.lazy("float-rans", "slashbench.codecs.floats:FloatRans")
@@ -28,7 +28,7 @@ CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
 CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
 
 # Whatever numcodecs has: numcodecs.zlib:level=9. By name only, never in `all`.
-CODECS.family("numcodecs.", "slashbench.codecs.foreign:by_id")
+CODECS.family("numcodecs.", "slashbench.codecs.numcodecs_adapter:by_id")
 
 # Peers: other people's compressors (codecs/peers/).
 CODECS.lazy("zlib", "slashbench.codecs.peers.deflate:Deflate")

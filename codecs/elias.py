@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from slashbench.codecs.integer_code import IntegerCodec
+from slashbench.codecs.families.integer_code import IntegerCodec
 from slashbench.codecs.kernels import integer_codes
 
 

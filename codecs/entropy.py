@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs.alphabet import histogram
 from slashbench.codecs.base import Bound, as_int32
-from slashbench.codecs.frame import domain_of
+from slashbench.codecs.modelling.alphabet import histogram
+from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import Unencodable
 
 

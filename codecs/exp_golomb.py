@@ -7,14 +7,20 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from slashbench.codecs import frame
-from slashbench.codecs.alphabet import histogram, translate
 from slashbench.codecs.base import Integers
-from slashbench.codecs.frame import Frame, Pieces
-from slashbench.codecs.integer_code import IntegerCodec, checked_order
+from slashbench.codecs.families.integer_code import IntegerCodec, checked_order
 from slashbench.codecs.kernels import integer_codes
-from slashbench.codecs.mapping import by_rank, from_rank_table, rank_table, unzigzag, zigzag
-from slashbench.codecs.tables import Reader, integer_list
+from slashbench.codecs.modelling.alphabet import histogram, translate
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.frame import Frame, Pieces
+from slashbench.codecs.stream.mapping import (
+    by_rank,
+    from_rank_table,
+    rank_table,
+    unzigzag,
+    zigzag,
+)
+from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 

@@ -28,15 +28,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import exceptions, frame
 from slashbench.codecs.base import TensorCodec
-from slashbench.codecs.frame import Coded, Frame, Pieces
+from slashbench.codecs.families.table_codec import TableCodec
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.kernels import float_chunks, planes
 from slashbench.codecs.kernels.float_chunks import Tables
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.table_codec import TableCodec
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import exceptions, frame
+from slashbench.codecs.stream.frame import Coded, Frame, Pieces
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
 Bytes = npt.NDArray[np.uint8]

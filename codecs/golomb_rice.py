@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from slashbench.codecs.integer_code import IntegerCodec, checked_order
+from slashbench.codecs.families.integer_code import IntegerCodec, checked_order
 from slashbench.codecs.kernels import integer_codes
 
 

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import streams
-from slashbench.codecs.alphabet import MAX_VALUES
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame, Pieces, cut
+from slashbench.codecs.families.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.kernels import prefix
-from slashbench.codecs.prefix_code import canonical, package_merge
-from slashbench.codecs.table_codec import Decoder, Places, TableCodec
-from slashbench.codecs.tables import Reader, nibbles
+from slashbench.codecs.modelling.alphabet import MAX_VALUES
+from slashbench.codecs.modelling.prefix_code import canonical, package_merge
+from slashbench.codecs.stream import prefix_streams
+from slashbench.codecs.stream.frame import Frame, Pieces, cut
+from slashbench.codecs.stream.tables import Reader, nibbles
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class Huffman(TableCodec):
         lengths = np.zeros(places.counts.size, np.int64)
         present = np.flatnonzero(places.counts)
         lengths[present] = self._lengths(places.counts[present], places.tally is not None)
-        entries = places.spread(streams.entry_of(canonical(lengths), lengths))
+        entries = places.spread(prefix_streams.entry_of(canonical(lengths), lengths))
         by_place = places.spread(lengths)
         n_chunks = -(-places.array.size // chunk)
         bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
@@ -64,7 +64,7 @@ class Huffman(TableCodec):
             prefix.add_up(places.tally, by_place, bits)
         else:
             prefix.measure(places.array, chunk, by_place, prefix.HUFFMAN, 0, bits)
-        layout = streams.Layout.of(bits, places.array.size, chunk)
+        layout = prefix_streams.Layout.of(bits, places.array.size, chunk)
         out = layout.room()
         if places.tally is not None:
             longest = int(lengths.max())
@@ -82,7 +82,7 @@ class Huffman(TableCodec):
     def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
         """(table, its bits) for `count` symbols."""
         lengths = tables.nibbles(values.size)
-        return streams.decoding_table(
+        return prefix_streams.decoding_table(
             values.view(f"u{values.itemsize}").astype(np.uint64),
             canonical(lengths),
             lengths,
@@ -119,10 +119,10 @@ class Huffman(TableCodec):
             return package_merge(counts, self.max_length)
         if not of_bytes:
             return package_merge(counts, prefix.MAX_LENGTH)
-        usual = package_merge(counts, streams.TABLE_BITS)
-        if int(usual.max()) < streams.TABLE_BITS:
+        usual = package_merge(counts, prefix_streams.TABLE_BITS)
+        if int(usual.max()) < prefix_streams.TABLE_BITS:
             return usual
-        longer = package_merge(counts, streams.TABLE_BITS + 1)
+        longer = package_merge(counts, prefix_streams.TABLE_BITS + 1)
         return longer if counts @ (usual - longer) > counts @ usual * _WORTH_A_BIT else usual
 
     def _most_values(self) -> int:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from slashbench.codecs import frame
 from slashbench.codecs.base import ChunkedCodec, Integers, Symbols
-from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.kernels import fixed
-from slashbench.codecs.mapping import unzigzag_of, zigzag_of
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.frame import Frame, Pieces
+from slashbench.codecs.stream.mapping import unzigzag_of, zigzag_of
+from slashbench.codecs.stream.tables import Reader
 
 
 class Pack(ChunkedCodec):

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame, Pieces, cut
+from slashbench.codecs.families.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.kernels import rans
-from slashbench.codecs.table_codec import Decoder, Places, TableCodec
-from slashbench.codecs.tables import Reader, integer_list
+from slashbench.codecs.stream.frame import Frame, Pieces, cut
+from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]

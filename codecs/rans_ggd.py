@@ -17,15 +17,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.codecs import frame, model_runs, streams
-from slashbench.codecs import generalised_gaussian as ggd
-from slashbench.codecs.alphabet import Histogram, histogram
 from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.frame import Frame, Pieces
-from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
+from slashbench.codecs.families import rans_runs
 from slashbench.codecs.kernels import rans
+from slashbench.codecs.modelling import generalised_gaussian as ggd
+from slashbench.codecs.modelling.alphabet import Histogram, histogram
+from slashbench.codecs.modelling.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame, prefix_streams
+from slashbench.codecs.stream.frame import Frame, Pieces
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
 Integers = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ class RansGgd(Rans):
             tables, chunks = super().encode_chunks(symbols, chunk)
             return bytes([TABLE]) + tables, chunks
         edges = rans.whole_chunks(symbols.size, chunk)
-        patched, chunks = model_runs.encode(symbols, edges, [model], bits)
+        patched, chunks = rans_runs.encode(symbols, edges, [model], bits)
         head = bytes([MODEL | EXCEPTIONS * patched, bits, model.shape])
         tables = head + model.scale.to_bytes(2, "little") + frame.varint(model.reach)
         return tables, chunks
@@ -86,7 +87,7 @@ class RansGgd(Rans):
         model = GeneralisedGaussian(shape, scale, tables.varint(MAX_REACH))
         tables.end()
         edges = rans.whole_chunks(symbols.size, parts.chunk)
-        model_runs.decode(parts, first, edges, [model], bits, bool(form & EXCEPTIONS), symbols)
+        rans_runs.decode(parts, first, edges, [model], bits, bool(form & EXCEPTIONS), symbols)
 
     def bits_for(self, symbols: SymbolArray) -> int:
         """log2 of the sum of the frequencies."""
@@ -116,7 +117,7 @@ class RansGgd(Rans):
 
 
 def _byte_histogram(symbols: npt.NDArray[np.int8]) -> Histogram:
-    totals = streams.tally(symbols, symbols.size).reshape(-1, 256).sum(0, dtype=np.int64)
+    totals = prefix_streams.tally(symbols, symbols.size).reshape(-1, 256).sum(0, dtype=np.int64)
     return Histogram(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), totals)
 
 

@@ -19,12 +19,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from slashbench.codecs import frame
 from slashbench.codecs.base import ChunkedCodec, Integers
-from slashbench.codecs.frame import Frame, Pieces
 from slashbench.codecs.kernels import significance
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.frame import Frame, Pieces
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
 _HEAD = struct.Struct("<II")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import zstandard
 
-from slashbench.codecs.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import ByteCodec, level_in
 from slashbench.errors import CorruptStream
 
 

@@ -66,7 +66,7 @@ def test_codecs_and_reports_import_no_torch() -> None:
         "import sys\n"
         "from slashbench.codecs.catalog import CODECS\n"
         "assert [CODECS.get(name) for name in CODECS.available()]\n"
-        "import slashbench.bench.decoding, slashbench.bench.report.terminal\n"
+        "import slashbench.bench.pipeline.fresh_decode, slashbench.bench.report.output.terminal\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

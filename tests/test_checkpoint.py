@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from slashbench.bench import checkpoint
-from slashbench.bench.decoding import decode_in_fresh_process
+from slashbench.bench.pipeline import artifact
+from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantised
@@ -41,8 +41,8 @@ def sample() -> tuple[dict[str, Quantised], dict[str, np.ndarray], dict[str, str
     return coded, stored, {"head": "embedding"}
 
 
-def encoded(name: str) -> checkpoint.Encoded:
-    return checkpoint.encode(*sample(), CODECS.get(name)(), name)
+def encoded(name: str) -> artifact.Encoded:
+    return artifact.encode(*sample(), CODECS.get(name)(), name)
 
 
 @pytest.mark.parametrize("name", INTEGER_CODECS)
@@ -50,7 +50,7 @@ def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None
     coded, stored, _ = sample()
     path = tmp_path / "file"
     path.write_bytes(encoded(name).data)
-    weights = checkpoint.read(path)
+    weights = artifact.read(path)
     assert weights.keys() == {"embedding", "out", "bias", "positions", "head"}
     for key, tensor in coded.items():
         assert weights[key].tobytes() == tensor.dequantise().tobytes()
@@ -59,9 +59,9 @@ def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None
         assert weights[key].tobytes() == array.tobytes()
     assert weights["head"] is weights["embedding"]
     fresh = decode_in_fresh_process(path, tmp_path / "out")
-    assert fresh.weights_sha256 == checkpoint.weights_sha256(weights)
+    assert fresh.weights_sha256 == artifact.weights_sha256(weights)
     out = safetensors.numpy.load_file(tmp_path / "out")
-    assert checkpoint.weights_sha256(out) == fresh.weights_sha256
+    assert artifact.weights_sha256(out) == fresh.weights_sha256
 
 
 @pytest.mark.parametrize("name", INTEGER_CODECS)
@@ -85,14 +85,14 @@ def grids() -> dict[str, Quantised]:
 
 
 def test_steps_and_codebooks_are_stored_and_counted(tmp_path: Path) -> None:
-    file = checkpoint.encode(grids(), {}, {}, CODECS.get("huffman")(), "huffman")
+    file = artifact.encode(grids(), {}, {}, CODECS.get("huffman")(), "huffman")
     assert file.ledger["scales"] == 6 * 4 + 18 * 2 + 6 * 4
     assert file.ledger["codebooks"] == 8 * 4
     assert sum(file.ledger.values()) == len(file.data)
     assert file.stream_bytes.keys() == grids().keys()
     path = tmp_path / "file"
     path.write_bytes(file.data)
-    weights = checkpoint.read(path)
+    weights = artifact.read(path)
     assert weights.keys() == grids().keys()
     for name, tensor in grids().items():
         assert weights[name].tobytes() == tensor.dequantise().tobytes()
@@ -103,9 +103,9 @@ def test_a_grid_that_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
     values = np.arange(40, dtype=np.int32).reshape(20, 2)
     lying = {name: Quantised(values, grids()[name].grid)}
     path = tmp_path / "file"
-    path.write_bytes(checkpoint.encode(lying, {}, {}, CODECS.get("huffman")(), "huffman").data)
+    path.write_bytes(artifact.encode(lying, {}, {}, CODECS.get("huffman")(), "huffman").data)
     with pytest.raises(CorruptFile, match="does not fit"):
-        checkpoint.read(path)
+        artifact.read(path)
 
 
 def test_lossless_floats(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_lossless_floats(tmp_path: Path) -> None:
     weight.view(np.uint32)[0, 0] |= 0x1234  # a NaN with a payload
     path = tmp_path / "file"
     path.write_bytes(
-        checkpoint.encode({"w": Quantised(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
+        artifact.encode({"w": Quantised(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
     )
-    assert checkpoint.read(path)["w"].tobytes() == weight.tobytes()
+    assert artifact.read(path)["w"].tobytes() == weight.tobytes()
 
 
 def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
@@ -126,20 +126,20 @@ def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
         {"a": np.zeros((2, 3), np.int32)},
         {"a": -np.zeros((2, 3), np.float32)},
     ]
-    seen = {checkpoint.weights_sha256(w) for w in [base, *others]}
+    seen = {artifact.weights_sha256(w) for w in [base, *others]}
     assert len(seen) == 5
 
 
 def test_every_process_writes_the_same_bytes() -> None:
     program = (
         "import hashlib, numpy as np\n"
-        "from slashbench.bench import checkpoint\n"
+        "from slashbench.bench.pipeline import artifact\n"
         "from slashbench.codecs.catalog import CODECS\n"
         "from slashbench.contracts import Quantised\n"
         "from slashbench.grid import OneStep\n"
         "coded = {n: Quantised(np.arange(9, dtype=np.int32), OneStep(0.5)) for n in 'abcdef'}\n"
         "stored = {n: np.ones(3, np.float32) for n in 'ghijkl'}\n"
-        "file = checkpoint.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
+        "file = artifact.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
         "print(hashlib.sha256(file.data).hexdigest())\n"
     )
     seen = {
@@ -153,7 +153,7 @@ class TestHostile:
     def read(self, tmp_path: Path, data: bytes) -> Any:
         path = tmp_path / "hostile"
         path.write_bytes(data)
-        return checkpoint.read(path)
+        return artifact.read(path)
 
     def test_every_cut(self, tmp_path: Path) -> None:
         data = encoded("huffman").data
@@ -174,7 +174,7 @@ class TestHostile:
         with pytest.raises(CorruptFile, match="not written by slashbench"):
             self.read(tmp_path, safetensors.numpy.save({"a": np.zeros(3, np.float32)}))
         with pytest.raises(CorruptFile, match=r"can't be read|no safetensors"):
-            checkpoint.read(tmp_path / "missing")
+            artifact.read(tmp_path / "missing")
 
     def test_a_failing_decoder_says_why(self, tmp_path: Path) -> None:
         path = tmp_path / "file"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from engine_lab import comparable, interrupted
 
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 
 SMALL = [
     "run",

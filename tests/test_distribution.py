@@ -9,13 +9,18 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from slashbench.bench import matrix
-from slashbench.bench.distribution import BINS, SPREAD, describe, fit
+from slashbench.bench.commands.progress import Display
 from slashbench.bench.engines.inline import Here
-from slashbench.bench.matrix import Request
-from slashbench.bench.progress import Display
-from slashbench.bench.stages import Stages
-from slashbench.bench.store import Store
+from slashbench.bench.pipeline.distribution import (
+    BINS,
+    SPREAD,
+    describe,
+    fit,
+)
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Request
+from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord
 
 

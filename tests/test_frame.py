@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from slashbench.codecs import frame
+from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slashbench.bench import cli, merging
-from slashbench.bench.store import Store
+from slashbench.bench import cli
+from slashbench.bench.store import merge
+from slashbench.bench.store.store import Store
 from slashbench.errors import UsageError
 from slashbench.record import CellRecord, CheckpointRecord
 
@@ -29,12 +30,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_comes_over_once(made: Path, tmp_path: Path) -> None:
     target = Store(tmp_path)
-    found = merging.merge(Store(made), target)
+    found = merge.merge(Store(made), target)
     assert found.records == len(list(Store(made).every()))
     assert found.artifacts == 2
     assert found.known == 0
     assert list(target.every()) == list(Store(made).every())
-    again = merging.merge(Store(made), target)
+    again = merge.merge(Store(made), target)
     assert (again.records, again.artifacts, again.known) == (0, 0, found.records)
 
 
@@ -44,15 +45,15 @@ def test_a_good_record_stands_against_a_failed_one(made: Path, tmp_path: Path) -
     failed = Store(tmp_path / "failed")
     failed.put(msgspec.structs.replace(cell, status="failed", reason="no luck"))
     shutil.copytree(made, tmp_path / "copy")
-    assert merging.merge(failed, Store(tmp_path / "copy")).known == 1
-    merging.merge(good, failed)
+    assert merge.merge(failed, Store(tmp_path / "copy")).known == 1
+    merge.merge(good, failed)
     for store in (failed, Store(tmp_path / "copy")):
         assert store.get(CellRecord, cell.key) == cell
 
 
 def test_no_record_comes_without_its_artifact(made: Path, tmp_path: Path) -> None:
     target = Store(tmp_path)
-    merging.merge(Store(made), target)
+    merge.merge(Store(made), target)
     for point in target.all(CheckpointRecord):
         assert target.find_artifact(point.artifact_sha256) is not None
 
@@ -61,7 +62,7 @@ def test_a_place_without_records_is_an_error(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UsageError, match="has no records"):
-        merging.check_source(Store(tmp_path / "typo"))
+        merge.check_source(Store(tmp_path / "typo"))
     with pytest.raises(SystemExit) as end:
         cli.main(["merge", str(made), str(tmp_path / "typo"), f"--out={tmp_path / 'target'}"])
     assert end.value.code == 2

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench.report import export, results
-from slashbench.bench.report.markdown import speeds_to_markdown, trainer_speeds_to_markdown
+from slashbench.bench.report.data import results
+from slashbench.bench.report.output import export
+from slashbench.bench.report.output.markdown import speeds_to_markdown, trainer_speeds_to_markdown
 from slashbench.bench.reproduce import report
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
 
 RESULTS = Path(__file__).parents[1] / "results"

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from slashbench.bench import matrix
-from slashbench.bench.matrix import Request
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Request
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

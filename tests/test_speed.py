@@ -15,7 +15,7 @@ import slashbench
 from slashbench.bench.models.minilm_block import MiniLMBlock
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.trainers.quantize import UniformInStd
+from slashbench.trainers.quantisers.quantize import UniformInStd
 
 pytestmark = pytest.mark.benchmark
 

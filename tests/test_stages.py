@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from slashbench.bench import matrix
-from slashbench.bench.matrix import Cell, Request
 from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.stages import OnExisting, Stages
-from slashbench.bench.store import Store, artifact_name
+from slashbench.bench.pipeline.stages import OnExisting, Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Cell, Request
+from slashbench.bench.store.store import Store, artifact_name
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Metrics, Model, Split, TrainingPlan
 from slashbench.errors import VerificationMismatch

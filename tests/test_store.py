@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench import measure
-from slashbench.bench.files import atomically, write_atomically
-from slashbench.bench.store import Store
+from slashbench.bench.machine import timing
+from slashbench.bench.machine.atomic_files import atomically, write_atomically
+from slashbench.bench.store.store import Store
 from slashbench.errors import StoreUnusable
 from slashbench.record import CellRecord, EvaluateRecord, decode, encode, key_of
 
@@ -21,7 +21,7 @@ def evaluation(key: str) -> EvaluateRecord:
         key=key,
         status="ok",
         wall_s=1.5,
-        provenance=measure.provenance(None),
+        provenance=timing.provenance(None),
         model="m",
         weights_sha256="w",
         split="test",
@@ -90,7 +90,7 @@ def write_and_die(folder: Path) -> None:
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from slashbench.bench.files import atomically\n"
+        "from slashbench.bench.machine.atomic_files import atomically\n"
         "with atomically(Path(sys.argv[1]) / 'x.json') as file:\n"
         "    file.write(b'half')\n"
         "    os.kill(os.getpid(), 9)\n"
@@ -139,7 +139,7 @@ def test_a_write_that_dies_leaves_the_old_file_whole(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from slashbench.bench.files import atomically, write_atomically\n"
+        "from slashbench.bench.machine.atomic_files import atomically, write_atomically\n"
         "from slashbench.errors import StoreUnusable\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench import tune
 from slashbench.bench.cli import main
+from slashbench.bench.pipeline import tune
 from slashbench.errors import UsageError
 
 MODEL = "digits-mlp:steps=300"

@@ -12,7 +12,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from slashbench.trainers.backslash import BackSlash
+from slashbench.trainers.regimes.backslash import BackSlash
 
 
 class BackSlashCallback(TrainerCallback):

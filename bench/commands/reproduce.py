@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slashbench.bench.commands import running
+from slashbench.bench.commands import run_options
 from slashbench.bench.commands.console import console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slashbench.bench.store import Store
+    from slashbench.bench.store.store import Store
 
 REPRODUCING = """\
 examples
@@ -53,18 +53,18 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         default="missing",
         help="run only what has no record (default), what failed as well, or everything again",
     )
-    running.add_places(verb)
+    run_options.add_places(verb)
     verb.set_defaults(verb=_reproduce)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
     from slashbench.bench.reproduce import report
-    from slashbench.bench.store import Store
+    from slashbench.bench.store.store import Store
 
     out = console()
     store = Store(options.out)
     code = 0 if options.report else _run(options, store, out)
-    if options.dry_run or code == running.INTERRUPTED:
+    if options.dry_run or code == run_options.INTERRUPTED:
         return code
     found = report.findings(store)
     written = report.write(found, Path(options.out))
@@ -82,16 +82,18 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
     """Run what is missing of the study. Returns the exit code."""
-    from slashbench.bench import matrix, progress, session, training_data
+    from slashbench.bench.commands import progress, training_data
+    from slashbench.bench.engines import session
+    from slashbench.bench.plan import matrix
 
-    wish = running.wish(options)
+    wish = run_options.wish(options)
     suite = f"{options.paper}-quick" if options.quick else options.paper
     plan = matrix.plan(matrix.Request(suite, options.models, seeds=options.seeds))
     display = progress.Display(out)
     with session.opened(wish, store, options.on_existing, display) as work:
-        missing = running.announce(plan, work.stages, out)
+        missing = run_options.announce(plan, work.stages, out)
         if options.dry_run:
-            return running.enumerate_cells(missing, out)
+            return run_options.enumerate_cells(missing, out)
         try:
             with display.over(missing), work.engaged(missing) as driver:
                 for model in dict.fromkeys(cell.model.text for cell in plan.cells):
@@ -100,5 +102,5 @@ def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
                         [cell for cell in plan.cells if cell.model.text == model], work.stages
                     )
         except KeyboardInterrupt:
-            return running.stopped(display, out)
-    return running.conclude(plan, work, out)
+            return run_options.stopped(display, out)
+    return run_options.conclude(plan, work, out)

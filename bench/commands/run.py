@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from slashbench.bench.commands import running
+from slashbench.bench.commands import run_options
 from slashbench.bench.commands.console import console
 
 EXAMPLES = """\
@@ -48,7 +48,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         "run",
         parents=[out],
         help="train, compress, decode, evaluate and time what is missing, then show the boards",
-        epilog=EXAMPLES + running.SELECTORS,
+        epilog=EXAMPLES + run_options.SELECTORS,
     )
     run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
     run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
@@ -91,7 +91,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
         default="ddp",
         help="ddp: each of them has the whole model (default); fsdp2: a part of every parameter",
     )
-    running.add_places(run)
+    run_options.add_places(run)
     run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     run.set_defaults(verb=_run)
 
@@ -114,13 +114,16 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from slashbench.bench import matrix, progress, session
-    from slashbench.bench.report import export, html, results, terminal
-    from slashbench.bench.store import Store
+    from slashbench.bench.commands import progress
+    from slashbench.bench.engines import session
+    from slashbench.bench.plan import matrix
+    from slashbench.bench.report.data import results
+    from slashbench.bench.report.output import export, html, terminal
+    from slashbench.bench.store.store import Store
     from slashbench.contracts import Execution
 
     out = console()
-    wish = running.wish(options)
+    wish = run_options.wish(options)
     plan = matrix.plan(
         matrix.Request(
             options.suite,
@@ -140,14 +143,14 @@ def _run(options: argparse.Namespace) -> int:
     store = Store(options.out)
     display = progress.Display(out)
     with session.opened(wish, store, options.on_existing, display) as work:
-        missing = running.announce(plan, work.stages, out)
+        missing = run_options.announce(plan, work.stages, out)
         if options.dry_run:
-            return running.enumerate_cells(missing, out)
+            return run_options.enumerate_cells(missing, out)
         try:
             with display.over(missing), work.engaged(missing) as driver:
                 driver.run(missing)
         except KeyboardInterrupt:
-            return running.stopped(display, out)
+            return run_options.stopped(display, out)
     html.prepare()
     found = results.load(store)
     written = export.write_boards(found, store)
@@ -155,26 +158,26 @@ def _run(options: argparse.Namespace) -> int:
         out.print(warning, style="yellow", highlight=False, markup=False)
     terminal.show(found, out)
     out.print(f"written: {', '.join(written)}", highlight=False)
-    return running.conclude(plan, work, out)
+    return run_options.conclude(plan, work, out)
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from slashbench.bench.engines import serving
+    from slashbench.bench.engines import dask_serve
 
-    serving.serve(options.scheduler, running.processes(options.jobs))
+    dask_serve.serve(options.scheduler, options.processes(options.jobs))
     return 0
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from slashbench.bench import merging
-    from slashbench.bench.store import Store
+    from slashbench.bench.store import merge
+    from slashbench.bench.store.store import Store
 
     target = Store(options.out)
     sources = [Store(source) for source in options.sources]
     for source in sources:
-        merging.check_source(source)
+        merge.check_source(source)
     for source in sources:
-        found = merging.merge(source, target)
+        found = merge.merge(source, target)
         console().print(
             f"{source.where}: {found.records} records and {found.artifacts} artifacts taken, "
             f"{found.known} were there already",

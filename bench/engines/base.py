@@ -6,8 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from slashbench.bench.jobs import Job, Outcome
-from slashbench.bench.stages import OnExisting
+from slashbench.bench.engines.jobs import Job, Outcome
+from slashbench.bench.pipeline.stages import OnExisting
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from slashbench.bench.engines.base import Run, Watch
-from slashbench.bench.jobs import Job, Outcome, perform
-from slashbench.bench.matrix import Cell
-from slashbench.bench.stages import Stages
-from slashbench.bench.store import Store
+from slashbench.bench.engines.jobs import Job, Outcome, perform
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan.matrix import Cell
+from slashbench.bench.store.store import Store
 
 HERE = "here"
 

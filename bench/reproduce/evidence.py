@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from slashbench import selector
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
 from slashbench.selector import Selector
 

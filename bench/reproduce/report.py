@@ -7,24 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slashbench.bench.files import write_atomically
-from slashbench.bench.report import markdown, tables
+from slashbench.bench.machine.atomic_files import write_atomically
+from slashbench.bench.report import tables
+from slashbench.bench.report.output import markdown
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import NOTHING, Table
-from slashbench.bench.reproduce import (
+from slashbench.bench.reproduce.backslash import (
     accuracy,
-    after_training,
-    comparisons,
-    course,
-    densities,
+    architectures_and_tasks,
+    code_length,
+    distributions,
     inconsistencies,
-    lengths,
     norms,
+    rounding_and_pruning,
+    training_curves,
 )
 from slashbench.bench.reproduce.claims import CONFIDENCE, Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
 from slashbench.bench.reproduce.study import Rows, Study, percent
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 
 TITLE = "BackSlash, reproduced"
 ABOUT = (
@@ -34,17 +35,17 @@ ABOUT = (
 )
 
 STUDIES = (
-    densities.fits,
-    course.cost,
-    course.shape,
-    lengths.by_coder,
+    distributions.fits,
+    training_curves.cost,
+    training_curves.shape,
+    code_length.by_coder,
     accuracy.by_lambda,
-    densities.histograms,
-    after_training.rounding,
-    after_training.pruning,
-    lengths.by_order,
-    comparisons.architectures,
-    comparisons.tasks,
+    distributions.histograms,
+    rounding_and_pruning.rounding,
+    rounding_and_pruning.pruning,
+    code_length.by_order,
+    architectures_and_tasks.architectures,
+    architectures_and_tasks.tasks,
     norms.norms,
 )
 
@@ -98,7 +99,7 @@ def pictures(parts: Sequence[Section]) -> dict[str, str]:
 
 def write(found: Findings, folder: Path) -> list[Path]:
     """report.md, report.html and the figures as SVG, in `folder`, whose paths are returned."""
-    from slashbench.bench.report import html
+    from slashbench.bench.report.output import html
 
     html.prepare()
     parts = sections(found)

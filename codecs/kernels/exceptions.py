@@ -1,6 +1,6 @@
 """Exceptions at the beginning of chunks: passed over before decoding, put in their place after it.
 
-Their layout is in `slashbench.codecs.exceptions`.
+Their layout is in `slashbench.codecs.stream.exceptions`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import blosc2
 
-from slashbench.codecs import parallel
-from slashbench.codecs.byte_codec import ByteCodec, level_in
+from slashbench import parallel
+from slashbench.codecs.families.byte_codec import ByteCodec, level_in
 from slashbench.errors import CorruptStream, Unencodable
 
 _MOST = 2**31 - 1 - 32  # bytes that a chunk of Blosc2 can hold

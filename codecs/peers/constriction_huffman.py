@@ -8,8 +8,8 @@ import constriction
 import numpy as np
 
 from slashbench.codecs.base import Symbols
-from slashbench.codecs.constriction_words import refusals, to_bytes, to_words
-from slashbench.codecs.model import Frequencies, ModelledCodec
+from slashbench.codecs.families.constriction_adapter import refusals, to_bytes, to_words
+from slashbench.codecs.families.frequency_codec import Frequencies, ModelledCodec
 from slashbench.errors import CorruptStream
 
 

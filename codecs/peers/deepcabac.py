@@ -11,7 +11,7 @@ import numpy as np
 
 from slashbench.codecs import pack
 from slashbench.codecs.base import SymbolCodec, Symbols
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream, MissingDependency
 
 _CODED, _PACKED = 0, 1

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import openzl.ext as zl
 
-from slashbench.codecs.byte_codec import ByteCodec
+from slashbench.codecs.families.byte_codec import ByteCodec
 from slashbench.errors import CorruptStream
 
 

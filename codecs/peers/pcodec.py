@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pcodec import ChunkConfig, standalone
 
 from slashbench.codecs.base import WholeTensorCodec, narrowest
-from slashbench.codecs.byte_codec import level_in
+from slashbench.codecs.families.byte_codec import level_in
 from slashbench.errors import CorruptStream
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from typing import ClassVar
 
-from slashbench.codecs.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import ByteCodec, level_in
 from slashbench.errors import CorruptStream
 
 _MEMORY = 1 << 28  # bytes: enough for every preset, too little for a hostile dictionary

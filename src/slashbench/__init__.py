@@ -12,7 +12,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_TENSORS = "slashbench.bench.compressed.tensors"
+_TENSORS = "slashbench.bench.checkpoint.pytorch"
 
 #: What `slashbench.NAME` is, imported when it is first used: importing slashbench stays light.
 _FACE = {
@@ -20,7 +20,7 @@ _FACE = {
     "load_file": _TENSORS,
     "load_model": _TENSORS,
     "safe_open": _TENSORS,
-    "BackSlash": "slashbench.trainers.backslash",
+    "BackSlash": "slashbench.trainers.regimes.backslash",
     "BackSlashCallback": "slashbench.trainers.huggingface",
 }
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from slashbench.bench.compressed import coding, convert, plain
-from slashbench.bench.compressed.coding import Coding
-from slashbench.bench.compressed.sources import Source
+from slashbench.bench.checkpoint import convert, encoder, plain_header
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.sources import Source
 
 
 def of_every_dtype() -> dict[str, torch.Tensor]:
@@ -65,15 +65,15 @@ def plain_file(header: dict[str, Any], data: bytes, pad: int = 0) -> bytes:
 
 def compressed(tensors: dict[str, np.ndarray], how: Coding | None = None) -> bytes:
     """A small compressed file in which nothing is too small to be coded."""
-    kinds = {name: (plain.NAMES[a.dtype], a.shape) for name, a in tensors.items()}
+    kinds = {name: (plain_header.NAMES[a.dtype], a.shape) for name, a in tensors.items()}
     source = Source(
-        plain.compose(kinds, {"from": "a test"}),
+        plain_header.compose(kinds, {"from": "a test"}),
         lambda name: np.ascontiguousarray(tensors[name]).reshape(-1).view(np.uint8),
     )
-    usual, coding.SMALL = coding.SMALL, 64
+    usual, encoder.SMALL = encoder.SMALL, 64
     file = io.BytesIO()
     try:
         convert.compress(file, source, how or Coding.of(None, None))
     finally:
-        coding.SMALL = usual
+        encoder.SMALL = usual
     return file.getvalue()

@@ -26,24 +26,24 @@ import torch
 from samples import compressed, of_every_dtype, plain_file
 
 import slashbench
-from slashbench.bench import checkpoint
-from slashbench.bench.compressed import (
-    coding,
-    contents,
+from slashbench.bench.checkpoint import (
+    buffers,
     convert,
-    layout,
-    memory,
+    describe,
+    encoder,
+    file_format,
     reader,
     sources,
-    target,
+    target_size,
 )
-from slashbench.bench.compressed.coding import Coding
-from slashbench.bench.compressed.reader import Checkpoint
-from slashbench.bench.files import atomically
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.bench.machine.atomic_files import atomically
+from slashbench.bench.pipeline import artifact
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
-from slashbench.trainers.quantize import UniformInStd
+from slashbench.trainers.quantisers.quantize import UniformInStd
 
 SIZES = 1, 200, 300, 0, 5000, 7
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
@@ -105,12 +105,12 @@ def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
     file = compressed(data)
     assert len(file) < noise.size + 1000
     path.write_bytes(file)
-    how = {entry.how for entry in contents.entries(reader.opened(path))}
+    how = {entry.how for entry in describe.entries(reader.opened(path))}
     assert how == {"stored"}
 
 
 def test_many_segments_share_one_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coding, "SEGMENT", 4096)
+    monkeypatch.setattr(encoder, "SEGMENT", 4096)
     tensors = {
         "rows": np.random.default_rng(0).normal(size=(333, 50)).astype(np.float32),
         "one row": np.random.default_rng(1).normal(size=(1, 5000)).astype(np.float32),
@@ -123,7 +123,7 @@ def test_many_segments_share_one_tensor(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_loaded_tensors_share_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(memory, "BLOCK", 1000)  # some side by side in a block, some alone
+    monkeypatch.setattr(buffers, "BLOCK", 1000)  # some side by side in a block, some alone
     made = {f"w{i}": torch.full((size,), i, dtype=torch.int16) for i, size in enumerate(SIZES)}
     slashbench.save_file(made, tmp_path / "f")
     found = slashbench.load_file(tmp_path / "f")
@@ -137,8 +137,8 @@ def test_loaded_tensors_share_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_ledger_sums_to_the_file() -> None:
     data = compressed({"w": np.ones((50, 40), np.float32), "i": np.arange(900)})
     opened = Checkpoint(np.frombuffer(data, np.uint8))
-    assert sum(contents.ledger(opened).values()) == len(data)
-    assert contents.describe("x", opened).parameters == 2000
+    assert sum(describe.ledger(opened).values()) == len(data)
+    assert describe.describe("x", opened).parameters == 2000
 
 
 def test_equal_tensors_are_stored_once() -> None:
@@ -162,7 +162,7 @@ def test_target(bits: float, tmp_path: Path) -> None:
     )
     source = sources.of_file(path)
     tried: list[float] = []
-    found = target.search(
+    found = target_size.search(
         [source], None, only(QUANTISERS, "quantize-std"), bits, lambda _, b: tried.append(b)
     )
     with atomically(out) as file:
@@ -171,9 +171,11 @@ def test_target(bits: float, tmp_path: Path) -> None:
     assert bits * 0.99 < reached <= bits
     assert len(tried) < 12
     with pytest.raises(UsageError, match="no step"):
-        target.search([source], None, only(QUANTISERS, "quantize-std"), 0.001, lambda _, b: None)
+        target_size.search(
+            [source], None, only(QUANTISERS, "quantize-std"), 0.001, lambda _, b: None
+        )
     with pytest.raises(UsageError, match="has no step"):
-        target.search([source], None, only(QUANTISERS, "native"), 4, lambda _, b: None)
+        target_size.search([source], None, only(QUANTISERS, "native"), 4, lambda _, b: None)
 
 
 def test_a_quantiser_that_looks_at_data_is_refused() -> None:
@@ -202,18 +204,18 @@ OF_FORMAT_2 = {
 @pytest.mark.parametrize("name", OF_FORMAT_1)
 def test_format_1_is_read_for_ever(name: str, tmp_path: Path) -> None:
     path = GOLDEN / f"format1-{name}.safetensors"
-    assert checkpoint.weights_sha256(checkpoint.read(path)) == OF_FORMAT_1[name]
+    assert artifact.weights_sha256(artifact.read(path)) == OF_FORMAT_1[name]
     opened = reader.opened(path)
-    assert sum(contents.ledger(opened).values()) == path.stat().st_size
+    assert sum(describe.ledger(opened).values()) == path.stat().st_size
     out = io.BytesIO()
     convert.decompress(out, opened)
-    assert checkpoint.weights_sha256(safetensors.numpy.load(out.getvalue())) == OF_FORMAT_1[name]
+    assert artifact.weights_sha256(safetensors.numpy.load(out.getvalue())) == OF_FORMAT_1[name]
 
 
 @pytest.mark.parametrize("name", OF_FORMAT_2)
 def test_format_2_is_read_for_ever(name: str) -> None:
     path = GOLDEN / f"format2-{name}.safetensors"
-    assert checkpoint.weights_sha256(checkpoint.read(path)) == OF_FORMAT_2[name]
+    assert artifact.weights_sha256(artifact.read(path)) == OF_FORMAT_2[name]
 
 
 def test_a_newer_file_says_so() -> None:
@@ -296,7 +298,7 @@ def test_lies() -> None:
         ([0, [], None], "damaged"),
         ([1, [], None], "segments that do not make up"),
         ([1 << 40, [[0, 1 << 62, 0]], None], "segments that do not make up"),
-        ([12000, [[layout.STORED, 0, 0]], None], "segments that do not make up"),
+        ([12000, [[file_format.STORED, 0, 0]], None], "segments that do not make up"),
     ]:
         lying = parts()
         lying.tails = {**lying.tails, "w": change}
@@ -316,7 +318,7 @@ def test_bombs() -> None:
     told = {"a": entry("U8", [1 << 40], 0, 1 << 40)}
     lying = parts()
     lying.contents = {"header": json.dumps(told), "codecs": []}
-    lying.bodies, lying.tails = {"a": b""}, {"a": [1 << 40, [[layout.STORED, 0, 0]], None]}
+    lying.bodies, lying.tails = {"a": b""}, {"a": [1 << 40, [[file_format.STORED, 0, 0]], None]}
     refused(lying.built(), "over the limit")
     bomb = parts()
     bomb.contents = {"header": " " * 30_000_000, "codecs": []}

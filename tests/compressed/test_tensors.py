@@ -16,7 +16,7 @@ from samples import of_every_dtype, raw
 from torch import nn
 
 import slashbench
-from slashbench.bench.compressed import coding
+from slashbench.bench.checkpoint import encoder
 from slashbench.errors import BadSetting, CorruptFile, UnknownName, UsageError
 
 TENSORS = of_every_dtype()
@@ -25,9 +25,9 @@ TENSORS = of_every_dtype()
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tensors in many segments, and coded however small they are."""
-    monkeypatch.setattr(coding, "SEGMENT", 5000)
-    monkeypatch.setattr(coding, "QUANTISED_SEGMENT", 5000)
-    monkeypatch.setattr(coding, "SMALL", 0)
+    monkeypatch.setattr(encoder, "SEGMENT", 5000)
+    monkeypatch.setattr(encoder, "QUANTISED_SEGMENT", 5000)
+    monkeypatch.setattr(encoder, "SMALL", 0)
 
 
 @pytest.fixture

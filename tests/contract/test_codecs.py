@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import slashbench.codecs.base
-from slashbench.codecs import frame, scale_classes
+from slashbench.codecs import rans_classes
 from slashbench.codecs.base import Bound, TensorCodec, WholeTensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.entropy import Entropy, order0_bits
+from slashbench.codecs.stream import frame
 from slashbench.errors import Unencodable
 
 STREAMS = Path(__file__).parents[1] / "golden" / "streams"
@@ -116,7 +117,7 @@ def test_default_config_needs_the_id_only(codec):
 @every_codec
 def test_each_chunk_alone_is_its_part_of_the_tensor(codec, monkeypatch):
     monkeypatch.setattr(frame, "CHUNK", 1200)
-    monkeypatch.setattr(scale_classes, "CHUNK", 1200)
+    monkeypatch.setattr(rans_classes, "CHUNK", 1200)
     symbols = geometric(30_000).reshape(300, 100) * (1 + np.arange(300)[:, None] % 4)
     array = symbols.astype(np.int8 if "integers" in codec.domains else np.float32)
     stream = codec.encode(array)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from broken_codecs import Foreign, NoChecksum, Sound
 
-from slashbench.bench import conformance
-from slashbench.bench.conformance import CHECKS
-from slashbench.bench.specimens import Specimen
+from slashbench.bench.conformance import checks
+from slashbench.bench.conformance.checks import CHECKS
+from slashbench.bench.conformance.specimens import Specimen
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import NotConformant, UsageError
@@ -58,7 +58,7 @@ def test_sound_ones(make, check):
 def test_faults_are_found(make):
     if make is broken_codecs.KeepsItsSettingForItself:
         make = functools.partial(make, shift=5)
-    outcomes = {outcome.check: outcome for outcome in conformance.run(make)}
+    outcomes = {outcome.check: outcome for outcome in checks.run(make)}
     failed = {name for name, outcome in outcomes.items() if outcome.status == "fail"}
     assert set(getattr(make, "func", make).faults.split()) <= failed, failed
 
@@ -82,7 +82,7 @@ def test_a_failure_says_how_to_see_it_again():
 def test_what_is_missing_for_a_foreign_codec_is_remarked():
     (damage,) = [check for check in CHECKS if check.name == "damage"]
     assert damage(NoChecksum).startswith("warning: it has no checksum; ")
-    outcomes = {o.check: o.status for o in conformance.run(numcodecs.Zlib)}
+    outcomes = {o.check: o.status for o in checks.run(numcodecs.Zlib)}
     assert {name for name, status in outcomes.items() if status != "pass"} == {
         "self-contained",
         "ledger",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from slashbench import selector
-from slashbench.bench import checkpoint
+from slashbench.bench.pipeline import artifact
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantised
 from slashbench.errors import BadSetting, CorruptStream, Unencodable, UnknownName
@@ -65,7 +65,7 @@ def test_what_the_codec_does_not_take_is_an_error_of_ours():
 def test_a_compressed_checkpoint_names_its_codec(tmp_path):
     link = made("numcodecs.bz2:level=9")
     values = np.arange(-500, 500, dtype=np.int32).reshape(20, 50)
-    packed = checkpoint.encode({"w": Quantised(values, OneStep(0.5))}, {}, {}, link.item, link.name)
+    packed = artifact.encode({"w": Quantised(values, OneStep(0.5))}, {}, {}, link.item, link.name)
     path = tmp_path / "w.safetensors"
     path.write_bytes(packed.data)
-    assert np.array_equal(checkpoint.read(path)["w"], values * np.float32(0.5))
+    assert np.array_equal(artifact.read(path)["w"], values * np.float32(0.5))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.record import CellRecord, CheckpointRecord
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -28,9 +28,11 @@ def environment(**more: str) -> dict[str, str]:
 #: The command, but what is given a minute is given three seconds.
 IMPATIENT = """
 import sys
-from slashbench.bench import cli, drive, leases
+from slashbench.bench import cli
+from slashbench.bench.engines import driver
+from slashbench.bench.store import leases
 leases.TTL_S, leases.BEAT_S, leases.SLIP_S = 3.0, 0.2, 1.0
-drive.PATIENCE_S = 3.0
+driver.PATIENCE_S = 3.0
 sys.exit(cli.main())
 """
 

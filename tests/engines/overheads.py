@@ -23,16 +23,20 @@ import torch
 from distributed import Client, LocalCluster
 from rich.console import Console
 
-from slashbench.bench import matrix, measure, session, stages, weights
-from slashbench.bench.drive import Driver
+from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.commands.progress import Display
+from slashbench.bench.engines import session
 from slashbench.bench.engines.base import Engine
+from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import Here
-from slashbench.bench.engines.venue import Wish
-from slashbench.bench.jobs import Job
-from slashbench.bench.matrix import Cell, CellText, Request
-from slashbench.bench.progress import Display
-from slashbench.bench.stages import Stages
-from slashbench.bench.store import Store
+from slashbench.bench.engines.jobs import Job
+from slashbench.bench.engines.placement import Wish
+from slashbench.bench.machine import timing
+from slashbench.bench.pipeline import stages
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Cell, CellText, Request
+from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord, key_of
 
 STEPS = "/".join(f"{2.0**-k + i * 1e-4:.6f}" for k in (4, 5, 6, 7, 8) for i in range(20))
@@ -54,11 +58,11 @@ def cells(count: int, codec: str) -> list[Cell]:
 def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
     """Every stage of the cells has its record; the first `concluded` cells have their own too."""
     state = {"w": torch.zeros(2, 2)}
-    artifact = store.put_artifact(weights.to_bytes(state))
+    artifact = store.put_artifact(state_dict.to_bytes(state))
     common: dict[str, Any] = {
         "status": "ok",
         "wall_s": 1.0,
-        "provenance": measure.provenance(1),
+        "provenance": timing.provenance(1),
         "model": wanted[0].model.text,
     }
     sha256 = "ab" * 32

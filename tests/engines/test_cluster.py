@@ -28,8 +28,8 @@ from engine_lab import (
     wait_for,
 )
 
-from slashbench.bench.engines import hosting
-from slashbench.bench.store import Store
+from slashbench.bench.engines import dask_settings
+from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, TimeRecord
 
 pytestmark = [
@@ -77,7 +77,7 @@ class Cluster:
 
     def dask_worker(self, folder: Path, *options: str, threads: int = 1) -> None:
         """As the operators' page starts it."""
-        page = (Path(hosting.__file__).parent / "OPERATORS.md").read_text()
+        page = (Path(dask_settings.__file__).parent / "OPERATORS.md").read_text()
         settings = folder / "dask.yaml"
         settings.write_text(page.partition("```yaml\n")[2].partition("```")[0])
         self.environment["DASK_CONFIG"] = str(settings)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench import depot
-from slashbench.bench.depot import Depot
-from slashbench.bench.leases import Leases
-from slashbench.bench.store import Store
+from slashbench.bench.store import backends
+from slashbench.bench.store.backends import Depot
+from slashbench.bench.store.leases import Leases
+from slashbench.bench.store.store import Store
 from slashbench.errors import StageBusy, StoreUnusable, UsageError
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
     if request.param == "folder":
-        return depot.at(tmp_path)
+        return backends.at(tmp_path)
     if request.param == "memory":
-        return depot.at(f"memory://{uuid.uuid4().hex}")
-    return depot.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+        return backends.at(f"memory://{uuid.uuid4().hex}")
+    return backends.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
 
 
 def test_files_by_name(files: Depot) -> None:
@@ -91,9 +91,9 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(files: Depot) -> None:
 
 def test_an_object_store_that_is_not_there(s3: str) -> None:
     with pytest.raises(StoreUnusable, match="check the address"):
-        depot.at("s3://no-such-bucket/results").write("a", b"b")
+        backends.at("s3://no-such-bucket/results").write("a", b"b")
 
 
 def test_a_url_that_nothing_opens() -> None:
     with pytest.raises(UsageError, match="gopher"):
-        depot.at("gopher://x/results")
+        backends.at("gopher://x/results")

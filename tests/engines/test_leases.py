@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench import depot, leases
-from slashbench.bench.holder import Holder
-from slashbench.bench.leases import Lease, Leases
+from slashbench.bench.machine.process_identity import Holder
+from slashbench.bench.store import backends, leases
+from slashbench.bench.store.leases import Lease, Leases
 from slashbench.errors import StageBusy
 
 KEY = "ab" * 32
 
 HOLD = """
 import sys, time
-from slashbench.bench import depot
-from slashbench.bench.leases import Leases
-with Leases(depot.at(sys.argv[1])).hold(sys.argv[2]):
+from slashbench.bench.store import backends
+from slashbench.bench.store.leases import Leases
+with Leases(backends.at(sys.argv[1])).hold(sys.argv[2]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -43,7 +43,7 @@ def test_what_another_process_holds_is_not_had(tmp_path: Path) -> None:
     other = holding(tmp_path)
     try:
         with pytest.raises(StageBusy, match=f"process {other.pid}"):  # noqa: SIM117
-            with Leases(depot.at(tmp_path)).hold(KEY):
+            with Leases(backends.at(tmp_path)).hold(KEY):
                 pass
     finally:
         other.kill()
@@ -54,26 +54,26 @@ def test_a_dead_holder_is_taken_over_from_at_once_and_nothing_is_left(tmp_path: 
     other = holding(tmp_path)
     other.kill()
     other.wait()
-    with Leases(depot.at(tmp_path)).hold(KEY):
-        assert len(list(depot.at(tmp_path).names(leases.FOLDER))) == 2
-    assert list(depot.at(tmp_path).names(leases.FOLDER)) == []
+    with Leases(backends.at(tmp_path)).hold(KEY):
+        assert len(list(backends.at(tmp_path).names(leases.FOLDER))) == 2
+    assert list(backends.at(tmp_path).names(leases.FOLDER)) == []
 
 
 def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
     dead = holding(tmp_path)
     dead.kill()
     dead.wait()
-    mine = Leases(depot.at(tmp_path))
+    mine = Leases(backends.at(tmp_path))
     with mine.hold("cd" * 32):
-        Leases(depot.at(tmp_path)).sweep()
-        assert list(depot.at(tmp_path).names(leases.FOLDER)) == [f"leases/{'cd' * 32}.0"]
+        Leases(backends.at(tmp_path)).sweep()
+        assert list(backends.at(tmp_path).names(leases.FOLDER)) == [f"leases/{'cd' * 32}.0"]
 
 
 def test_a_holder_on_another_machine_is_believed_until_its_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only its own machine can see that it is dead."""
-    files = depot.at(tmp_path)
+    files = backends.at(tmp_path)
     monkeypatch.setattr(leases, "TTL_S", 0.5)
     elsewhere = Lease(Holder(host="x", machine="node7", pid=1, started=1), 9e9)
     files.write(f"leases/{KEY}.0", leases.msgspec.json.encode(elsewhere))
@@ -89,7 +89,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "BEAT_S", 0.05)
-    files = depot.at(tmp_path)
+    files = backends.at(tmp_path)
     renewed = threading.Event()
     with Leases(files).hold(KEY):
         first = files.read(f"leases/{KEY}.0")
@@ -110,7 +110,7 @@ def stopped_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lease_that_ran_out_goes_on_where_no_other_wants_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = depot.at(tmp_path)
+    files = backends.at(tmp_path)
     mine = Leases(files)
     with mine.hold(KEY) as held:
         stopped_for_long(monkeypatch)
@@ -125,7 +125,7 @@ def test_a_lease_that_ran_out_goes_on_where_no_other_wants_it(
 def test_a_lease_that_was_taken_over_is_neither_renewed_nor_dropped(
     successor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = depot.at(tmp_path)
+    files = backends.at(tmp_path)
     late, other, third = (Leases(files) for _ in range(3))
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(late.hold(KEY))
@@ -149,7 +149,7 @@ def test_a_lease_that_was_taken_over_is_neither_renewed_nor_dropped(
 
 def test_of_many_who_take_over_one_alone_does(tmp_path: Path) -> None:
     """Twenty threads go for the lease of a dead process, again and again."""
-    files = depot.at(tmp_path)
+    files = backends.at(tmp_path)
     inside = Counter[str]()
     seen: list[int] = []
 

@@ -21,7 +21,7 @@ from engine_lab import (
     wait_for,
 )
 
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.record import TimeRecord
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

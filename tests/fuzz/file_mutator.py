@@ -21,12 +21,17 @@ import msgspec
 import numpy as np
 import stream_mutator as streams
 
-from slashbench.bench.compressed import coding, convert, layout, plain
-from slashbench.bench.compressed.coding import Coding
-from slashbench.bench.compressed.layout import METADATA_KEY
-from slashbench.bench.compressed.reader import Checkpoint
-from slashbench.bench.compressed.sources import Source
-from slashbench.bench.compressed.writer import Coded, Piece, write
+from slashbench.bench.checkpoint import (
+    convert,
+    encoder,
+    file_format,
+    plain_header,
+)
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.file_format import METADATA_KEY
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.checkpoint.writer import Coded, Piece, write
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.grid import Grid, Levels, OneStep, Steps
@@ -55,7 +60,7 @@ class Parts:
     @classmethod
     def of(cls, data: bytes) -> Parts:
         """Take a real file apart."""
-        header, start = plain.read(np.frombuffer(data, np.uint8))
+        header, start = plain_header.read(np.frombuffer(data, np.uint8))
         entry = json.loads(header.metadata[METADATA_KEY][8:])
         outer = {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in header.tensors.items()}
         bodies = {n: data[start + t.begin : start + t.end] for n, t in header.tensors.items()}
@@ -82,7 +87,7 @@ class Parts:
                 bodies[name] += end + struct.pack("<II", len(end), sums)
         text = json.dumps(entry)
         metadata = {METADATA_KEY: f"{zlib.crc32(text.encode()):08x}{text}"}
-        header: dict[str, Any] = {plain.METADATA: metadata}
+        header: dict[str, Any] = {plain_header.METADATA: metadata}
         at = 0
         for name, body in bodies.items():
             told = self.outer.get(name, {"dtype": "U8", "shape": [len(body)]})
@@ -118,17 +123,17 @@ def originals() -> list[Parts]:
 
 def _file(tensors: dict[str, Any], quantiser: str | None) -> bytes:
     """What `bench compress` makes, were segments short and small tensors worth coding."""
-    header = plain.compose(
-        {n: (plain.NAMES[a.dtype], a.shape) for n, a in tensors.items()}, {"k": "v"}
+    header = plain_header.compose(
+        {n: (plain_header.NAMES[a.dtype], a.shape) for n, a in tensors.items()}, {"k": "v"}
     )
     source = Source(header, lambda name: tensors[name].reshape(-1).view(np.uint8))
-    usual = coding.SEGMENT, coding.SMALL
-    coding.SEGMENT, coding.SMALL = 700, 100
+    usual = encoder.SEGMENT, encoder.SMALL
+    encoder.SEGMENT, encoder.SMALL = 700, 100
     file = io.BytesIO()
     try:
         convert.compress(file, source, Coding.of(None, quantiser and only(QUANTISERS, quantiser)))
     finally:
-        coding.SEGMENT, coding.SMALL = usual
+        encoder.SEGMENT, encoder.SMALL = usual
     return file.getvalue()
 
 
@@ -140,8 +145,8 @@ def _gridded(grid: Grid) -> bytes:
     piece = Piece("q", 400, [Coded(0, codec.pieces(part)) for part in parts], grid)
     kind = "BF16", values.shape
     file = io.BytesIO()
-    header = plain.compose({"q": kind, "tied": kind}, {})
-    write(file, header, [layout.Codec("huffman", {"max_length": 12})], [piece], {"tied": "q"})
+    header = plain_header.compose({"q": kind, "tied": kind}, {})
+    write(file, header, [file_format.Codec("huffman", {"max_length": 12})], [piece], {"tied": "q"})
     return file.getvalue()
 
 
@@ -183,7 +188,7 @@ def _bent_json(rng: Rng, value: Any) -> Any:
             case _:
                 return [*value[:place], _bent_json(rng, value[place]), *value[place + 1 :]]
     if isinstance(value, str):
-        return _one(rng, [*NAMES, *plain.DTYPES, *CODEC_NAMES, value + "x", 7, None])
+        return _one(rng, [*NAMES, *plain_header.DTYPES, *CODEC_NAMES, value + "x", 7, None])
     if isinstance(value, bytes):
         return streams.bent(rng, value)
     return _number(rng, value)
@@ -213,10 +218,10 @@ def _consistent(told: Any) -> Any:
     at = 0
     try:
         for name, entry in told.items():
-            if name != plain.METADATA:
+            if name != plain_header.METADATA:
                 size = (
                     int(np.prod([float(n) for n in entry["shape"]]))
-                    * plain.DTYPES[entry["dtype"]].bits
+                    * plain_header.DTYPES[entry["dtype"]].bits
                     // 8
                 )
                 entry["data_offsets"] = [at, at + size]
@@ -284,7 +289,7 @@ def _bend_a_stream(rng: Rng, parts: Parts) -> None:
     begin = sum(size for _, size, _ in segments[:place])
     codec, size, checksum = segments[place]
     piece = body[begin : begin + size]
-    if codec == layout.STORED:
+    if codec == file_format.STORED:
         piece = streams.bent(rng, piece)
         checksum = zlib.crc32(piece)
     else:

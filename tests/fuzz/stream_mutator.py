@@ -18,8 +18,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from slashbench.codecs import frame, scale_classes
-from slashbench.codecs.frame import Coded
+from slashbench.codecs import rans_classes
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.frame import Coded
 from slashbench.errors import CorruptStream
 
 DTYPES = [
@@ -109,14 +110,14 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
 def seeds(codec: Any) -> list[Stream]:
     """Real streams of a codec, taken apart: of one chunk, of several short ones, of version 1."""
     found = []
-    usual = frame.CHUNK, scale_classes.CHUNK
+    usual = frame.CHUNK, rans_classes.CHUNK
     try:
         for chunk in (None, 150, 9000):
             if chunk is not None:
-                frame.CHUNK = scale_classes.CHUNK = chunk
+                frame.CHUNK = rans_classes.CHUNK = chunk
             found += [Stream.of(codec.encode(array)) for array in tensors(codec.domains)]
     finally:
-        frame.CHUNK, scale_classes.CHUNK = usual
+        frame.CHUNK, rans_classes.CHUNK = usual
     name = codec.codec_id.removeprefix("slashbench.").removeprefix("constriction-")
     old = [Stream.of(path.read_bytes()) for path in sorted(VERSION_1.glob(f"{name}.*.bin"))]
     return found + [stream for stream in old if stream.chunks]

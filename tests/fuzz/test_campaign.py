@@ -14,8 +14,8 @@ import pytest
 import stream_mutator as mutator
 
 from slashbench.codecs.base import SymbolCodec
-from slashbench.codecs.frame import decode_limit
 from slashbench.codecs.pack import Pack
+from slashbench.codecs.stream.frame import decode_limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc and fork")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slashbench.bench import checkpoint
-from slashbench.bench.compressed import coding, convert, plain
-from slashbench.bench.compressed.coding import Coding
-from slashbench.bench.compressed.sources import Source
+from slashbench.bench.checkpoint import convert, encoder, plain_header
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.pipeline import artifact
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantised
 from slashbench.grid import Levels, OneStep, Steps
@@ -32,13 +32,15 @@ def lossless(quantiser: str | None) -> bytes:
     del tensors["chunks"], tensors["columns"]
     tensors |= {"copy": tensors["rows"].copy(), "positions": np.arange(500), "mask": bell(900) > 0}
     tensors |= {"matrix": (bell(2000) / 64).astype(np.float32).reshape(50, 40)}
-    kinds = {name: (plain.NAMES[array.dtype], array.shape) for name, array in tensors.items()}
+    kinds = {
+        name: (plain_header.NAMES[array.dtype], array.shape) for name, array in tensors.items()
+    }
     source = Source(
-        plain.compose(kinds, {"format": "pt"}),
+        plain_header.compose(kinds, {"format": "pt"}),
         lambda name: tensors[name].reshape(-1).view(np.uint8),
     )
-    coding.SEGMENT = coding.QUANTISED_SEGMENT = 4000
-    coding.SMALL = 256
+    encoder.SEGMENT = encoder.QUANTISED_SEGMENT = 4000
+    encoder.SMALL = 256
     file = io.BytesIO()
     convert.compress(file, source, Coding.of(None, quantiser and only(QUANTISERS, quantiser)))
     return file.getvalue()
@@ -55,7 +57,7 @@ def grids() -> bytes:
         "codebook": Quantised(np.abs(values) % 16, Levels(ramp[:16] ** 2)),
     }
     stored = {"bias": bell(30).astype(np.float32) / 7, "none": np.zeros((0, 3), np.float32)}
-    made = checkpoint.encode(coded, stored, {"tied": "one step"}, CODECS.get("rans")(), "rans")
+    made = artifact.encode(coded, stored, {"tied": "one step"}, CODECS.get("rans")(), "rans")
     return made.data
 
 
@@ -69,7 +71,7 @@ def main() -> None:
         path = FILES / f"format2-{name}.safetensors"
         if not path.exists():
             path.write_bytes(make())
-            print("wrote", path.name, checkpoint.weights_sha256(checkpoint.read(path)))
+            print("wrote", path.name, artifact.weights_sha256(artifact.read(path)))
 
 
 if __name__ == "__main__":

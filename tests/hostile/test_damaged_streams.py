@@ -12,11 +12,11 @@ import stream_mutator
 import zstandard
 from stream_mutator import bell, tensors
 
-from slashbench.codecs import frame
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.codecs.constriction_words import refusals
-from slashbench.codecs.tables import integer_list
+from slashbench.codecs.families.constriction_adapter import refusals
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.tables import integer_list
 from slashbench.errors import CorruptStream
 
 NAMES = [

@@ -7,19 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slashbench.codecs import frame
-from slashbench.codecs.alphabet import Alphabet, histogram, translate
 from slashbench.codecs.elias import EliasDelta, EliasGamma
 from slashbench.codecs.exp_golomb import ExpGolomb
+from slashbench.codecs.families.frequency_codec import MAX_TOTAL, ideal_bits, quantise
 from slashbench.codecs.golomb_rice import GolombRice
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.kernels import fixed, golomb
-from slashbench.codecs.mapping import by_rank, from_rank_table, rank_table, unzigzag, zigzag
-from slashbench.codecs.model import MAX_TOTAL, ideal_bits, quantise
+from slashbench.codecs.modelling.alphabet import Alphabet, histogram, translate
+from slashbench.codecs.modelling.prefix_code import canonical, package_merge
 from slashbench.codecs.pack import Pack
-from slashbench.codecs.prefix_code import canonical, package_merge
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.tables import Reader, integer_list
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.mapping import (
+    by_rank,
+    from_rank_table,
+    rank_table,
+    unzigzag,
+    zigzag,
+)
+from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 LARGEST = 2**32 - 1

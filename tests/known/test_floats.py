@@ -6,11 +6,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from slashbench.codecs import frame
 from slashbench.codecs.floats import FloatHuffman, FloatRans
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.tables import Reader
 
 CODERS = {FloatHuffman: Huffman, FloatRans: Rans}
 RAW, CODED, PAIRS, PATCHED = range(4)

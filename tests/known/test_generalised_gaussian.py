@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import gennorm
 
-from slashbench.codecs import frame
-from slashbench.codecs import generalised_gaussian as ggd
 from slashbench.codecs.entropy import order0_bits
-from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.kernels import generalised_gaussian as kernels
+from slashbench.codecs.modelling import generalised_gaussian as ggd
+from slashbench.codecs.modelling.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.rans_ggd import RansGgd
+from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream
 
 
@@ -67,7 +67,7 @@ def test_frequencies_are_a_table_wherever_the_parameters_lie(bits, shape, scale,
 KNOWN = "8b7d945bac479c5057ddb13bef5349db58da0aa8e5ce05c00cb1e2e8445d6a7f"
 DIGEST = """
 import hashlib
-from slashbench.codecs.generalised_gaussian import GeneralisedGaussian
+from slashbench.codecs.modelling.generalised_gaussian import GeneralisedGaussian
 digest = hashlib.sha256()
 for bits in (8, 12, 15):
     for shape in range(0, 225, 32):

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slashbench.codecs import frame
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.kernels import rans as kernels
-from slashbench.codecs.mapping import unzigzag_of
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.reference import rans as reference
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.mapping import unzigzag_of
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
 

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from slashbench.codecs import frame, parallel
+from slashbench import parallel
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.rans import Rans
+from slashbench.codecs.rans_classes import COLUMNS, ROWS, ScaleClasses
 from slashbench.codecs.rans_ggd import RansGgd
-from slashbench.codecs.scale_classes import COLUMNS, ROWS, ScaleClasses
+from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream, Unencodable
 
 

@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from slashbench.codecs import frame
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.sparse import Sparse
-from slashbench.codecs.tables import Reader
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
 

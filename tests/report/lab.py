@@ -11,12 +11,13 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
-from slashbench.bench import measure
-from slashbench.bench.report import results, terminal
+from slashbench.bench.machine import timing
 from slashbench.bench.report.boards.catalog import BOARDS
-from slashbench.bench.report.results import Results
-from slashbench.bench.report.rows import Row
-from slashbench.bench.store import Store
+from slashbench.bench.report.data import results
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.rows import Row
+from slashbench.bench.report.output import terminal
+from slashbench.bench.store.store import Store
 from slashbench.record import (
     CellRecord,
     CheckpointRecord,
@@ -39,7 +40,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = Store(folder)
-        self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": measure.provenance(None)}
+        self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": timing.provenance(None)}
 
     def cell(
         self,

@@ -14,7 +14,8 @@ import pytest
 from lab import Lab, N
 from scipy import stats
 
-from slashbench.bench.report import equal_accuracy, export
+from slashbench.bench.report.analysis import equal_accuracy
+from slashbench.bench.report.output import export
 from slashbench.bench.report.statistics import Place
 from slashbench.record import (
     CheckpointRecord,
@@ -220,7 +221,7 @@ def test_the_last_measurement_of_equal_cells_counts(lab: Lab, key: str) -> None:
 
 
 def test_post_training_steps_keep_the_cost_of_their_training(lab: Lab) -> None:
-    """As bench/stages.py writes it: the record of a pruned checkpoint has no training."""
+    """As bench/pipeline/stages.py writes it: the record of a pruned checkpoint has no training."""
     lab.cell("huffman", 600)
     lab.cell("huffman", 500, recipe="plain+prune:sparsity=0.5+quantize:step=2^-8")
     for point in list(lab.store.all(CheckpointRecord)):

@@ -18,8 +18,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from slashbench.bench.distribution import describe
-from slashbench.bench.report import export
+from slashbench.bench.pipeline.distribution import describe
+from slashbench.bench.report.output import export
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

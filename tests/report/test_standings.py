@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from lab import Lab, N
 
-from slashbench.bench.report import equal_accuracy
-from slashbench.bench.report.equal_accuracy import HALF_A_POINT
-from slashbench.bench.report.front import front, points
-from slashbench.bench.report.regimes import bd_rate_to, regimes
-from slashbench.bench.report.standings import standings
+from slashbench.bench.report.analysis import equal_accuracy
+from slashbench.bench.report.analysis.equal_accuracy import HALF_A_POINT
+from slashbench.bench.report.analysis.pareto import front, points
+from slashbench.bench.report.analysis.rate_curves import bd_rate_to, regimes
+from slashbench.bench.report.analysis.standings import standings
 from slashbench.bench.report.statistics import Interval, Place
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slashbench.bench.report.bd_rate import Curve, bd_rate
+from slashbench.bench.report.analysis.bd_rate import Curve, bd_rate
 from slashbench.bench.report.statistics import (
     Interval,
     Place,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slashbench.bench import measure
-from slashbench.bench.distribution import describe
-from slashbench.bench.store import Store
+from slashbench.bench.machine import timing
+from slashbench.bench.pipeline.distribution import describe
+from slashbench.bench.store.store import Store
 from slashbench.record import (
     CellRecord,
     CheckpointRecord,
@@ -44,7 +44,7 @@ class Lab:
     def __init__(self, folder: Path, model: str = "digits-mlp") -> None:
         self.store, self.model = Store(folder), model
         self.common: dict[str, Any] = {
-            "status": "ok", "wall_s": 1.0, "provenance": measure.provenance(None), "model": model,
+            "status": "ok", "wall_s": 1.0, "provenance": timing.provenance(None), "model": model,
         }  # fmt: skip
 
     def run(self, recipe: str, seed: int, result: Result, codecs: Sequence[str] = CODECS) -> None:

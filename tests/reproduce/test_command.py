@@ -11,11 +11,11 @@ import pytest
 from engine_lab import interrupted
 from paper_lab import Lab, Result
 
-from slashbench.bench import matrix
-from slashbench.bench.matrix import Request
 from slashbench.bench.models.catalog import MODELS
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Request
 from slashbench.bench.reproduce.study import CHOSEN
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.record import EvaluateRecord
 
 BRIEF = ["--models", "digits-mlp:steps=40", "--quick", "--seeds", "0", "--jobs", "0"]

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from slashbench.bench.models.digits_mlp import DigitsMLP
-from slashbench.bench.store import Store
-from slashbench.trainers import loop
+from slashbench.bench.store.store import Store
 from slashbench.trainers.recipe import recipes
+from slashbench.trainers.training import loop
 
 
 def main(folder: Path, regime: str) -> None:

@@ -15,10 +15,10 @@ from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.contracts import Calibration
 from slashbench.errors import Unencodable
 from slashbench.grid import OneStep
-from slashbench.trainers.integers import spread_of
-from slashbench.trainers.native import Native
-from slashbench.trainers.prune import MagnitudePrune
-from slashbench.trainers.quantize import Uniform, UniformInStd
+from slashbench.trainers.numerics.integers import spread_of
+from slashbench.trainers.quantisers.native import Native
+from slashbench.trainers.quantisers.quantize import Uniform, UniformInStd
+from slashbench.trainers.transforms.prune import MagnitudePrune
 
 #: For steps that look at weights alone.
 NO_DATA = Calibration(DigitsMLP(), seed=0)

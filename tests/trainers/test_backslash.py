@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
-from slashbench.trainers import ggd
-from slashbench.trainers.backslash import BackSlash, BackSlashRegime
-from slashbench.trainers.norm import Norm
-from slashbench.trainers.schedule import Strength
-from slashbench.trainers.tensors import PIECE
+from slashbench.trainers.numerics import ggd
+from slashbench.trainers.regimes.backslash import BackSlash, BackSlashRegime
+from slashbench.trainers.regimes.norm import Norm
+from slashbench.trainers.training.schedule import Strength
+from slashbench.trainers.training.tensors import PIECE
 
 PLAN = TrainingPlan(steps=10, learning_rate=1e-2, warmup=2)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from slashbench.bench import matrix
 from slashbench.bench.data.germlines import Germlines
-from slashbench.bench.matrix import Request
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.bench.models.kjv_gpt import KjvGpt
-from slashbench.bench.stages import Stages
-from slashbench.bench.store import Store
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Request
+from slashbench.bench.store.store import Store
 from slashbench.contracts import Calibration
 from slashbench.digest import sha256_of
 from slashbench.record import CheckpointRecord, CompressRecord, decode

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gennorm
 
-from slashbench.trainers import ggd
+from slashbench.trainers.numerics import ggd
 
 
 @pytest.mark.parametrize("shape", [0.1, 0.26, 0.5, 1.0, 1.36, 2.0, 3.0])

@@ -14,12 +14,12 @@ from tiny import Tiny
 from slashbench.contracts import Calibration, Quantiser
 from slashbench.errors import Unencodable
 from slashbench.grid import Levels, OneStep, Steps
-from slashbench.trainers import ggd
-from slashbench.trainers.codebook import KMeans, lloyd
-from slashbench.trainers.deepshape import DeepShape
-from slashbench.trainers.quantize_rows import RowsInStd
-from slashbench.trainers.rf8 import RF8
-from slashbench.trainers.round import RoundGroups, RoundRows, RoundTensor
+from slashbench.trainers.numerics import ggd
+from slashbench.trainers.quantisers.kmeans import KMeans, lloyd
+from slashbench.trainers.quantisers.quantize_rows import RowsInStd
+from slashbench.trainers.quantisers.rf8 import RF8
+from slashbench.trainers.quantisers.rtn import RoundGroups, RoundRows, RoundTensor
+from slashbench.trainers.transforms.deepshape import DeepShape
 
 Array = npt.NDArray[np.float32]
 

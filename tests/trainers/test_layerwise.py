@@ -9,14 +9,14 @@ from tiny import NoLinear, Tied, Tiny
 
 from slashbench.contracts import Calibration, Quantiser, Transform, Weights
 from slashbench.errors import Unencodable, UsageError
-from slashbench.trainers import obs
-from slashbench.trainers.gptq import GPTQ, Factor, solve
-from slashbench.trainers.gptq_loss import GPTQLoss, scale
-from slashbench.trainers.layers import LinearLayers
-from slashbench.trainers.prune import LayerPrune, MagnitudePrune
-from slashbench.trainers.sensitivity import row_sensitivities
-from slashbench.trainers.sparsegpt import SparseGPT
-from slashbench.trainers.wanda import Wanda
+from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.fisher import row_sensitivities
+from slashbench.trainers.numerics.layer_inputs import LinearLayers
+from slashbench.trainers.quantisers.gptq import GPTQ, Factor, solve
+from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
+from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
+from slashbench.trainers.transforms.sparsegpt import SparseGPT
+from slashbench.trainers.transforms.wanda import Wanda
 
 
 def state(model: Tiny) -> Weights:

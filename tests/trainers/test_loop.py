@@ -15,8 +15,8 @@ from torch import nn
 
 from slashbench.contracts import Execution, Penalty, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
-from slashbench.trainers import loop
 from slashbench.trainers.catalog import REGIMES
+from slashbench.trainers.training import loop
 
 PLAN = TrainingPlan(steps=24, learning_rate=1e-2, warmup=2)
 

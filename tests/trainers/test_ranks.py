@@ -12,8 +12,8 @@ import pytest
 import torch
 from engine_lab import environment, run
 
-from slashbench.bench import weights
-from slashbench.bench.store import Store
+from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord
 
 DOUBLE = "--models=trouble:double=true:steps=25"
@@ -28,7 +28,7 @@ def trained(out: Path) -> dict[str, dict[str, torch.Tensor]]:
     for record in store.all(CheckpointRecord):
         path = store.find_artifact(record.artifact_sha256)
         assert path is not None, record.reason
-        found[record.recipe.partition(" (")[0]] = weights.load(path)
+        found[record.recipe.partition(" (")[0]] = state_dict.load(path)
     return found
 
 

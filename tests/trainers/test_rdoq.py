@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from slashbench.codecs.entropy import order0_bits
 from slashbench.errors import Unencodable
-from slashbench.trainers.quantize import Uniform
-from slashbench.trainers.rate import CodeLengths, candidates
-from slashbench.trainers.rdoq import Rdoq, choose
+from slashbench.trainers.numerics.rate import CodeLengths, candidates
+from slashbench.trainers.quantisers.quantize import Uniform
+from slashbench.trainers.quantisers.rdoq import Rdoq, choose
 
 
 def cost(scaled: torch.Tensor, integers: torch.Tensor, lam: float, importance: float) -> float:

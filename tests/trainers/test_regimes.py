@@ -14,15 +14,16 @@ from torch import nn
 from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, Unencodable, UsageError
 from slashbench.grid import OneStep, Steps
-from slashbench.trainers import codelength, ggd, loop
-from slashbench.trainers.backslash_q import BackSlashQ
-from slashbench.trainers.felt_steps import FLOOR, FeltSteps
-from slashbench.trainers.gg_init import GeneralisedGaussianInit
-from slashbench.trainers.gradual_prune import GradualPrune
-from slashbench.trainers.lattice import Lattice
-from slashbench.trainers.plain import Plain
+from slashbench.trainers.numerics import code_length, ggd
+from slashbench.trainers.numerics.row_steps import FLOOR, FeltSteps
+from slashbench.trainers.quantisers.ongrid import Lattice
 from slashbench.trainers.recipe import recipes
-from slashbench.trainers.straight_through import QuantisationAware
+from slashbench.trainers.regimes.backslash_q import BackSlashQ
+from slashbench.trainers.regimes.gg_init import GeneralisedGaussianInit
+from slashbench.trainers.regimes.gradual_prune import GradualPrune
+from slashbench.trainers.regimes.plain import Plain
+from slashbench.trainers.regimes.qat import QuantisationAware
+from slashbench.trainers.training import loop
 
 PLAN = TrainingPlan(steps=20, learning_rate=1e-2, warmup=2)
 
@@ -79,14 +80,14 @@ class TestCodeLength:
         draws = np.random.default_rng(0).laplace(scale=2.0, size=50_000).astype(np.float32)
         draws = np.concatenate([draws, -draws])  # signs alike
         _, counts = np.unique(np.rint(draws), return_counts=True)
-        bits = codelength.entropy(codelength.count(torch.from_numpy(draws), torch.tensor(1.0)))
+        bits = code_length.entropy(code_length.count(torch.from_numpy(draws), torch.tensor(1.0)))
         assert bits / draws.size == pytest.approx(entropy(counts, base=2), rel=1e-9)
 
     def test_lengths_by_hand(self) -> None:
-        counts = torch.zeros(codelength.LARGEST + 1, dtype=torch.float64)
+        counts = torch.zeros(code_length.LARGEST + 1, dtype=torch.float64)
         counts[:3] = torch.tensor([8.0, 4.0, 8.0])
-        total = 20 + 0.5 * (2 * codelength.LARGEST + 1)
-        bits = codelength.lengths(counts)
+        total = 20 + 0.5 * (2 * code_length.LARGEST + 1)
+        bits = code_length.lengths(counts)
         assert bits[0].item() == pytest.approx(-np.log2(8.5 / total))
         assert bits[1].item() == pytest.approx(-np.log2(2.5 / total))
         assert bits[2].item() == bits[1].item()  # more frequent, but not shorter
@@ -100,7 +101,9 @@ class TestCodeLength:
         named["w"].grad = torch.zeros(1, 1000)
         penalty = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).penalty(named, PLAN)
         penalty.add_gradient()
-        bits = codelength.lengths(codelength.count(named["w"].detach(), torch.tensor(0.5))).numpy()
+        bits = code_length.lengths(
+            code_length.count(named["w"].detach(), torch.tensor(0.5))
+        ).numpy()
 
         def length(at: float) -> float:
             return float(np.interp(abs(at) / 0.5, np.arange(bits.size), bits))

@@ -14,20 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from slashbench.bench.compressed.coding import cut
-from slashbench.bench.compressed.tensors import save_file
+from slashbench.bench.checkpoint.encoder import cut
+from slashbench.bench.checkpoint.pytorch import save_file
 from slashbench.contracts import Quantised, Quantiser
 from slashbench.errors import Unencodable
 from slashbench.grid import Grid, Levels, OneStep, Steps
-from slashbench.trainers import codebook, integers
-from slashbench.trainers.codebook import KMeans, in_order
-from slashbench.trainers.lattice import Lattice
-from slashbench.trainers.native import Native
-from slashbench.trainers.quantize import Uniform, UniformInStd
-from slashbench.trainers.quantize_rows import RowsInStd
-from slashbench.trainers.rdoq import Rdoq
-from slashbench.trainers.rf8 import RF8
-from slashbench.trainers.round import RoundGroups, RoundRows, RoundTensor
+from slashbench.trainers.numerics import integers
+from slashbench.trainers.quantisers import kmeans
+from slashbench.trainers.quantisers.kmeans import KMeans, in_order
+from slashbench.trainers.quantisers.native import Native
+from slashbench.trainers.quantisers.ongrid import Lattice
+from slashbench.trainers.quantisers.quantize import Uniform, UniformInStd
+from slashbench.trainers.quantisers.quantize_rows import RowsInStd
+from slashbench.trainers.quantisers.rdoq import Rdoq
+from slashbench.trainers.quantisers.rf8 import RF8
+from slashbench.trainers.quantisers.rtn import RoundGroups, RoundRows, RoundTensor
 
 Array = npt.NDArray[Any]
 
@@ -118,7 +119,7 @@ def test_blocks_leave_no_trace(
     draws = np.random.default_rng(len(shape)).standard_t(3, shape) * 0.3
     weight = draws.astype(dtype)
     at_once = quantiser.quantise("w", weight.astype(np.float32))
-    for module in (integers, codebook):
+    for module in (integers, kmeans):
         monkeypatch.setattr(module, "BLOCK", 256)
     assert_same(put_together(quantiser, weight, 500), at_once)
     if type(quantiser).in_runs is not Quantiser.in_runs:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from slashbench.bench.models.digits_mlp import DigitsMLP
-from slashbench.trainers import loop
-from slashbench.trainers.backslash import BackSlashRegime
-from slashbench.trainers.backslash_q import BackSlashQ
-from slashbench.trainers.target import parse
+from slashbench.trainers.regimes.backslash import BackSlashRegime
+from slashbench.trainers.regimes.backslash_q import BackSlashQ
+from slashbench.trainers.regimes.target_rate import parse
+from slashbench.trainers.training import loop
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from slashbench.contracts import TrainingPlan
-from slashbench.trainers.backslash import BackSlash
-from slashbench.trainers.backslash_q import BackSlashQ
+from slashbench.trainers.regimes.backslash import BackSlash
+from slashbench.trainers.regimes.backslash_q import BackSlashQ
 
 STEPS = 40
 SETTINGS: dict[str, dict[str, Any]] = {

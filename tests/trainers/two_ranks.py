@@ -13,10 +13,10 @@ from typing import Any
 import torch.distributed as dist
 
 from slashbench.bench.models.digits_mlp import DigitsMLP
-from slashbench.bench.store import Store
+from slashbench.bench.store.store import Store
 from slashbench.contracts import Execution
-from slashbench.trainers import loop, ranks
 from slashbench.trainers.recipe import recipes
+from slashbench.trainers.training import distributed, loop
 
 
 def main(folder: Path, sharding: Any) -> None:
@@ -28,7 +28,7 @@ def main(folder: Path, sharding: Any) -> None:
     loop.seed_everything(0)
     module = model.build(0)
     execution = Execution(processes=2, sharding=sharding)
-    called = ranks.spread(module, execution)
+    called = distributed.spread(module, execution)
     plan = recipe.regime.item.plan(model.plan)
     penalty = recipe.regime.item.penalty(dict(module.named_parameters()), plan)
 
@@ -48,7 +48,7 @@ def main(folder: Path, sharding: Any) -> None:
             Store(folder).keeper(f"run-{rank}"),
         )
     digest = hashlib.sha256()
-    for tensor in ranks.whole(module).values():
+    for tensor in distributed.whole(module).values():
         digest.update(tensor.numpy().tobytes())
     if rank == 0:
         print("weights", digest.hexdigest(), flush=True)

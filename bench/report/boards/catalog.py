@@ -9,22 +9,22 @@ from slashbench.bench.report.boards import (
     coverage,
     deployment,
     equal_accuracy,
-    front,
     ledger,
+    pareto,
     recipes,
     regimes,
     speed,
     tensors,
     weights,
 )
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.sections import Section
 from slashbench.errors import UnknownName
 
 BOARDS: dict[str, Callable[[Results], Section]] = {
     "equal-accuracy": equal_accuracy.section,
     "regimes": regimes.section,
-    "front": front.section,
+    "front": pareto.section,
     "codecs": codecs.section,
     "lossless": codecs.lossless_section,
     "speed": speed.section,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from slashbench.bench.report.results import Results
-from slashbench.bench.report.rows import Row
+from slashbench.bench.report.analysis.standings import Board, Standing, standings
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.standings import Board, Standing, standings
 from slashbench.bench.report.tables import NOTHING, Table, number, percent, place
 
 RANKS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table, provenance
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slashbench.bench.report.lines import Line
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.seed_means import Line
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table, number
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slashbench.bench.report import equal_accuracy
-from slashbench.bench.report.equal_accuracy import HALF_A_POINT, Allowance, Contest
-from slashbench.bench.report.lines import Line
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.analysis import equal_accuracy
+from slashbench.bench.report.analysis.equal_accuracy import HALF_A_POINT, Allowance, Contest
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.seed_means import Line
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import (
     NOTHING,

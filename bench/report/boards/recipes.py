@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from slashbench.bench.report.boards.deployment import shown_machine
-from slashbench.bench.report.lines import Block, Line
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.seed_means import Block, Line
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table, number, percent, place, plus_minus
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from slashbench.bench.report.equal_accuracy import HALF_A_POINT, Allowance, saving
-from slashbench.bench.report.regimes import Regime, bd_rate_to, regimes
-from slashbench.bench.report.results import Results
-from slashbench.bench.report.rows import PLAIN
+from slashbench.bench.report.analysis.equal_accuracy import HALF_A_POINT, Allowance, saving
+from slashbench.bench.report.analysis.rate_curves import Regime, bd_rate_to, regimes
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.rows import PLAIN
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import NOTHING, Table, interval, number, plus_minus
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from slashbench.bench.report.analysis.pareto import CLOCK
+from slashbench.bench.report.analysis.standings import Standing, standings
 from slashbench.bench.report.boards.codecs import RANKS, board_table, ratio
-from slashbench.bench.report.front import CLOCK
-from slashbench.bench.report.results import Results
-from slashbench.bench.report.rows import Row
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.standings import Standing, standings
 from slashbench.bench.report.tables import Table, number, percent, place
 
 

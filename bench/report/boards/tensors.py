@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from slashbench.bench.report.results import Results
+from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import NOTHING, Table, number, percent
 

@@ -1,0 +1,49 @@
+"""Plain safetensors files to compressed ones and back, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from slashbench.bench.checkpoint import encoder, sources, writer
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.checkpoint.writer import Piece
+
+#: Called with the number of bytes of plain tensors that are done.
+Progress = Callable[[int], None]
+
+
+def quiet(_done: int) -> None:
+    """For those who don't want to know."""
+
+
+def compress(file: BinaryIO, source: Source, how: Coding, progress: Progress = quiet) -> None:
+    """Write a compressed checkpoint to a file that is empty and can be sought in.
+
+    Raises Unencodable.
+    """
+    same = sources.copies(source)
+
+    def counted() -> Iterator[Piece]:
+        done = 0
+        for piece in encoder.pieces(source, how, same):
+            yield piece
+            done += source.header.tensors[piece.name].nbytes if piece.last else 0
+            progress(done)
+
+    writer.write(file, source.header, how.settings(), counted(), source.tied, same)
+
+
+def decompress(file: BinaryIO, checkpoint: Checkpoint, progress: Progress = quiet) -> None:
+    """Write the plain safetensors file that a compressed one stands for, from front to back.
+
+    Raises CorruptFile.
+    """
+    file.write(checkpoint.header.front)
+    done = 0
+    for _, raw in checkpoint.stream():
+        file.write(raw.data)
+        done += raw.size
+        progress(done)

@@ -1,0 +1,133 @@
+"""What is in a compressed checkpoint: each tensor, and where the bytes of the file go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slashbench import selector
+from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.checkpoint.file_format import STORED
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.codecs.catalog import CODECS
+from slashbench.grid import Levels, OneStep, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    plain_bytes: int  # in a plain safetensors file
+    file_bytes: int  # here; 0 for a tied one and for a copy
+    how: str  # the codec's spelling, "stored", "tied to ..." or "copy of ..."
+    step: str  # what the integers are multiples of; empty for a lossless one
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return 8 * self.plain_bytes // plain_header.DTYPES[self.dtype].bits
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One file."""
+
+    name: str
+    format: int
+    file_bytes: int
+    plain_bytes: int
+    parameters: int  # floats, each tied one once
+    metadata: dict[str, str]
+    ledger: dict[str, int]
+    tensors: list[Entry]
+
+
+def describe(name: str, checkpoint: Checkpoint) -> Description:
+    """What is in a file. Raises CorruptFile."""
+    found = entries(checkpoint)
+    return Description(
+        name=name,
+        format=checkpoint.index.version,
+        file_bytes=checkpoint.data.size,
+        plain_bytes=len(checkpoint.header.front) + checkpoint.header.nbytes,
+        parameters=sum(
+            entry.count
+            for entry in found
+            if plain_header.is_float(entry.dtype) and entry.name not in checkpoint.index.tied
+        ),
+        metadata=checkpoint.header.metadata,
+        ledger=ledger(checkpoint),
+        tensors=found,
+    )
+
+
+def entries(checkpoint: Checkpoint) -> list[Entry]:
+    """Every tensor, in the order of the plain file. Raises CorruptFile."""
+    return [
+        Entry(
+            name=name,
+            dtype=tensor.dtype,
+            shape=tensor.shape,
+            plain_bytes=tensor.nbytes,
+            file_bytes=checkpoint.index.sizes.get(name, 0),
+            how=_how(checkpoint, name),
+            step=_step(checkpoint, name),
+        )
+        for name, tensor in checkpoint.header.tensors.items()
+    ]
+
+
+def ledger(checkpoint: Checkpoint) -> dict[str, int]:
+    """Where the bytes of the file go; they sum to its size. Raises CorruptFile.
+
+    header, tables and payload of streams; scales and codebooks; floats and buffers stored as they
+    are; and the container: names, shapes and all that tells a reader where things are.
+    """
+    found = dict.fromkeys(
+        ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers"), 0
+    )
+    for name in checkpoint.index.sizes:
+        blob = checkpoint.blob(name)
+        for segment in blob.segments:
+            if segment.codec == STORED:
+                floats = checkpoint.header.tensors[name].dtype in plain_header.FLOATS
+                found["floats" if floats else "buffers"] += segment.end - segment.begin
+                continue
+            stream = checkpoint.data[segment.begin : segment.end].tobytes()
+            for part, size in checkpoint.codec(segment.codec).ledger(stream).items():
+                found[part] += size
+        if isinstance(blob.grid, Steps):
+            found["scales"] += blob.grid.steps.nbytes
+        elif isinstance(blob.grid, Levels):
+            found["codebooks"] += blob.grid.levels.nbytes
+    found["container"] = checkpoint.data.size - sum(found.values())
+    return found
+
+
+def _how(checkpoint: Checkpoint, name: str) -> str:
+    if name in checkpoint.index.tied:
+        return f"tied to {checkpoint.index.tied[name]}"
+    if name in checkpoint.index.copies:
+        return f"copy of {checkpoint.index.copies[name]}"
+    used = dict.fromkeys(segment.codec for segment in checkpoint.blob(name).segments)
+    spelled = ["stored" if place == STORED else _spelled(checkpoint, place) for place in used]
+    return ", ".join(spelled) or "empty"
+
+
+def _spelled(checkpoint: Checkpoint, place: int) -> str:
+    checkpoint.codec(place)  # which says what is wrong with it
+    use = checkpoint.index.codecs[place]
+    return selector.spell(CODECS.get(use.name), use.name, use.settings)
+
+
+def _step(checkpoint: Checkpoint, name: str) -> str:
+    match checkpoint.blob(name).grid:
+        case OneStep(step):
+            return selector.spell_value(step)
+        case Steps(steps):
+            return " x ".join(map(str, steps.shape)) + " steps"
+        case Levels(levels):
+            return f"{levels.size} levels"
+    return ""

@@ -1,0 +1,197 @@
+"""Which codec a tensor is coded with, and its bytes in segments, each coded for itself.
+
+A segment is some rows: it bounds the memory that a large tensor takes, lets cores share it, and
+lets a slice be read alone. What a codec does not make smaller is stored as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from isal.isal_zlib import crc32
+
+from slashbench import workers
+from slashbench.bench.checkpoint import file_format, plain_header
+from slashbench.bench.checkpoint.plain_header import Tensor
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.checkpoint.writer import Coded, Piece
+from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.stream import frame
+from slashbench.contracts import Quantiser
+from slashbench.errors import UsageError
+from slashbench.grid import Steps
+from slashbench.link import Link
+
+Array = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
+
+Job = Callable[[], Piece]
+
+SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows to rows
+QUANTISED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
+SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
+
+_TOGETHER = 4  # segments that a core takes at a time
+
+FLOATS, INTEGERS, QUANTISED = "float-rans", "huffman", "max"  # unless the user names one
+
+# What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
+# bytes are coded plane by plane.
+_SEEN_AS = {"I64": "<f8", "U64": "<f8", "C64": "<f4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How tensors are coded: by a codec for each domain, after a quantiser if there is one."""
+
+    codecs: list[Link[TensorCodec]]
+    quantiser: Quantiser | None = None
+
+    @classmethod
+    def of(cls, codec: Link[TensorCodec] | None, quantiser: Link[Quantiser] | None) -> Coding:
+        """The codec where it applies, and the usual ones elsewhere.
+
+        Raises UsageError for a quantiser that needs more than weights, for a codec that can't code
+        what a quantiser makes, and for a bound.
+        """
+        if codec is not None and isinstance(codec.item, Bound):
+            raise UsageError(f"{codec.name} is a bound, which nothing can be coded with")
+        if quantiser is None:
+            usual = [FLOATS, INTEGERS]
+        else:
+            if type(quantiser.item).quantise_all is not Quantiser.quantise_all:
+                raise UsageError(
+                    f"{quantiser.name} looks at a model and its training data; use it in a recipe "
+                    "of `bench run`, or take one that needs weights only, such as quantize-std"
+                )
+            if codec is not None and "integers" not in codec.item.domains:
+                raise UsageError(
+                    f"{codec.name} takes no integers, so not what {quantiser.name} makes"
+                )
+            usual = [QUANTISED, FLOATS, INTEGERS]
+        chosen = [] if codec is None else [codec]
+        found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
+        return cls(chosen + found, None if quantiser is None else quantiser.item)
+
+    def settings(self) -> list[file_format.Codec]:
+        """The codecs as a file lists them."""
+        return [
+            file_format.Codec(
+                link.name, {k: v for k, v in link.item.get_config().items() if k != "id"}
+            )
+            for link in self.codecs
+        ]
+
+    def place(self, domain: str) -> int:
+        """Which of the codecs takes this domain first."""
+        return next(i for i, link in enumerate(self.codecs) if domain in link.item.domains)
+
+
+def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterator[Piece]:
+    """What a file is made of, in order, coded on all cores.
+
+    Raises Unencodable for a tensor that the codec or the quantiser refuses.
+    """
+
+    def jobs() -> Iterator[Job]:
+        for name, tensor in source.header.tensors.items():
+            if name in source.tied or name in copies:
+                continue
+            if coding.quantiser is not None and tensor.dtype in plain_header.FLOATS:
+                yield from _quantised(source, name, coding)
+            else:
+                yield from _by_segment(source, name, coding)
+
+    for _, piece in workers.in_order(lambda job: job(), jobs(), _TOGETHER):
+        yield piece
+        if piece.last:
+            source.release(piece.name)
+
+
+def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
+    seen = _seen(source.read(name), source.header.tensors[name])
+    parts = cut(seen, SEGMENT // seen.itemsize)
+    unit = parts[0].nbytes if parts else 1
+    small = source.header.tensors[name].nbytes < SMALL
+
+    def job(part: Array, last: bool) -> Piece:
+        segment = _stored(part) if small else _shorter(part, coding)
+        return Piece(name, unit, [segment], last=last)
+
+    for i, part in enumerate(parts):
+        yield functools.partial(job, part, i == len(parts) - 1)
+    if not parts:
+        yield lambda: Piece(name, unit, [])
+
+
+def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
+    """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
+    tensor = source.header.tensors[name]
+    assert coding.quantiser is not None
+    weight = _seen(source.read(name), tensor).reshape(tensor.shape)
+    if weight.itemsize > 4:
+        weight = weight.astype(np.float32)
+        source.release(name)
+    runs = coding.quantiser.in_runs(name, weight)
+    if runs is None:
+        yield from _by_segment(source, name, coding)
+        return
+    source.release(name)
+    place = coding.place("integers")
+    parts = cut(runs.weight, QUANTISED_SEGMENT // 4, isinstance(runs.grid, Steps))
+    unit = parts[0].size if parts else 1
+
+    def job(part: Array, rows: slice, last: bool) -> Piece:
+        pieces = coding.codecs[place].item.pieces(runs.integers(part, rows))
+        return Piece(name, unit, [Coded(place, pieces)], runs.grid, last)
+
+    for i, part in enumerate(parts):
+        begin = i * len(parts[0])
+        rows = slice(begin, begin + len(part))
+        yield functools.partial(job, part, rows, i == len(parts) - 1)
+    if not parts:
+        yield lambda: Piece(name, unit, [], runs.grid)
+    source.release(name)  # what is still to be coded is little, and read again
+
+
+def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
+    """Runs of rows, of about `count` values each, and all but the last of as many.
+
+    A row that is larger than that is cut as well, unless `by_row`.
+    """
+    if not array.size:
+        return []
+    if not array.ndim or (array[0].size > count and not by_row):
+        array = array.reshape(-1)
+    n = max(1, array.size // count)
+    rows = -(-len(array) // n)
+    return [array[i : i + rows] for i in range(0, len(array), rows)]
+
+
+def _shorter(part: Array, coding: Coding) -> Coded:
+    """Coded, or stored if that takes no more."""
+    place = coding.place(frame.domain_of(part.dtype))
+    coded = Coded(place, coding.codecs[place].item.pieces(np.require(part, requirements="A")))
+    return coded if coded.size < part.nbytes else _stored(part)
+
+
+def _stored(part: Array) -> Coded:
+    raw = part.reshape(-1).view(np.uint8)
+    return Coded(file_format.STORED, [raw], crc32(raw))
+
+
+def _seen(raw: Bytes, tensor: Tensor) -> Array:
+    """A tensor's bytes as an array that a codec takes."""
+    dtype = plain_header.DTYPES[tensor.dtype].numpy
+    if tensor.dtype in _SEEN_AS:
+        return raw.view(_SEEN_AS[tensor.dtype])
+    if dtype is None or frame.domain_of(dtype) == "unsupported":
+        return raw
+    array = raw.view(dtype)
+    return array.reshape(tensor.shape) if len(tensor.shape) <= frame.MAX_DIMENSIONS else array

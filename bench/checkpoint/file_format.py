@@ -1,0 +1,246 @@
+"""What a compressed checkpoint says about itself, in each version of the format (codecs/FORMAT.md).
+
+The file is a safetensors file. Its metadata's one entry, "slashbench", is a CRC-32 in eight hex
+digits and a JSON object that begins with the version; every reader there ever was understands that
+much, so that an old one can say that a file is too new.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.checkpoint.plain_header import Header
+from slashbench.errors import CorruptFile
+from slashbench.grid import Grid, Levels, OneStep, Steps
+
+FORMAT = 2
+METADATA_KEY = "slashbench"
+STORED = -1  # in place of a codec: the bytes are the tensor's own
+
+Bytes = npt.NDArray[np.uint8]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Word = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+
+_ROOM, _RATIO = 1 << 20, 64  # the contents, unpacked: at most so many bytes, plus so many times
+
+
+class Codec(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A codec with its settings, as its registry knows it."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the file stands for, and what has to be known to read it."""
+
+    header: str  # of the plain safetensors file that it stands for
+    codecs: list[Codec]
+    tied: dict[str, str] = {}  # names that share the memory of another name's tensor
+    copies: dict[str, str] = {}  # names whose tensor has the bytes of another name's
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: int
+    contents: str  # base64 of zlib of the JSON of Contents
+
+
+class _OneStep(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    step: float
+
+
+class _Steps(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    dtype: Literal["<f2", "<f4"]
+    shape: list[Natural]
+    data: bytes
+
+
+class _Levels(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    data: bytes  # float32
+
+
+class _Tail(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The end of a tensor's bytes, which says what the rest is."""
+
+    unit: Annotated[int, msgspec.Meta(ge=1)]
+    segments: list[tuple[int, Natural, Word]]  # codec or STORED, bytes, CRC-32 if stored
+    grid: _OneStep | _Steps | _Levels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of a tensor, coded or stored for itself: bytes `begin` to `end` of the file."""
+
+    codec: int  # its place in `Index.codecs`, or STORED
+    begin: int
+    end: int
+    checksum: int = 0  # CRC-32 of a stored one; streams have their own
+    seed: int = 0  # what the CRC-32 starts from
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """How one tensor is kept. Segment i is values, or bytes, from i * unit on.
+
+    unit: values where there is a grid, bytes of the plain tensor where there is none.
+    """
+
+    unit: int
+    segments: list[Segment]
+    grid: Grid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where to find what in a compressed checkpoint, whatever its version."""
+
+    version: int
+    header: Header  # of the plain file that it stands for
+    codecs: list[Codec]
+    tied: Mapping[str, str]
+    copies: Mapping[str, str]
+    sizes: Mapping[
+        str, int
+    ]  # bytes that each tensor takes, by name; tied ones and copies have none
+    blob: Callable[[str], Blob]  # of a name in `sizes`. Raises CorruptFile.
+
+
+def version_of(outer: Header) -> tuple[int, bytes]:
+    """(version, the JSON entry) of a file's metadata. Raises CorruptFile."""
+    entry = outer.metadata.get(METADATA_KEY)
+    if entry is None:
+        raise CorruptFile("this safetensors file was not written by slashbench")
+    checksum, text = entry[:8], entry[8:].encode()
+    if checksum != f"{zlib.crc32(text):08x}":
+        raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
+    try:
+        version = msgspec.json.decode(text).get("format")
+    except (msgspec.DecodeError, AttributeError, RecursionError) as error:
+        raise CorruptFile(f"the file's contents are damaged: {error}") from error
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
+        raise CorruptFile(
+            f"file format {version}; this slashbench reads up to {FORMAT}: upgrade slashbench"
+        )
+    return version, text
+
+
+def metadata(contents: Contents) -> dict[str, str]:
+    """The safetensors metadata that describes a file."""
+    inner = msgspec.json.encode(contents)
+    packed = zlib.compress(inner, 9)
+    if len(inner) > _ROOM + _RATIO * len(packed):  # more than a reader will unpack
+        packed = zlib.compress(inner, 0)
+    entry = _Entry(format=FORMAT, contents=base64.b64encode(packed).decode())
+    text = msgspec.json.encode(entry)
+    return {METADATA_KEY: f"{zlib.crc32(text):08x}{text.decode()}"}
+
+
+def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
+    """The index of a file of version 2. start: where its tensors' bytes begin.
+
+    Raises CorruptFile.
+    """
+    contents = _unpacked(text)
+    header = plain_header.parse(contents.header.encode())
+    aliases = {**contents.tied, **contents.copies}
+    if len(aliases) < len(contents.tied) + len(contents.copies):
+        raise CorruptFile("a name is both tied and a copy")
+    for name, other in aliases.items():
+        same = header.tensors.get(name), header.tensors.get(other)
+        if other not in outer.tensors or name in outer.tensors or None in same:
+            raise CorruptFile(f"the tied name {name!r} leads nowhere")
+        if (same[0].dtype, same[0].shape) != (same[1].dtype, same[1].shape):  # type: ignore[union-attr]
+            raise CorruptFile(f"{name!r} is no tensor of the kind of {other!r}")
+    if header.tensors.keys() != outer.tensors.keys() | aliases.keys():
+        raise CorruptFile("its tensors are not those that its contents list")
+    for name, tensor in outer.tensors.items():
+        if tensor.dtype != "U8" or len(tensor.shape) != 1:
+            raise CorruptFile(f"{name!r} should be bytes")
+
+    def blob(name: str) -> Blob:
+        tensor = outer.tensors[name]
+        return _blob(name, data, start + tensor.begin, start + tensor.end, header.tensors[name])
+
+    sizes = {name: tensor.nbytes for name, tensor in outer.tensors.items()}
+    return Index(FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob)
+
+
+def tail(name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None) -> bytes:
+    """What follows a tensor's segments, each of them (codec or STORED, bytes, CRC-32)."""
+    body = msgspec.msgpack.encode(_Tail(unit, segments, _grid_out(grid)))
+    return body + len(body).to_bytes(4, "little") + _tail_checksum(name, body)
+
+
+def _tail_checksum(name: str, body: bytes) -> bytes:
+    """Of a name too, so that tensors don't change places."""
+    return zlib.crc32(body, zlib.crc32(name.encode())).to_bytes(4, "little")
+
+
+def _blob(name: str, data: Bytes, begin: int, end: int, tensor: plain_header.Tensor) -> Blob:
+    length = int.from_bytes(data[max(begin, end - 8) : end - 4].tobytes(), "little")
+    if length > end - begin - 8:
+        raise CorruptFile(f"{name!r} is too short for what its end says")
+    body = data[end - 8 - length : end - 8].tobytes()
+    if _tail_checksum(name, body) != data[end - 4 : end].tobytes():
+        raise CorruptFile(f"{name!r}: checksum mismatch, the file is damaged")
+    try:
+        found = msgspec.msgpack.decode(body, type=_Tail)
+        grid = _grid_in(found.grid)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise CorruptFile(f"{name!r} is damaged: {error}") from error
+    segments = []
+    for codec, size, checksum in found.segments:
+        segments.append(Segment(codec, begin, begin + size, checksum))
+        begin += size
+    total = tensor.nbytes if grid is None else tensor.count
+    if begin != end - 8 - length or len(segments) != -(-total // found.unit):
+        raise CorruptFile(f"{name!r} has segments that do not make up its {tensor.nbytes} bytes")
+    return Blob(found.unit, segments, grid)
+
+
+def _unpacked(text: bytes) -> Contents:
+    try:
+        entry = msgspec.json.decode(text, type=_Entry)
+        packed = base64.b64decode(entry.contents, validate=True)
+        unpacker = zlib.decompressobj()
+        inner = unpacker.decompress(packed, _ROOM + _RATIO * len(packed))
+        if not unpacker.eof or unpacker.unused_data:
+            raise CorruptFile("the file's contents are cut off, or far too long")
+        return msgspec.json.decode(inner, type=Contents)
+    except (msgspec.DecodeError, ValueError, zlib.error, RecursionError) as error:
+        if isinstance(error, CorruptFile):
+            raise
+        raise CorruptFile(f"the file's contents are damaged: {error}") from error
+
+
+def _grid_out(grid: Grid | None) -> _OneStep | _Steps | _Levels | None:
+    match grid:
+        case OneStep(step):
+            return _OneStep(step)
+        case Steps(steps):
+            kept = np.asarray(steps, f"<f{steps.itemsize}", order="C")
+            return _Steps(kept.dtype.str, list(kept.shape), kept.tobytes())  # type: ignore[arg-type]
+        case Levels(levels):
+            return _Levels(np.asarray(levels, "<f4").tobytes())
+    return None
+
+
+def _grid_in(found: _OneStep | _Steps | _Levels | None) -> Grid | None:
+    """Raises ValueError where bytes and shape do not go together."""
+    match found:
+        case _OneStep(step):
+            return OneStep(step)
+        case _Steps(dtype, shape, data):
+            return Steps(np.frombuffer(data, dtype).reshape(shape))
+        case _Levels(data):
+            return Levels(np.frombuffer(data, "<f4"))
+    return None

@@ -1,0 +1,314 @@
+"""Compressed checkpoints for PyTorch, with the functions that safetensors has for plain ones.
+
+save_file(model.state_dict(), "model.safetensors")
+weights = load_file("model.safetensors")
+with safe_open("model.safetensors") as file:
+    rows = file.get_slice("embedding.weight")[100:200]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from slashbench.bench.checkpoint import (
+    convert,
+    folders,
+    plain_header,
+    reader,
+)
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.plain_header import Bytes, Tensor
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.checkpoint.state_dict import tied_names
+from slashbench.bench.machine.atomic_files import atomically
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import Weights
+from slashbench.errors import CorruptFile, UsageError
+from slashbench.link import only
+from slashbench.trainers.catalog import QUANTISERS
+
+#: safetensors' types as PyTorch calls them; F4 are two values a byte.
+DTYPES = {
+    "BOOL": torch.bool,
+    "F4": torch.float4_e2m1fn_x2,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "I16": torch.int16,
+    "U16": torch.uint16,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I32": torch.int32,
+    "U32": torch.uint32,
+    "F32": torch.float32,
+    "C64": torch.complex64,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "U64": torch.uint64,
+}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def save_file(
+    tensors: Weights,
+    path: str | Path,
+    codec: str | None = None,
+    quantize: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors to a compressed file, which replaces another in one step. Lossless by default.
+
+    tensors: of any device, shape and memory order; those that share their memory are stored once.
+    codec: `name:key=value`, for the tensors that it takes (`bench list codecs`). quantize: rounds
+    matrices first, as `quantize-std:step=0.25` does; they are of their own dtype when loaded.
+    metadata: text that `safe_open` gives back.
+
+    Raises UsageError (and its kinds) for what can't be asked for, Unencodable for a tensor that the
+    codec or the quantiser refuses, StoreUnusable where nothing can be written.
+    """
+    how = Coding.of(
+        only(CODECS, codec) if codec is not None else None,
+        only(QUANTISERS, quantize) if quantize is not None else None,
+    )
+    source = _source(tensors, metadata or {})
+    with atomically(Path(path)) as file:
+        convert.compress(file, source, how)
+
+
+def load_file(
+    path: str | Path,
+    device: str | int | torch.device = "cpu",
+    *,
+    max_bytes: int | None = None,
+    trusted: bool = False,
+) -> Weights:
+    """Every tensor of a compressed file, or of all files of a folder; tied ones are one tensor.
+
+    max_bytes: the most that it may decode to, 1 GiB or 1000 times its size if not said. trusted:
+    also use codecs that a forged file may crash.
+
+    Raises CorruptFile for what is damaged or too large, UsageError for what can't be loaded here.
+    """
+    weights: Weights = {}
+    for checkpoint in _opened(Path(path), max_bytes, trusted):
+        weights |= _all(checkpoint, device)
+    return weights
+
+
+def load_model(
+    module: nn.Module,
+    path: str | Path,
+    strict: bool = True,
+    *,
+    max_bytes: int | None = None,
+    trusted: bool = False,
+) -> tuple[list[str], list[str]]:
+    """Load a compressed file, or a folder of them, into a module. Returns (missing, unexpected).
+
+    A name that the module ties to one that is there is not missing. Raises UsageError where names
+    differ and `strict` is set, or shapes differ; CorruptFile as `load_file` does.
+    """
+    weights = load_file(path, max_bytes=max_bytes, trusted=trusted)
+    try:
+        missing, unexpected = module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise UsageError(f"{path} is of another model: {error}") from error
+    ties = tied_names(module.state_dict())
+    there = {ties.get(name, name) for name in weights}
+    missing = [name for name in missing if ties.get(name, name) not in there]
+    if strict and (missing or unexpected):
+        raise UsageError(
+            f"{path} is of another model: missing {missing or 'nothing'}, unexpected "
+            f"{unexpected or 'nothing'}; strict=False takes what fits"
+        )
+    return missing, list(unexpected)
+
+
+class safe_open:  # noqa: N801  # safetensors' name for it
+    """A compressed file, or a folder of them, of which only what is asked for is decoded.
+
+    device: where tensors go. max_bytes, trusted: as `load_file` has them. Raises CorruptFile, and
+    UsageError where there is no such file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        framework: str = "pt",
+        device: str | int | torch.device = "cpu",
+        *,
+        max_bytes: int | None = None,
+        trusted: bool = False,
+    ) -> None:
+        if framework not in ("pt", "torch", "pytorch"):
+            raise UsageError(f"framework {framework!r}: tensors are PyTorch's here, 'pt'")
+        self._path, self._device = Path(path), device
+        self._checkpoints = _opened(self._path, max_bytes, trusted)
+        self._holder = {
+            name: checkpoint
+            for checkpoint in self._checkpoints
+            for name in checkpoint.header.tensors
+        }
+
+    def __enter__(self) -> safe_open:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """The files are let go with the last reference to this object."""
+
+    def keys(self) -> list[str]:
+        """The names of all tensors, sorted."""
+        return sorted(self._holder)
+
+    def offset_keys(self) -> list[str]:
+        """The names of all tensors in the order of their bytes in the plain files."""
+        return list(self._holder)
+
+    def metadata(self) -> dict[str, str]:
+        """The text that was saved with the tensors; of a folder, all files' together."""
+        return {
+            key: text
+            for checkpoint in self._checkpoints
+            for key, text in checkpoint.header.metadata.items()
+        }
+
+    def get_tensor(self, name: str) -> torch.Tensor:
+        """One tensor; no other is touched. Raises CorruptFile, UsageError for no such name."""
+        tensor = self._entry(name)
+        return _tensor(self._holder[name].tensor(name), tensor, name).to(self._device)
+
+    def get_slice(self, name: str) -> Slice:
+        """One tensor, to be indexed. Raises UsageError for no such name."""
+        return Slice(self, name, self._entry(name))
+
+    def get_tensors(self) -> Weights:
+        """Every tensor, decoded on all cores. Raises CorruptFile."""
+        weights: Weights = {}
+        for checkpoint in self._checkpoints:
+            weights |= _all(checkpoint, self._device)
+        return weights
+
+    def rows(self, name: str, first: int, last: int) -> torch.Tensor:
+        """Rows `first` to `last` - 1 of a tensor of at least one dimension. Raises CorruptFile."""
+        tensor = self._entry(name)
+        shape = (last - first, *tensor.shape[1:])
+        part = Tensor(tensor.dtype, shape, 0, 0)
+        return _tensor(self._holder[name].rows(name, first, last), part, name).to(self._device)
+
+    def _entry(self, name: str) -> Tensor:
+        if name not in self._holder:
+            raise UsageError(f"{self._path} has no tensor {name!r}; keys() lists those it has")
+        return self._holder[name].header.tensors[name]
+
+
+class Slice:
+    """A tensor that is decoded where it is indexed: of the first index, only the rows it takes."""
+
+    def __init__(self, file: safe_open, name: str, tensor: Tensor) -> None:
+        self._file, self._name, self._tensor = file, name, tensor
+
+    def get_shape(self) -> list[int]:
+        """The shape of the whole tensor."""
+        return list(self._tensor.shape)
+
+    def get_dtype(self) -> str:
+        """Its dtype, as safetensors calls it."""
+        return self._tensor.dtype
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """What the whole tensor would give for this index."""
+        first, *others = index if isinstance(index, tuple) else (index,)
+        bits = plain_header.DTYPES[self._tensor.dtype].bits
+        if not self._tensor.shape or (bits < 8 and len(self._tensor.shape) < 2):
+            return self._file.get_tensor(self._name)[index]
+        n = self._tensor.shape[0]
+        if isinstance(first, slice) and (first.step is None or first.step > 0):
+            start, stop, step = first.indices(n)
+            rows = self._file.rows(self._name, start, max(start, stop))
+            return rows[(slice(None, None, step), *others)]
+        if isinstance(first, int) and not isinstance(first, bool) and -n <= first < n:
+            return self._file.rows(self._name, first % n, first % n + 1)[(0, *others)]
+        return self._file.get_tensor(self._name)[index]
+
+
+def _opened(path: Path, max_bytes: int | None, trusted: bool) -> list[Checkpoint]:
+    """A file, or all of a folder, of at most `max_bytes` together. Raises CorruptFile."""
+    found: list[Checkpoint] = []
+    names: set[str] = set()
+    for file in folders.weight_files(path):
+        checkpoint = reader.opened(file, max_bytes=max_bytes, trusted=trusted)
+        if twice := names & checkpoint.header.tensors.keys():
+            raise CorruptFile(f"{path}: {min(twice)!r} is in more than one file")
+        names |= checkpoint.header.tensors.keys()
+        found.append(checkpoint)
+        if max_bytes is not None:
+            max_bytes -= checkpoint.header.nbytes
+    return found
+
+
+def _all(checkpoint: Checkpoint, device: Any) -> Weights:
+    tensors = checkpoint.header.tensors
+    raw = checkpoint.all()
+    ties = checkpoint.index.tied
+    weights = {
+        name: _tensor(raw[name], tensor, name).to(device)
+        for name, tensor in tensors.items()
+        if name not in ties
+    }
+    return {name: weights[ties.get(name, name)] for name in tensors}
+
+
+def _tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
+    """The bytes, which are not copied, as a tensor."""
+    dtype = DTYPES.get(tensor.dtype)
+    shape = tensor.shape
+    if dtype is None:
+        raise UsageError(f"PyTorch has no type for {name!r}, {tensor.dtype}; `bench decompress` it")
+    if tensor.dtype == "F4":
+        if not shape or shape[-1] % 2:
+            raise UsageError(
+                f"PyTorch packs two values of F4 into one; {name!r} has a row of odd length"
+            )
+        shape = (*shape[:-1], shape[-1] // 2)
+    return (
+        torch.from_numpy(raw).view(dtype).reshape(shape)
+        if raw.size
+        else torch.empty(shape, dtype=dtype)
+    )
+
+
+def _source(tensors: Weights, metadata: Mapping[str, str]) -> Source:
+    kinds = {}
+    for name, tensor in tensors.items():
+        dtype = _NAMES.get(tensor.dtype)
+        if dtype is None or tensor.layout != torch.strided or tensor.device.type == "meta":
+            raise UsageError(
+                f"{name!r} is a {tensor.layout} tensor of {tensor.dtype} on {tensor.device}; "
+                "safetensors holds dense ones with data, of its own types"
+            )
+        shape = tuple(tensor.shape)
+        kinds[name] = dtype, shape if dtype != "F4" else (*shape[:-1], 2 * shape[-1])
+
+    def read(name: str) -> Bytes:
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        raw: Bytes = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
+        return raw
+
+    return Source(plain_header.compose(kinds, metadata), read, tied=tied_names(tensors))

@@ -1,0 +1,304 @@
+"""Read a compressed checkpoint: whole, tensor by tensor, or some rows of one.
+
+What the file says is checked before it is believed, and nothing larger than what it may decode to
+is ever allocated. Tensors come as bytes, those of the plain safetensors file that it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from isal.isal_zlib import crc32
+
+from slashbench import parallel, selector, workers
+from slashbench.bench.checkpoint import file_format, file_format1, plain_header
+from slashbench.bench.checkpoint.buffers import Room
+from slashbench.bench.checkpoint.file_format import STORED, Blob, Segment
+from slashbench.bench.checkpoint.mapped import Mapped
+from slashbench.bench.checkpoint.plain_header import Tensor
+from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.stream import frame
+from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError, UsageError
+from slashbench.grid import Grid, Steps
+
+Array = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
+
+#: A file may decode to this many bytes, and beyond that to this many times its own size.
+ANY_FILE, TIMES = 1 << 30, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One segment of a tensor, and which bytes of the plain tensor it stands for."""
+
+    name: str
+    blob: Blob
+    segment: Segment
+    begin: int
+    end: int
+
+
+def _nothing(*_: int) -> None:
+    """Where bytes are in memory anyway."""
+
+
+class Checkpoint:
+    """A compressed checkpoint in memory or mapped into it.
+
+    max_bytes: the most that it may decode to; by default 1 GiB or 1000 times its size, whichever is
+    more. trusted: also decode with codecs that a forged stream may crash. fetch: called before all
+    of `data` is read. release: called with which bytes of it are done with for now. where: what
+    errors call it.
+
+    Raises CorruptFile for what is no file of ours, or damaged, or too large.
+    """
+
+    def __init__(
+        self,
+        data: Bytes,
+        *,
+        max_bytes: int | None = None,
+        trusted: bool = False,
+        fetch: Callable[[], None] = _nothing,
+        release: Callable[[int, int], None] = _nothing,
+        where: str = "the file",
+    ) -> None:
+        self.data = data
+        self._fetch, self._release, self._where = fetch, release, where
+        self._trusted = trusted
+        self._codecs: dict[int, TensorCodec] = {}
+        self.outer, self.start = plain_header.read(data)
+        version, text = file_format.version_of(self.outer)
+        make = file_format1.index if version == 1 else file_format.index
+        limit = max(ANY_FILE, TIMES * data.size) if max_bytes is None else max_bytes
+        token = frame.decode_limit.set(limit)
+        try:
+            self.index = make(data, self.outer, self.start, text)
+        except CorruptStream as error:
+            raise CorruptFile(str(error)) from error
+        finally:
+            frame.decode_limit.reset(token)
+        self.header = self.index.header
+        self.aliases = {**self.index.tied, **self.index.copies}
+        if self.header.nbytes > limit:
+            raise CorruptFile(
+                f"it would decode to {self.header.nbytes} bytes, over the limit of {limit}; give a "
+                "higher one (max_bytes, --max-bytes) if you trust it"
+            )
+
+    def blob(self, name: str) -> Blob:
+        """How a tensor is kept. Raises CorruptFile."""
+        found = self.index.blob(self.aliases.get(name, name))
+        if found.grid is not None and self.header.tensors[name].dtype not in plain_header.FLOATS:
+            raise CorruptFile(f"{name!r} can't be quantised: {self.header.tensors[name].dtype}")
+        return found
+
+    def runs(self, names: Iterable[str]) -> Iterator[Run]:
+        """The segments of these tensors, one after the other."""
+        for name in names:
+            tensor, blob = self.header.tensors[name], self.blob(name)
+            unit = blob.unit * self._value_bytes(tensor, blob)
+            for i, segment in enumerate(blob.segments):
+                yield Run(name, blob, segment, i * unit, min((i + 1) * unit, tensor.nbytes))
+
+    def fill(self, run: Run, out: Bytes) -> None:
+        """Decode one segment. out: as many bytes as it stands for, aligned to its values.
+
+        Raises CorruptFile.
+        """
+        with self._explained(run.name):
+            blob = run.blob
+            if blob.grid is None:
+                self._decode(run.segment, out.size, 0, out)
+            else:
+                tensor = self.header.tensors[run.name]
+                size = self._value_bytes(tensor, blob)
+                self._rebuild(tensor, blob, run.begin // size, run.end // size, out)
+
+    def tensor(self, name: str) -> Bytes:
+        """All bytes of one tensor, decoded on all cores. Raises CorruptFile."""
+        room = self._room([name])
+        self._decode_into(room.arrays)
+        return room.arrays[name]
+
+    def rows(self, name: str, first: int, last: int) -> Bytes:
+        """The bytes of rows `first` to `last` - 1; only chunks that hold some of them are decoded.
+
+        A row is all that shares the first index. Raises CorruptFile.
+        """
+        tensor, blob = self.header.tensors[name], self.blob(name)
+        row = tensor.nbytes // max(1, tensor.shape[0])
+        out = np.empty((last - first) * row, np.uint8)
+        if not out.size:
+            return out
+        with self._explained(name):
+            if blob.grid is None:
+                self._collect(blob, tensor.nbytes, first * row, out)
+            else:
+                size = tensor.count // tensor.shape[0]
+                self._rebuild(tensor, blob, first * size, last * size, out)
+        return out
+
+    def stream(self) -> Iterator[tuple[Run, Bytes]]:
+        """All bytes of the plain file's tensors, in their order, a segment at a time.
+
+        Decoded on all cores, with no more in memory than they have in hand. Raises CorruptFile.
+        """
+
+        def decoded(run: Run) -> Bytes:
+            out = np.empty(run.end - run.begin, np.uint8)
+            self.fill(run, out)
+            return out
+
+        for run, raw in workers.in_order(decoded, self.runs(self.header.tensors)):
+            yield run, raw
+            self._release(run.segment.begin, run.segment.end)
+
+    def all(self) -> dict[str, Bytes]:
+        """The bytes of every tensor, decoded on all cores; names that are tied share theirs.
+
+        Raises CorruptFile.
+        """
+        room = self._room(n for n in self.header.tensors if n not in self.aliases)
+        room.while_mapped(self._fetch)
+        found = room.arrays
+        self._decode_into(found)
+        for name, other in self.index.copies.items():
+            found[name] = found[other].copy()
+        for name, other in self.index.tied.items():
+            found[name] = found[other]
+        return {name: found[name] for name in self.header.tensors}
+
+    def _room(self, names: Iterable[str]) -> Room:
+        return Room.of({name: self.header.tensors[name].nbytes for name in names})
+
+    def _decode_into(self, arrays: Mapping[str, Bytes]) -> None:
+        runs = sorted(self.runs(arrays), key=lambda run: run.begin - run.end)  # the largest first
+        workers.each(
+            lambda run: self.fill(run, arrays[run.name][run.begin : run.end]),
+            runs,
+            min(len(parallel.cores()), len(runs)),
+        )
+
+    def codec(self, place: int) -> TensorCodec:
+        """A codec that the file uses. Raises CorruptFile, or UsageError for one it may not use."""
+        if place not in self._codecs:
+            self._codecs[place] = self._made(place)
+        return self._codecs[place]
+
+    def _made(self, place: int) -> TensorCodec:
+        if not 0 <= place < len(self.index.codecs):
+            raise CorruptFile(f"the file has no codec {place}")
+        use = self.index.codecs[place]
+        try:
+            found: TensorCodec = selector.build(CODECS.get(use.name), use.name, use.settings)
+        except SlashbenchError as error:
+            raise CorruptFile(f"the file's codec can't be used: {error}") from error
+        if isinstance(found, Bound):
+            raise CorruptFile(f"the file's codec can't be used: {use.name} is a bound")
+        if found.trusts_input and not self._trusted:
+            raise UsageError(
+                f"the file uses {use.name}, which a forged file may crash; if you know where it is "
+                "from, say so (trusted=True, --trusted)"
+            )
+        return found
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Whatever a tensor's bytes lead to is damage of the file."""
+        try:
+            yield
+        except (CorruptFile, CorruptStream) as error:
+            raise CorruptFile(f"{self._where}: {name!r}: {error}") from error
+        except (ValueError, TypeError, IndexError) as error:
+            raise CorruptFile(
+                f"{self._where}: {name!r}: its grid does not fit its values: {error}"
+            ) from error
+
+    def _value_bytes(self, tensor: Tensor, blob: Blob) -> int:
+        """Bytes of what a blob's unit counts."""
+        return 1 if blob.grid is None else plain_header.DTYPES[tensor.dtype].bits // 8
+
+    def _collect(self, blob: Blob, total: int, begin: int, out: Bytes) -> None:
+        """Bytes from `begin` on, of the `total` that the segments decode to."""
+        done = 0
+        while done < out.size:
+            i, offset = divmod(begin + done, blob.unit)
+            size = min(blob.unit, total - i * blob.unit)
+            part = out[done : done + size - offset]
+            self._decode(blob.segments[i], size, offset, part)
+            done += part.size
+
+    def _decode(self, segment: Segment, total: int, begin: int, out: Bytes) -> None:
+        """Bytes from `begin` on, of the `total` that a segment decodes to."""
+        raw = self.data[segment.begin : segment.end]
+        if segment.codec == STORED:
+            if raw.size != total or crc32(raw, segment.seed) != segment.checksum:
+                raise CorruptFile("checksum mismatch, the file is damaged")
+            out[:] = raw[begin : begin + out.size]
+            return
+        codec, parts = self.codec(segment.codec), frame.unpack(raw)
+        size = parts.dtype.itemsize
+        if parts.count * size != total:
+            raise CorruptFile(f"a stream of {parts.count * size} bytes in the place of {total}")
+        if out.size == total:
+            codec.decode(parts, out=out.view(parts.dtype).reshape(parts.shape))
+            return
+        chunk, end = parts.chunk * size, begin + out.size
+        for c in range(begin // chunk, -(-end // chunk)):
+            values = codec.decode_chunk(parts, c).view(np.uint8)
+            first, last = max(begin, c * chunk), min(end, c * chunk + values.size)
+            out[first - begin : last - begin] = values[first - c * chunk : last - c * chunk]
+
+    def _rebuild(self, tensor: Tensor, blob: Blob, first: int, last: int, out: Bytes) -> None:
+        """Weights `first` to `last` - 1 of a quantised tensor: whole rows, or whatever its grid
+        does not mind.
+        """
+        dtype = self._integers(blob)
+        integers = np.empty(last - first, dtype)
+        self._collect(
+            Blob(blob.unit * dtype.itemsize, blob.segments), tensor.count * dtype.itemsize,
+            first * dtype.itemsize, integers.view(np.uint8),
+        )  # fmt: skip
+        grid: Grid = blob.grid  # type: ignore[assignment]
+        row = tensor.count // tensor.shape[0] if tensor.shape else 1
+        if isinstance(grid, Steps):
+            if not tensor.shape or first % row or len(grid.steps) != tensor.shape[0]:
+                raise ValueError(f"steps of shape {grid.steps.shape} for {tensor.shape} values")
+            grid = Steps(grid.steps[first // row : last // row])
+            integers = integers.reshape(-1, row)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out.view(plain_header.numpy_dtype(tensor))[:] = grid.rebuild(integers).reshape(-1)
+
+    def _integers(self, blob: Blob) -> np.dtype[Any]:
+        """The type of a quantised tensor's integers."""
+        first = blob.segments[0]
+        if first.codec != STORED:
+            dtype = frame.unpack(self.data[first.begin : first.end]).dtype
+            if dtype.kind in "iu":
+                return dtype
+        raise CorruptFile("a quantised tensor without integers")
+
+
+def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:
+    """The compressed checkpoint in a file. Raises CorruptFile, which names the file."""
+    try:
+        file = Mapped(path)
+        return Checkpoint(
+            file.data,
+            max_bytes=max_bytes,
+            trusted=trusted,
+            fetch=file.fetch,
+            release=file.release,
+            where=str(path),
+        )
+    except CorruptFile as error:
+        raise CorruptFile(f"{path}: {error}") from error

@@ -1,0 +1,79 @@
+"""What is compressed: a plain header, and the bytes of each tensor when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from isal.isal_zlib import crc32
+
+from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.checkpoint.file_format import METADATA_KEY
+from slashbench.bench.checkpoint.mapped import Mapped
+from slashbench.bench.checkpoint.plain_header import Header
+from slashbench.errors import CorruptFile, UsageError
+
+Bytes = npt.NDArray[np.uint8]
+
+_LEAST = 1024  # bytes of a tensor that is compared with others, to store copies once
+_GLANCE = 4096  # bytes by which most are told apart
+
+
+def _nothing(_name: str) -> None:
+    """Where there is nothing to give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint to compress. `release` says that a tensor's bytes are not needed for now."""
+
+    header: Header
+    read: Callable[[str], Bytes]
+    release: Callable[[str], None] = _nothing
+    tied: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_file(path: Path) -> Source:
+    """A plain safetensors file. Raises CorruptFile, and UsageError for a compressed one."""
+    mapped = Mapped(path)
+    try:
+        header, start = plain_header.read(mapped.data)
+    except CorruptFile as error:
+        raise CorruptFile(f"{path}: {error}") from error
+
+    if METADATA_KEY in header.metadata:
+        raise UsageError(f"{path} is compressed; `bench decompress` makes a plain file of it")
+
+    def read(name: str) -> Bytes:
+        tensor = header.tensors[name]
+        return mapped.data[start + tensor.begin : start + tensor.end]
+
+    def release(name: str) -> None:
+        tensor = header.tensors[name]
+        mapped.release(start + tensor.begin, start + tensor.end)
+
+    return Source(header, read, release)
+
+
+def copies(source: Source) -> dict[str, str]:
+    """Names whose tensor has type, shape and bytes of an earlier one -> that one."""
+    alike: dict[object, list[str]] = {}
+    found = {}
+    for name, tensor in source.header.tensors.items():
+        if name in source.tied or tensor.nbytes < _LEAST:
+            continue
+        glance = crc32(source.read(name)[:_GLANCE])
+        earlier = alike.setdefault((tensor.dtype, tensor.shape, glance), [])
+        for other in earlier:
+            if np.array_equal(source.read(name), source.read(other)):
+                found[name] = other
+                break
+        else:
+            earlier.append(name)
+        if earlier[1:]:
+            for each in (name, *earlier):
+                source.release(each)
+    return found

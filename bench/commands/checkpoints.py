@@ -1,0 +1,376 @@
+"""Verbs for a user's own checkpoints: compress, decompress, inspect, verify, scan."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slashbench.bench.commands.console import console
+from slashbench.errors import UsageError, VerificationMismatch
+
+if TYPE_CHECKING:
+    from slashbench.bench.checkpoint.reader import Checkpoint
+    from slashbench.bench.checkpoint.verify import Comparison
+
+COMPRESSING = """\
+examples
+  bench compress model.safetensors -o small.safetensors      lossless, and quick to load
+  bench compress model/ -o small/                            a folder, shards and all
+  bench compress model.safetensors -o small.safetensors --codec float-rans
+  bench compress model.safetensors -o small.safetensors --quantize quantize-std:step=0.25
+  bench compress model.safetensors -o small.safetensors --target 4bits
+  bench compress model.safetensors --dry-run                 how small it would be
+  cat model.safetensors | bench compress - -o - | ssh host 'cat > small.safetensors'
+
+In Python, slashbench.load_file("small.safetensors") is what safetensors.torch.load_file is to plain
+files. Nothing is overwritten without --force; Ctrl-C leaves what was there.
+
+exit codes: 0 done, 1 it can't be done, 2 wrong use, 130 interrupted
+"""
+
+DECOMPRESSING = """\
+examples
+  bench decompress small.safetensors -o model.safetensors
+  bench decompress small/ -o model/
+  bench decompress - -o - < small.safetensors > model.safetensors
+
+What was compressed without --quantize comes back as the same file, byte for byte.
+
+exit codes: 0 done, 1 damaged or too large, 2 wrong use, 130 interrupted
+"""
+
+INSPECTING = """\
+examples
+  bench inspect small.safetensors                each tensor, and where the bytes go
+  bench inspect small.safetensors --json | jq .ledger
+"""
+
+VERIFYING = """\
+examples
+  bench verify small.safetensors                 checksums, and every tensor decoded
+  bench verify small.safetensors --against model.safetensors
+  bench verify small/ --against model/
+
+Against an original, what is lossless must have its bits; what is quantised must be within half a
+step.
+
+exit codes: 0 whole, 1 damaged, 2 wrong use, 3 not what the original is, 130 interrupted
+"""
+
+SCANNING = """\
+examples
+  bench scan model.safetensors                   lossless: each dtype apart
+  bench scan model.safetensors --quantize quantize-std:step=0.25
+  bench scan folder/ --codecs huffman,rans,max,zstd:level=3/19 --sample 100
+
+Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
+back bit for bit. The front: codecs than which none is both smaller and faster to decode.
+
+exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
+"""
+
+_TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to `bench`."""
+    compress = _verb(
+        verbs, "compress", _compress, COMPRESSING, "make a checkpoint of yours smaller"
+    )
+    compress.add_argument("path", type=Path, help="a .safetensors file, a folder of them, or -")
+    compress.add_argument("-o", "--out", type=Path, metavar="OUT", help="file, folder, or -")
+    compress.add_argument(
+        "--codec",
+        metavar="NAME",
+        help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
+        "for floats, huffman for integers; max for what is quantised)",
+    )
+    compress.add_argument(
+        "--quantize",
+        metavar="NAME",
+        help="round the weights first: lossy; such as quantize-std:step=0.25 (at most twice the "
+        "memory of the largest tensor, and some 200 MB; rdoq: 17 times that of 32 bits, 34 of 16)",
+    )
+    compress.add_argument(
+        "--target",
+        metavar="BITS",
+        help="search the step by which the file takes at most so many bits a parameter: 4bits "
+        "(quantises by quantize-std unless --quantize says otherwise)",
+    )
+    compress.add_argument("--dry-run", action="store_true", help="say how small, write nothing")
+    _force(compress)
+
+    decompress = _verb(
+        verbs, "decompress", _decompress, DECOMPRESSING, "a compressed checkpoint as it was"
+    )
+    decompress.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
+    decompress.add_argument("-o", "--out", type=Path, metavar="OUT", help="file, folder, or -")
+    decompress.add_argument("--dry-run", action="store_true", help="say how large, write nothing")
+    _force(decompress)
+    _trust(decompress)
+
+    inspect = _verb(verbs, "inspect", _inspect, INSPECTING, "what is in a compressed checkpoint")
+    inspect.add_argument("path", type=Path, help="a compressed file, or a folder of them")
+    inspect.add_argument("--json", action="store_true", help="for programs")
+    _trust(inspect)
+
+    verify = _verb(verbs, "verify", _verify, VERIFYING, "whether a compressed checkpoint is whole")
+    verify.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
+    verify.add_argument(
+        "--against", type=Path, metavar="ORIGINAL", help="what it was made from, to compare with"
+    )
+    _trust(verify)
+
+    scan = _verb(
+        verbs,
+        "scan",
+        _scan,
+        SCANNING,
+        "every codec over a checkpoint of yours: which is smallest, which fastest",
+    )
+    scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
+    scan.add_argument(
+        "--quantize",
+        metavar="NAME",
+        help="round the weights first (default: lossless), by one of `bench list trainers`",
+    )
+    scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
+    scan.add_argument(
+        "--sample",
+        type=float,
+        default=16,
+        metavar="MB",
+        help="megabytes of it to try (default: %(default)s)",
+    )
+    scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
+
+
+def _verb(verbs: Any, name: str, run: Any, examples: str, about: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = verbs.add_parser(name, help=about, epilog=examples)
+    made.set_defaults(verb=run)
+    return made
+
+
+def _force(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--force", action="store_true", help="replace what is at OUT")
+
+
+def _trust(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--max-bytes",
+        type=int,
+        metavar="N",
+        help="the most a file may decode to (default: 1 GiB, or 1000 times its size)",
+    )
+    verb.add_argument(
+        "--trusted",
+        action="store_true",
+        help="also use codecs that a forged file may crash: peers, as `bench list codecs` says",
+    )
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import convert, sources, target_size
+    from slashbench.bench.checkpoint.encoder import Coding
+    from slashbench.bench.commands import paths
+    from slashbench.bench.commands.bar import Bar
+    from slashbench.codecs.catalog import CODECS
+    from slashbench.link import only
+    from slashbench.trainers.catalog import QUANTISERS
+
+    shown = console(stderr=True)
+    out = _out(options)
+    codec = only(CODECS, options.codec) if options.codec else None
+    quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
+    with paths.on_disk(options.path) as path, Bar(shown) as bar:
+        if options.target:
+            wanted = _TARGET.fullmatch(options.target)
+            if not wanted:
+                raise UsageError(f"--target {options.target!r} is not of the form 4bits or 2.5bits")
+            trials = 0
+
+            def tried(spelled: str, bits: float) -> None:
+                nonlocal trials
+                trials += 1
+                bar.show(f"{spelled}: {bits:.3f} bits a parameter", trials / 10)
+
+            quantiser = target_size.search(
+                [sources.of_file(file) for file in paths.weights(path)],
+                codec,
+                quantiser or only(QUANTISERS, "quantize-std"),
+                float(wanted[1]),
+                tried,
+            )
+            shown.print(f"quantised by {quantiser.text}", highlight=False, markup=False)
+        how = Coding.of(codec, quantiser)
+        before = after = count = 0
+
+        def work(file: Path, into: Any) -> None:
+            nonlocal before, after, count
+            source = sources.of_file(file)
+            total = max(1, source.header.nbytes)
+            convert.compress(into, source, how, lambda done: bar.show(file.name, done / total))
+            before, after = before + file.stat().st_size, after + into.seek(0, 2)
+            count += target_size.parameters(source)
+
+        if out is None:
+            for file in paths.weights(path):
+                work(file, target_size.Measure())
+            left_out = []
+        else:
+            left_out = paths.convert(path, out, work)
+    for file in left_out:
+        shown.print(f"left out: {file}, weights in another format", style="yellow", markup=False)
+    bits = f", {8 * after / count:.3f} bits a parameter" if count else ""
+    shown.print(
+        f"{'would be ' if out is None else ''}{_mb(after)} of {_mb(before)} MB, "
+        f"{100 * after / max(1, before):.1f} %{bits}",
+        highlight=False,
+    )
+    return 0
+
+
+def _decompress(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import convert
+    from slashbench.bench.commands import paths
+    from slashbench.bench.commands.bar import Bar
+
+    shown = console(stderr=True)
+    out = _out(options)
+    with paths.on_disk(options.path) as path, Bar(shown) as bar:
+        if out is None:
+            for file in paths.weights(path):
+                header = _opened(file, options).header
+                size = len(header.front) + header.nbytes
+                shown.print(f"{file}: would be {_mb(size)} MB", highlight=False, markup=False)
+            return 0
+
+        def work(file: Path, into: Any) -> None:
+            checkpoint = _opened(file, options)
+            total = max(1, checkpoint.header.nbytes)
+            convert.decompress(into, checkpoint, lambda done: bar.show(file.name, done / total))
+
+        paths.convert(path, out, work)
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import describe
+    from slashbench.bench.commands import paths
+    from slashbench.bench.report import checkpoint_tables as board
+    from slashbench.bench.report.output.terminal import print_table
+
+    found = []
+    with paths.on_disk(options.path) as path:
+        for file in paths.weights(path):
+            checkpoint = _opened(file, options)
+            found.append(describe.describe(file.name, checkpoint))
+    if options.json:
+        print(board.as_json(found))
+        return 0
+    for description in found:
+        for table in board.tables(description):
+            print_table(table, console())
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import sources, verify
+    from slashbench.bench.commands import paths
+    from slashbench.bench.commands.bar import Bar
+
+    shown = console()
+    differing = 0
+    with paths.on_disk(options.path) as path, Bar(shown) as bar:
+        for file in paths.weights(path):
+            checkpoint = _opened(file, options)
+            total = max(1, checkpoint.header.nbytes)
+
+            def show(done: int, name: str = file.name, total: int = total) -> None:
+                bar.show(name, done / total)
+
+            if options.against is None:
+                verify.check(checkpoint, show)
+                said = f"{len(checkpoint.header.tensors)} tensors decode, every checksum is right"
+            else:
+                other = (
+                    options.against / file.relative_to(path) if path.is_dir() else options.against
+                )
+                compared = verify.compare(checkpoint, sources.of_file(other), show)
+                for name, how in sorted(compared.differing.items()):
+                    shown.print(f"{file.name}: {name}: {how}", style="red", markup=False)
+                differing += len(compared.differing)
+                said = _compared(compared)
+            shown.print(f"{file.name}: {said}", highlight=False, markup=False)
+    if differing:
+        raise VerificationMismatch(f"{differing} tensors are not those of {options.against}")
+    return 0
+
+
+def _compared(found: Comparison) -> str:
+    if found.rounded:
+        worst = max(found.rounded, key=lambda name: found.rounded[name])
+        return (
+            f"{len(found.exact)} tensors are the same, {len(found.rounded)} are rounded, by "
+            f"at most {found.rounded[worst]:.3g} ({worst})"
+        )
+    if found.differing:
+        return f"{len(found.exact)} tensors are the same, {len(found.differing)} are not"
+    same = f"all {len(found.exact)} tensors are the same"
+    if not found.same_header:
+        return f"{same}; the header is spelled in another way"
+    return f"{same}, and so is the whole file, byte for byte"
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.bar import Bar
+    from slashbench.bench.report.output import terminal
+    from slashbench.bench.speed import codec_speed, own_checkpoint
+    from slashbench.bench.speed import speed_tables as board
+    from slashbench.entries import entries
+    from slashbench.trainers.catalog import QUANTISERS
+
+    shown = console()
+    codecs, left_out = codec_speed.contestants(options.codecs)
+    quantiser = None
+    if options.quantize is not None:
+        (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
+    weights = own_checkpoint.read(options.path, round(options.sample * 1e6))
+    for what, why in {**left_out, **weights.left_out}.items():
+        shown.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
+    shown.print(
+        f"{weights.sampled_bytes / 1e6:.1f} of {weights.n_bytes / 1e6:.1f} MB: rows of "
+        f"{len(weights.tensors)} tensors",
+        highlight=False,
+    )
+    samples = own_checkpoint.samples(weights, quantiser, options.quantize or "")
+    with Bar(shown) as bar:
+        for speeds in codec_speed.run(samples, codecs, options.repeats, (1,), bar.show):
+            terminal.print_table(board.ranking(speeds), shown)
+    shown.print(board.RANKING_LEGEND, style="dim")
+    return 0
+
+
+def _opened(file: Path, options: argparse.Namespace) -> Checkpoint:
+    from slashbench.bench.checkpoint import reader
+
+    return reader.opened(file, max_bytes=options.max_bytes, trusted=options.trusted)
+
+
+def _out(options: argparse.Namespace) -> Path | None:
+    """Where to write; None for a dry run."""
+    from slashbench.bench.commands import paths
+
+    if options.dry_run:
+        return None
+    if options.out is None:
+        raise UsageError("say where to write, with -o OUT (or --dry-run)")
+    out: Path = options.out
+    paths.check_free(out, options.force)
+    return out
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}"

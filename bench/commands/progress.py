@@ -1,0 +1,110 @@
+"""What a person sees while cells run: the stage at hand, cells left and the time they may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from slashbench.bench.plan.matrix import Cell
+from slashbench.record import CellRecord
+
+
+def estimate_s(cells: Sequence[Cell]) -> float:
+    """Seconds the cells may take on two cores, from the models' own hints."""
+    trained = {_training(cell): cell for cell in cells if cell.model.item.plan}
+    training = sum(cell.model.item.train_hint_s for cell in trained.values())
+    return training + sum(cell.model.item.cell_hint_s for cell in cells)
+
+
+class Display:
+    """A live display on a terminal, with a line for each process; elsewhere a line per cell."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.done = 0
+        self.count = 0
+        self._hinted_s = self._left_s = 0.0
+        self._trainings: set[tuple[str, str, int]] = set()  # not begun yet
+        self._started = time.monotonic()
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._all = self._bars.add_task("cells", note="")
+        self._lines: dict[str, TaskID] = {}  # of a process
+
+    @contextmanager
+    def over(self, cells: Sequence[Cell]) -> Iterator[None]:
+        """Show progress over `cells` while the context lasts."""
+        self.count = len(cells)
+        self._hinted_s = self._left_s = estimate_s(cells)
+        self._trainings = {_training(cell) for cell in cells}
+        self._started = time.monotonic()
+        self._bars.update(self._all, total=self.count)
+        with self._bars:
+            yield
+
+    def stage(self, who: str, cell: str, name: str) -> None:
+        """Show the stage that the process `who` starts."""
+        if name == "train" and not self.console.is_terminal:
+            self.console.print(f"train {cell}", highlight=False, markup=False)
+        self._line(who, description=f"  {name}", note=cell, completed=0)
+
+    def progress(self, who: str, fraction: float, text: str) -> None:
+        """Show how far the stage at hand is."""
+        self._line(who, completed=round(100 * fraction), note=text)
+
+    def waiting(self, reason: str) -> None:
+        """Show that nothing can be done for now."""
+        self._bars.update(self._all, note=f"waits: {reason}")
+
+    def finished(self, cell: Cell, record: CellRecord) -> None:
+        """Count a finished cell."""
+        self.done += 1
+        self._left_s -= cell.model.item.cell_hint_s
+        if cell.model.item.plan and _training(cell) in self._trainings:
+            self._trainings.discard(_training(cell))
+            self._left_s -= cell.model.item.train_hint_s
+        self._bars.update(self._all, completed=self.done, note=self.time_left())
+        if record.status == "failed":
+            self.console.print(f"[red]failed[/red] {cell}: {record.reason}", highlight=False)
+        elif not self.console.is_terminal:
+            self.console.print(
+                f"[{self.done}/{self.count}] {record.wall_s:.1f} s  {cell}",
+                highlight=False,
+                markup=False,
+            )
+
+    def time_left(self) -> str:
+        """An estimate: what is left by the hints, corrected by how the hints did so far."""
+        elapsed = time.monotonic() - self._started
+        hinted = max(self._hinted_s - self._left_s, 0.0)
+        pace = elapsed / hinted if hinted > 30 else 1.0
+        left = max(self._left_s, 0.0) * min(max(pace, 0.2), 5.0)
+        return f"about {spell_seconds(left)} left"
+
+    def _line(self, who: str, **fields: Any) -> None:
+        if who not in self._lines:
+            self._lines[who] = self._bars.add_task("", total=100, note="")
+        self._bars.update(self._lines[who], **fields)
+        self._bars.update(self._all, note=self.time_left())
+
+
+def _training(cell: Cell) -> tuple[str, str, int]:
+    return cell.model.text, cell.recipe.regime.text, cell.seed
+
+
+def spell_seconds(seconds: float) -> str:
+    """`45 s`, `3 min` or `1.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,127 @@
+"""What verbs that run a plan are told about where it runs, and say before and after."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from slashbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from slashbench.bench.commands.progress import Display
+    from slashbench.bench.engines.placement import Wish
+    from slashbench.bench.engines.session import Session
+    from slashbench.bench.pipeline.stages import Stages
+    from slashbench.bench.plan.matrix import Cell, Plan
+
+INTERRUPTED = 130
+
+SELECTORS = """
+selectors
+  name:key=value:key=value     an entry with settings        zstd:level=19
+  a,b,c  or  all               a list
+  key=0..4                     a range of integers           exp-golomb:k=0..4
+  key=10..1000                 decades, for real numbers     backslash:lam=10..1000
+  key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
+  key=1/3/9                    the values named              zstd:level=1/3/9
+  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
+
+exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+"""
+
+
+def add_places(verb: argparse.ArgumentParser) -> None:
+    """Add the options that say where cells run; `wish` reads them."""
+    where = verb.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="processes of this machine; 0: this one; auto: what it has room for (default)",
+    )
+    where.add_argument(
+        "--scheduler", metavar="URL", help="a Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT"
+    )
+    verb.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="seconds after which a training, or a cell's coding or timing, counts as failed",
+    )
+    verb.add_argument(
+        "--retries",
+        type=int,
+        default=2,
+        metavar="N",
+        help="how often work whose process died is tried again; a cluster that is there already "
+        "has its own number (default: %(default)s)",
+    )
+
+
+def wish(options: argparse.Namespace) -> Wish:
+    """Where cells are to run. Raises UsageError."""
+    from slashbench.bench.engines.placement import Wish
+
+    return Wish(processes(options.jobs), options.scheduler, options.timeout, options.retries)
+
+
+def processes(text: str) -> int | None:
+    """What --jobs says; None for auto. Raises UsageError."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--jobs {text}: give a number of processes, or auto") from None
+
+
+def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
+    """Say what is left out, how much is done and how long the rest may take. Returns the rest."""
+    from slashbench.bench.commands import progress
+
+    for what, why in plan.left_out.items():
+        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
+    missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
+    console.print(
+        f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
+        f"{len(missing)} to run, about {progress.spell_seconds(progress.estimate_s(missing))}",
+        highlight=False,
+    )
+    return missing
+
+
+def enumerate_cells(cells: list[Cell], console: Console) -> int:
+    """Say which cells would run. Returns the exit code."""
+    for cell in cells:
+        console.print(str(cell), highlight=False, markup=False)
+    return 0
+
+
+def stopped(display: Display, console: Console) -> int:
+    """Say what an interrupted run keeps. Returns the exit code."""
+    console.print(
+        f"\nStopped. {display.done} of {display.count} cells are done and kept; "
+        "the same command goes on from here."
+    )
+    return INTERRUPTED
+
+
+def conclude(plan: Plan, session: Session, console: Console) -> int:
+    """Say what went wrong. Returns the exit code."""
+    for what, why in session.refused.items():
+        console.print(f"not run: {what}: {why}", style="red", highlight=False, markup=False)
+    if session.mismatches:
+        console.print(f"{len(session.mismatches)} cells decode to other weights", style="red bold")
+        return 3
+    failed = -len(session.refused)
+    for cell in plan.cells:
+        record = session.stages.cached_cell(cell)
+        failed += record is None or record.status == "failed"
+    if failed:
+        console.print(
+            f"{failed} cells failed; after a remedy: the same command with --on-existing failed",
+            style="red",
+        )
+    return 1 if failed or session.refused else 0

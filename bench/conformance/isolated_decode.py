@@ -1,0 +1,106 @@
+"""Decode streams in a process that never encoded any, and that may crash or hang in doing so."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numcodecs.compat import ensure_bytes
+
+from slashbench.bench.conformance.subject import Subject, spell
+from slashbench.bench.pipeline import fresh_decode
+from slashbench.errors import CorruptStream
+
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What decoding one stream came to."""
+
+    summary: str = ""  # of the tensor
+    refusal: str = ""  # the error
+    corrupt: bool = False  # the error is CorruptStream
+    fatal: bool = False  # it took the process with it, hung, or was no Exception
+
+
+def summary(decoded: Any) -> str:
+    """What tells one decoded tensor from another."""
+    data = hashlib.sha256(ensure_bytes(decoded)).hexdigest()[:8]
+    dtype, shape = getattr(decoded, "dtype", "bytes"), getattr(decoded, "shape", len(decoded))
+    return f"{dtype} of shape {shape}, hash {data}"
+
+
+def _verdict(codec: Any, stream: bytes) -> Verdict:
+    try:
+        return Verdict(summary(codec.decode(stream)))
+    except Exception as error:
+        return Verdict(refusal=spell(error), corrupt=isinstance(error, CorruptStream))
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return Verdict(refusal=spell(error), fatal=True)
+
+
+def verdicts(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
+    """Decode each: in another process if it can import the codec, else here."""
+    if not_importable(subject):
+        return (_verdict(subject.codec, stream) for stream in streams)
+    return decode_apart(subject, streams)
+
+
+def not_importable(subject: Subject) -> str:
+    """Why another process can't have the codec's class, or nothing."""
+    cls = type(subject.codec)
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is cls and cls.__module__ != "__main__":
+        return ""
+    return f"another process can't import {cls.__qualname__}: define it at the top of a module"
+
+
+def decode_apart(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
+    """Decode in a process that never encoded; the last verdict is fatal if it dies or hangs."""
+    cls = type(subject.codec)
+    config = {key: value for key, value in subject.codec.get_config().items() if key != "id"}
+    context = fresh_decode.fresh_processes()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_answer,
+        args=(sender, cls.__module__, cls.__qualname__, config, streams),
+        daemon=True,
+    )
+    process.start()
+    sender.close()
+    try:
+        for _ in streams:
+            if not receiver.poll(TIMEOUT_S):
+                yield Verdict(refusal=f"no answer in {TIMEOUT_S} s", fatal=True)
+                return
+            try:
+                yield receiver.recv()
+            except EOFError:
+                process.join()
+                died = f"the process died with exit code {process.exitcode}"
+                yield Verdict(refusal=died, fatal=True)
+                return
+    finally:
+        process.kill()
+        process.join()
+
+
+def _answer(
+    sender: Any, module: str, name: str, config: dict[str, Any], streams: list[bytes]
+) -> None:
+    """Runs in the fresh process."""
+    cls: Any = importlib.import_module(module)
+    for part in name.split("."):
+        cls = getattr(cls, part)
+    codec = cls.from_config(config)
+    for stream in streams:
+        sender.send(_verdict(codec, stream))

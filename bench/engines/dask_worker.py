@@ -1,0 +1,149 @@
+"""What a Dask worker does for us: one job at a time, on objects built here from their spelling.
+
+Nothing but text crosses the wire, so that a worker needs the same slashbench, torch and plug-ins,
+and no object of the driver's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import msgspec
+import torch
+from distributed import get_worker
+
+from slashbench import __version__
+from slashbench.bench.engines.base import Run
+from slashbench.bench.engines.jobs import Job, Kind, perform
+from slashbench.bench.machine import timing
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan.matrix import Cell, CellText
+from slashbench.bench.store.store import Store
+
+_EVERY_S = 0.5  # between two words on the progress of a stage
+
+_one_at_a_time = threading.Lock()  # seeds and numbers of threads are a process's
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it crosses the wire."""
+
+    run: Run
+    number: int
+    cell: CellText
+    kind: Kind
+    depth: int
+    patient: bool
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of itself."""
+
+    machine: str
+    cpus: int
+    versions: dict[str, str]
+    lacks: str  # what it must have for our work; empty where it has it all
+
+
+def work(order: bytes) -> bytes:
+    """Do one job. Returns its outcome."""
+    asked = msgspec.json.decode(order, type=Order)
+    with _one_at_a_time:
+        stages = _stages(asked.run)
+        stages.patient = asked.patient
+        stages.watcher = Reporter(asked)
+        job = Job(_cell(asked.cell), asked.kind, asked.depth)
+        return msgspec.json.encode(perform(stages, job))
+
+
+def place() -> bytes:
+    """What the driver must know of this worker before it gives it work."""
+    return msgspec.json.encode(
+        Place(
+            machine=timing.machine(),
+            cpus=torch.get_num_threads(),
+            versions=versions(),
+            lacks=_lacks(),
+        )
+    )
+
+
+def _lacks() -> str:
+    if multiprocessing.current_process().daemon:
+        return "processes of its own, to decode in (distributed.worker.daemon: false)"
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ and sys.platform == "linux":
+        return "memory as other processes have it, or times are wrong (no MALLOC_TRIM_THRESHOLD_)"
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """What must be the same in driver and workers: keys of records depend on it."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"slashbench": __version__, "torch": str(torch.__version__), "Python": python}
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask when a worker starts: Ctrl-C is for the driver, which ends the workers."""
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Reporter:
+    """Tells the driver what this worker is at."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._said = 0.0
+        self._tell({"started": True})
+
+    def stage(self, cell: Cell, name: str) -> None:
+        """As Watcher."""
+        self._tell({"cell": str(cell), "stage": name})
+
+    def progress(self, fraction: float, text: str) -> None:
+        """As Watcher; most are left out."""
+        if time.monotonic() - self._said > _EVERY_S:
+            self._said = time.monotonic()
+            self._tell({"fraction": fraction, "text": text})
+
+    def _tell(self, what: dict[str, Any]) -> None:
+        worker = get_worker()
+        who = {"job": self._order.number, "worker": worker.address, "pid": os.getpid()}
+        worker.log_event(self._order.run.name, {**who, **what})
+
+
+@functools.lru_cache(maxsize=1)
+def _stages(run: Run) -> Stages:
+    """Kept from job to job: it has the last checkpoint in memory."""
+    return Stages(
+        Store(run.store),
+        run.on_existing,
+        _Silent(),
+        since=run.since,
+        machine=run.machine,
+        command=run.command,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _cell(text: CellText) -> Cell:
+    return text.cell()
+
+
+class _Silent:
+    """A watcher until there is a job."""
+
+    def stage(self, cell: Cell, name: str) -> None:
+        """As Watcher."""
+
+    def progress(self, fraction: float, text: str) -> None:
+        """As Watcher."""

@@ -1,0 +1,168 @@
+"""What cells are made of, for an engine to run: a checkpoint, a size with its metrics, a timing.
+
+The agenda hands out jobs so that no two under way wait for each other: a checkpoint is made once,
+before the cells that share it, and the first cell of a quantised checkpoint, which evaluates it,
+before the others.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from slashbench.bench.pipeline.stages import StageFailed, Stages, checkpoint_key
+from slashbench.bench.plan.matrix import Cell
+from slashbench.contracts import Needs
+from slashbench.errors import StageBusy, StoreUnusable, VerificationMismatch
+
+Kind = Literal["checkpoint", "size", "time"]
+
+#: What came of a job. done: made, or failed with a record; sized: all but timing is there; busy:
+#: another process is at it, or at work on the machine; mismatch: the decoded weights are others;
+#: unusable: the results can't be written; died: its process did, more often than it may; lost: the
+#: way to the engine was.
+Status = Literal["done", "sized", "busy", "mismatch", "unusable", "died", "lost"]
+
+RETRY_S = 1.0  # after which a job that another process was at is tried again
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One piece of work on a cell. depth: of the checkpoint, in post-training steps."""
+
+    cell: Cell
+    kind: Kind
+    depth: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.cell}"
+
+    @property
+    def needs(self) -> Needs:
+        """What the process that does it must have; training takes a GPU for each process on one."""
+        least = self.cell.model.item.needs
+        if self.kind != "checkpoint" or self.depth or self.cell.model.item.plan is None:
+            return least
+        execution = self.cell.execution
+        return Needs(
+            cpus=max(least.cpus, execution.processes),
+            gpus=max(least.gpus, execution.processes if execution.device == "cuda" else 0),
+            memory_bytes=least.memory_bytes * execution.processes,
+        )
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a job, and why."""
+
+    status: Status
+    reason: str = ""
+
+
+def perform(stages: Stages, job: Job) -> Outcome:
+    """Do a job in this process; what it makes goes to the store."""
+    try:
+        if job.kind == "checkpoint":
+            stages.checkpoint(job.cell, job.depth)
+        elif job.kind == "time":
+            stages.run(job.cell)
+        elif stages.size(job.cell) is None:
+            return Outcome("sized")
+    except StageFailed:
+        pass  # the record says why, and those of the cells that share it will
+    except StageBusy as error:
+        return Outcome("busy", str(error))
+    except VerificationMismatch as error:
+        return Outcome("mismatch", str(error))
+    except StoreUnusable as error:
+        return Outcome("unusable", str(error))
+    return Outcome("done")
+
+
+@dataclass
+class Agenda:
+    """What is left to do. made: whether the store has a checkpoint of that key."""
+
+    cells: Iterable[Cell]
+    made: Callable[[str], bool]
+    _ready: deque[Cell] = field(default_factory=deque)
+    _sized: deque[Cell] = field(default_factory=deque)
+    _parked: dict[str, list[Cell]] = field(default_factory=dict)  # by what is under way for them
+    _claims: dict[Job, str] = field(default_factory=dict)  # what a job under way makes for others
+    _later: list[tuple[float, int, Job]] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self._ready.extend(self.cells)
+
+    def work(self) -> Job | None:
+        """The next job but a timing that can be started now."""
+        if self._later and self._later[0][0] <= time.monotonic():
+            return heapq.heappop(self._later)[2]
+        while self._ready:
+            cell = self._ready.popleft()
+            job, makes = self._next(cell)
+            if makes in self._parked:
+                self._parked[makes].append(cell)
+                continue
+            if makes:
+                self._claims[job] = makes
+                self._parked[makes] = []
+            return job
+        return None
+
+    def timing(self) -> Job | None:
+        """The next timing; nothing else may run on its machine."""
+        return Job(self._sized.popleft(), "time") if self._sized else None
+
+    def finished(self, job: Job, status: Status) -> None:
+        """A job has come to an end, or will never come to one: what waited for it may go on."""
+        makes = self._claims.pop(job, None)
+        waiting = []
+        if makes is not None:
+            self._known.add(makes)
+            waiting = self._parked.pop(makes)
+        if job.kind == "checkpoint":
+            waiting.insert(0, job.cell)
+        elif status == "sized":
+            self._sized.append(job.cell)
+        self._ready.extendleft(reversed(waiting))
+
+    def drop(self, job: Job) -> None:
+        """Leave a job's cell out; what waited for it may try for itself."""
+        makes = self._claims.pop(job, None)
+        if makes is not None:
+            self._ready.extendleft(reversed(self._parked.pop(makes)))
+
+    def again(self, job: Job, after_s: float = RETRY_S) -> None:
+        """Try a job again later; what waits for it goes on waiting."""
+        if job.kind == "time":
+            self._sized.append(job.cell)
+        else:
+            heapq.heappush(self._later, (time.monotonic() + after_s, next(self._numbers), job))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left but what is under way."""
+        return not (self._ready or self._sized or self._later)
+
+    def _next(self, cell: Cell) -> tuple[Job, str]:
+        """(the next job on a cell, the key of what it makes for others; empty where nothing)."""
+        keys = [checkpoint_key(cell, depth) for depth in range(len(cell.recipe.transforms) + 1)]
+        for depth, key in enumerate(keys):
+            if not self._is_known(keys[-1]) and not self._is_known(key):
+                return Job(cell, "checkpoint", depth), key
+        quantised = f"{keys[-1]} {cell.recipe.quantiser.text}"
+        return Job(cell, "size"), "" if quantised in self._known else quantised
+
+    def _is_known(self, key: str) -> bool:
+        if key not in self._known and self.made(key):
+            self._known.add(key)
+        return key in self._known

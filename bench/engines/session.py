@@ -1,0 +1,60 @@
+"""One run: what a command looks results up with, and the engine that makes what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+
+from slashbench.bench.commands.progress import Display
+from slashbench.bench.engines import placement
+from slashbench.bench.engines.base import Run
+from slashbench.bench.engines.driver import Driver
+from slashbench.bench.engines.inline import Here
+from slashbench.bench.engines.placement import Venue, Wish
+from slashbench.bench.machine import timing
+from slashbench.bench.pipeline.stages import OnExisting, Stages
+from slashbench.bench.plan.matrix import Cell
+from slashbench.bench.store.store import Store
+
+
+class Session:
+    """A run on one store. mismatches: what decoded to other weights; refused: cell -> why nothing
+    here could do it.
+    """
+
+    def __init__(
+        self, place: Venue, store: Store, on_existing: OnExisting, display: Display
+    ) -> None:
+        self._place, self._store, self._display = place, store, display
+        self._run = Run(
+            name=f"slashbench-{uuid.uuid4().hex[:12]}",
+            store=store.where,
+            on_existing=on_existing,
+            since=timing.now(),
+            machine=place.machine,
+            command=timing.command_line(),
+        )
+        self.stages = Stages(
+            store, on_existing, Here(display), since=self._run.since, machine=place.machine
+        )
+        self.mismatches: list[str] = []
+        self.refused: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def engaged(self, cells: Sequence[Cell]) -> Iterator[Driver]:
+        """A driver for those cells, all at once or by and by, while the context lasts."""
+        with self._place.engine(self._run, self._store, self._display, cells) as engine:
+            driver = Driver(self.stages, engine, self._display)
+            self.mismatches, self.refused = driver.mismatches, driver.refused
+            yield driver
+
+
+@contextlib.contextmanager
+def opened(
+    wish: Wish, store: Store, on_existing: OnExisting, display: Display
+) -> Iterator[Session]:
+    """A run where it was asked for. Raises UsageError, or StoreUnusable."""
+    store.sweep()
+    with placement.opened(wish) as place:
+        yield Session(place, store, on_existing, display)

@@ -1,0 +1,1 @@
+"""This machine: clocks and locks, provenance, processes, files written in one step."""

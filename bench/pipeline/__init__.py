@@ -1,0 +1,1 @@
+"""How one cell is made: train, transform, quantize, compress, decode, evaluate, time."""

@@ -1,0 +1,89 @@
+"""Train one checkpoint with several processes of this machine, started and watched by torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.plan.matrix import Cell, CellText
+from slashbench.contracts import Weights
+from slashbench.errors import TrainingDiverged, UsageError
+from slashbench.parallel import cores
+from slashbench.trainers.training.loop import TrainingLog
+
+ORDER, WEIGHTS, LOG, ERROR = "order.json", "weights.safetensors", "log.json", "error-"
+
+_OURS = {error.__name__: error for error in (TrainingDiverged, UsageError)}
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What each process is told. key: of the checkpoint; parent: the process that asks."""
+
+    cell: CellText
+    key: str
+    store: str
+    threads: int
+    parent: int
+
+
+def train(
+    cell: Cell, key: str, store: str, progress: Callable[[int, int, float], None]
+) -> tuple[Weights, TrainingLog]:
+    """The trained weights and the log. Raises what went wrong in the first process that failed."""
+    count = cell.execution.processes
+    threads = cell.model.item.threads or max(len(cores()) // count, 1)
+    order = Order(cell=cell.spelled, key=key, store=store, threads=threads, parent=os.getpid())
+    with tempfile.TemporaryDirectory(prefix="slashbench-") as name:
+        folder = Path(name)
+        (folder / ORDER).write_bytes(msgspec.json.encode(order))
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [
+            *torchrun,
+            "--nproc-per-node",
+            str(count),
+            "-m",
+            "slashbench.bench.pipeline.torchrun_rank",
+            name,
+        ]
+        with (folder / "errors").open("w+b") as errors:
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                start_new_session=True,  # Ctrl-C is for us
+            )
+            try:
+                _follow(process, progress)
+            finally:
+                process.terminate()
+                process.wait()
+            if process.returncode:
+                errors.seek(0)
+                raise _failure(folder, errors.read().decode(errors="replace"))
+        log = msgspec.json.decode((folder / LOG).read_bytes(), type=TrainingLog)
+        return state_dict.load(folder / WEIGHTS), log
+
+
+def _follow(process: subprocess.Popen[bytes], progress: Callable[[int, int, float], None]) -> None:
+    """Pass on what the first process says of its steps, until the end."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(b"["):
+            progress(*json.loads(line))
+    process.wait()
+
+
+def _failure(folder: Path, errors: str) -> Exception:
+    for path in sorted(folder.glob(f"{ERROR}*")):
+        found = json.loads(path.read_text())
+        return _OURS.get(found["type"], RuntimeError)(found["text"])
+    return RuntimeError(f"a training process died: {errors[-1000:]}")

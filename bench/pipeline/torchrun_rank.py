@@ -1,0 +1,101 @@
+"""One of the processes that train a checkpoint together. torchrun starts it:
+
+torchrun --nproc-per-node 2 -m slashbench.bench.pipeline.torchrun_rank FOLDER
+
+FOLDER holds what `bench.launch` asks for, and gets the weights, the log and what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import torch
+import torch.distributed as dist
+
+from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.pipeline.torchrun import (
+    ERROR,
+    LOG,
+    ORDER,
+    WEIGHTS,
+    Order,
+)
+from slashbench.bench.store.store import Store
+from slashbench.trainers.training import distributed, loop
+
+_WATCH_S = 1.0
+
+
+def main(folder: Path) -> None:
+    """Train with the others; the first of them keeps the weights, whole."""
+    order = msgspec.json.decode((folder / ORDER).read_bytes(), type=Order)
+    _end_with(order.parent)
+    rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    try:
+        with loop.threads(order.threads):
+            _train(order, folder, rank, local)
+    except Exception as error:
+        what = {"type": type(error).__name__, "text": str(error)}
+        (folder / f"{ERROR}{rank}").write_text(json.dumps(what))
+        raise
+
+
+def _train(order: Order, folder: Path, rank: int, local: int) -> None:
+    cell = order.cell.cell()
+    if cell.execution.device == "cuda":
+        torch.cuda.set_device(local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cell.execution.device == "cuda" else "gloo")
+    model, regime = cell.model.item, cell.recipe.regime.item
+    loop.seed_everything(cell.seed)
+    module = model.build(cell.seed)
+    regime.initialise(module)
+    module.to(cell.execution.device)
+    called = distributed.spread(module, cell.execution)
+    assert model.plan is not None  # or there would be nothing to train
+    plan = regime.plan(model.plan)
+    keeper = Store(order.store).keeper(f"{order.key}-{rank}of{distributed.count()}")
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        if rank == 0:
+            print(json.dumps([step, steps, loss]), flush=True)
+
+    log = loop.train(
+        module,
+        model.batches(cell.seed),
+        lambda _, batch: model.loss(called, batch),
+        plan,
+        regime.penalty(dict(module.named_parameters()), plan),
+        cell.execution,
+        progress,
+        keeper,
+    )
+    state = distributed.whole(module)
+    log.cpu_s = distributed.mean(log.cpu_s) * distributed.count()
+    if rank == 0:
+        (folder / WEIGHTS).write_bytes(state_dict.to_bytes(state))
+        (folder / LOG).write_bytes(msgspec.json.encode(log))
+    dist.barrier()  # one that leaves early makes the others abort
+    keeper.clear()
+    dist.destroy_process_group()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that asked for the training is gone."""
+
+    def watch() -> None:
+        while psutil.pid_exists(parent):
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,126 @@
+"""The setting of a recipe that just meets a goal: bisection on a logarithmic scale.
+
+Every trial is a training run of its own, cached in the results folder like any other, so that a
+search that was stopped goes on where it was. Metrics are on validation data: test data choose
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slashbench import selector
+from slashbench.bench.pipeline.stages import StageFailed, Stages
+from slashbench.bench.plan.matrix import Cell, Request, plan
+from slashbench.contracts import USUAL, Execution, Split
+from slashbench.errors import UsageError
+from slashbench.record import EvaluateRecord
+
+SPLIT: Split = "validation"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a trial must keep: at most `bits` per parameter in the file, or at most `loss` of the
+    plain float model's metric: points where higher is better, else a share.
+    """
+
+    bits: float | None = None
+    loss: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.bits is None) == (self.loss is None):
+            raise UsageError("give one goal: a size in bits per parameter or a loss of the metric")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One value of the setting and what came of it; `reason` says why a trial failed."""
+
+    value: float
+    recipe: str
+    bits: float = math.nan
+    metric: float = math.nan
+    loss: float = math.nan
+    meets: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A recipe without the setting, which is varied between low and high; it grows stronger (fewer
+    bits, more loss) with the setting.
+    """
+
+    model: str
+    recipe: str
+    setting: str
+    low: float
+    high: float
+    codec: str
+    seed: int = 0
+    execution: Execution = USUAL
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise UsageError(f"between {self.low:g} and {self.high:g}: give 0 < low < high")
+
+    def cell(self, value: float) -> Cell:
+        """The cell with the setting at `value`. Raises UsageError where there is not just one."""
+        first, plus, rest = self.recipe.partition("+")
+        return self._cell(f"{first}:{self.setting}={selector.spell_value(value)}{plus}{rest}")
+
+    def plain(self) -> Cell:
+        """The cell whose float metric losses are counted from."""
+        return self._cell("plain")
+
+    def _cell(self, recipe: str) -> Cell:
+        request = Request(
+            models=self.model,
+            recipes=recipe,
+            codecs=self.codec,
+            seeds=str(self.seed),
+            execution=self.execution,
+        )
+        cells = plan(request).cells
+        if len(cells) != 1:
+            raise UsageError(
+                f"{len(cells)} cells in place of one: name one model, recipe and codec"
+            )
+        return cells[0]
+
+
+def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterator[Trial]:
+    """`runs` trials, each in the middle of what is left between low and high."""
+    baseline = stages.sized_and_scored(question.plain(), SPLIT)[2]
+    low, high = math.log(question.low), math.log(question.high)
+    for _ in range(runs):
+        value = float(f"{math.exp((low + high) / 2):.3g}")
+        trial = _try(stages, question.cell(value), value, baseline, goal)
+        # too strong keeps the metric no more; too weak is not small enough yet
+        if trial.meets == (goal.bits is None) and not trial.reason:
+            low = math.log(value)
+        else:
+            high = math.log(value)
+        yield trial
+
+
+def best(trials: list[Trial], goal: Goal) -> Trial | None:
+    """Of those that meet the goal: the weakest for a size, the strongest for a loss."""
+    good = [trial for trial in trials if trial.meets]
+    choose = min if goal.bits is not None else max
+    return choose(good, key=lambda trial: trial.value) if good else None
+
+
+def _try(stages: Stages, cell: Cell, value: float, baseline: EvaluateRecord, goal: Goal) -> Trial:
+    try:
+        point, compressed, _, decoded = stages.sized_and_scored(cell, SPLIT)
+    except StageFailed as error:  # such as a multiplier under which all weights vanish
+        return Trial(value, cell.recipe_text, reason=error.reason)
+    bits = 8 * compressed.file_bytes / point.n_parameters
+    drop = baseline.value - decoded.value
+    loss = drop if baseline.higher_is_better else -drop / baseline.value
+    meets = bits <= goal.bits if goal.bits is not None else loss <= (goal.loss or 0.0)
+    return Trial(value, cell.recipe_text, bits, decoded.value, loss, meets)

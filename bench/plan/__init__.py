@@ -1,0 +1,1 @@
+"""From models, recipes, codecs and seeds to the cells of a run."""

@@ -1,0 +1,238 @@
+"""The plan: models x recipes x codecs x seeds -> cells, and what is left out, with the reason."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slashbench import selector
+from slashbench.bench.models.catalog import MODELS
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.contracts import USUAL, Execution, Model
+from slashbench.entries import entries
+from slashbench.errors import UnknownName, UsageError
+from slashbench.link import Link, only
+from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
+from slashbench.trainers.recipe import Recipe, recipes
+
+SUITES = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of the matrix."""
+
+    model: Link[Model]
+    recipe: Recipe
+    codec: Link[Any]
+    seed: int
+    execution: Execution = USUAL
+
+    def __str__(self) -> str:
+        return f"{self.model.text} · {self.recipe_text} · {self.codec.text} · seed {self.seed}"
+
+    @property
+    def spelled(self) -> CellText:
+        """What it can be built from again."""
+        parts = (self.model.text, self.recipe.text, self.codec.text)
+        return CellText(*parts, self.seed, self.execution)
+
+    @property
+    def recipe_text(self) -> str:
+        """The recipe and, where it is not the usual one, the execution: boards keep them apart."""
+        return self.executed(self.recipe.text)
+
+    def executed(self, text: str) -> str:
+        """A recipe, or the first links of one, with how this cell executes its training."""
+        unusual = self.execution.text if self.model.item.plan else ""
+        return f"{text} ({unusual})" if unusual else text
+
+
+class CellText(msgspec.Struct, frozen=True):
+    """A cell by the names of its parts, for another process to build it from."""
+
+    model: str
+    recipe: str
+    codec: str
+    seed: int
+    execution: Execution
+
+    def cell(self) -> Cell:
+        """The cell. Raises UsageError (and its kinds) where a part of it is not to be had here."""
+        (recipe,) = recipes(self.recipe, {})
+        model, codec = _model(self.model), _codec(self.codec)
+        return Cell(model, recipe, codec, self.seed, self.execution)
+
+
+@functools.cache
+def _model(text: str) -> Link[Model]:
+    return only(MODELS, text)
+
+
+@functools.cache
+def _codec(text: str) -> Link[Any]:
+    return only(CODECS, text)
+
+
+@dataclass
+class Plan:
+    """Cells in an order that lets neighbours share work, and what was left out."""
+
+    cells: list[Cell] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  # what -> why
+
+
+@dataclass(frozen=True)
+class Request:
+    """The axes as the user wrote them; None means what the suite says."""
+
+    suite: str = "core"
+    models: str | None = None
+    recipes: str | None = None
+    codecs: str | None = None
+    seeds: str | None = None
+    execution: Execution = USUAL
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a suite: recipes, codecs and seeds for some models, which may stand in several."""
+
+    recipes: list[str]
+    seeds: str
+    codecs: str = "all"
+
+
+def suites() -> list[str]:
+    """Names of the suites that come with slashbench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def plan(request: Request) -> Plan:
+    """Build the plan. Raises UsageError (and its kinds) before anything is run."""
+    _check_device(request.execution.device)
+    parts, default = _suite(request.suite)
+    result = Plan()
+    for model in _models(request, list(parts), result):
+        for part in parts.get(model.name, [default]):
+            result.cells += _cells(request, model, part, result)
+    if not result.cells:
+        reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
+        raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
+    result.cells = list({str(cell): cell for cell in result.cells}.values())
+    result.cells.sort(key=_together(result.cells))
+    for registry in (MODELS, CODECS, REGIMES, TRANSFORMS, QUANTISERS):
+        for number, problem in enumerate(registry.problems):
+            result.left_out[f"{registry.kind} plug-in {number + 1}"] = problem
+    return result
+
+
+def _cells(request: Request, model: Link[Model], part: Part, result: Plan) -> Iterator[Cell]:
+    codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
+    texts = selector.split_list(request.recipes) if request.recipes else part.recipes
+    seeds = _seeds(request.seeds or part.seeds)
+    if model.item.plan is None:
+        seeds = seeds[:1]  # pretrained weights are the same under every seed
+    for recipe in _recipes(model, texts, request.execution, result):
+        for seed in seeds:
+            for codec in codecs:
+                if _fits(recipe, codec, result):
+                    yield Cell(model, recipe, codec, seed, request.execution)
+
+
+def _check_device(device: str) -> None:
+    import torch  # not for those who only list suites
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: torch finds no CUDA device; install a CUDA build of torch and check "
+            "nvidia-smi, or train with --device cpu"
+        )
+
+
+def _together(cells: Sequence[Cell]) -> Any:
+    """Sort key: model by model, then seed, checkpoint and quantiser, plain first."""
+    order = {cell.model.text: i for i, cell in reversed(list(enumerate(cells)))}
+    recipe_order = {cell.recipe.text: i for i, cell in reversed(list(enumerate(cells)))}
+
+    def key(cell: Cell) -> tuple[int, int, bool, str, int]:
+        regime = cell.recipe.regime
+        return (
+            order[cell.model.text],
+            cell.seed,
+            regime.name != "plain",
+            regime.text,
+            recipe_order[cell.recipe.text],
+        )
+
+    return key
+
+
+def _suite(name: str) -> tuple[dict[str, list[Part]], Part]:
+    """(parts of each model in order, part of models the suite does not name)."""
+    path = SUITES / f"{name}.toml"
+    if name not in suites():
+        raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
+    document = tomllib.loads(path.read_text())
+    parts: dict[str, list[Part]] = {}
+    for entry in document["part"]:
+        for model in entry.pop("models"):
+            parts.setdefault(model, []).append(Part(**entry))
+    return parts, Part(**document["default"])
+
+
+def _models(request: Request, named: list[str], result: Plan) -> Iterator[Link[Model]]:
+    if request.models is None:
+        yield from entries(MODELS, ",".join(named), result.left_out)
+    else:
+        yield from entries(MODELS, request.models, result.left_out, first=named)
+
+
+def _recipes(
+    model: Link[Model], texts: Sequence[str], execution: Execution, result: Plan
+) -> Iterator[Recipe]:
+    for text in texts:
+        for recipe in recipes(text, model.item.tuned):
+            if model.item.plan is None and recipe.regime.item.trains:
+                result.left_out[f"{model.text} · {recipe.regime.name}"] = (
+                    f"{model.name} is not trained here: post-training recipes only"
+                )
+            elif execution.sharding == "fsdp2" and not recipe.regime.item.shards:
+                result.left_out[recipe.regime.text] = (
+                    f"{recipe.regime.name} must see whole parameters: --sharding ddp has them"
+                )
+            else:
+                yield recipe
+
+
+def _fits(recipe: Recipe, codec: Link[Any], result: Plan) -> bool:
+    domain = recipe.quantiser.item.domain
+    if domain in codec.item.domains:
+        return True
+    kind = "bound" if isinstance(codec.item, Bound) else "codec"
+    result.left_out[f"{codec.text} · {recipe.quantiser.text}"] = (
+        f"{kind} {codec.name} does not take {domain}"
+    )
+    return False
+
+
+def _seeds(text: str) -> list[int]:
+    """`0,2..4` -> [0, 2, 3, 4]."""
+    seeds: list[int] = []
+    for item in selector.split_list(text):
+        first, dots, last = item.partition("..")
+        try:
+            low, high = int(first), int(last if dots else first)
+        except ValueError:
+            raise UsageError(f"seeds {text!r} are not of the form 0,1 or 0..4") from None
+        if not 0 <= low <= high < low + selector.MAX_SWEEP:
+            raise UsageError(f"seeds {text!r}: the range is empty, negative or too long")
+        seeds += range(low, high + 1)
+    return seeds

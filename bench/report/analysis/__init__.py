@@ -1,0 +1,1 @@
+"""What rows say: standings, intervals, Pareto fronts, comparisons."""

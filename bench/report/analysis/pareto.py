@@ -1,0 +1,58 @@
+"""The Pareto front over size, metric and time to decode, as far as the data can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slashbench.bench.report.data.seed_means import Line
+
+CLOCK = 0.05  # share of a decoding time that is noise: below it two are as fast
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A line by what is to be small, each with how far its range goes to either side."""
+
+    line: Line
+    costs: tuple[float, float, float]  # bits per parameter, loss, seconds per parameter decoded
+    reaches: tuple[float, float, float]
+
+
+def points(lines: Sequence[Line]) -> list[Point]:
+    """Lines whose size, loss and time to decode are all known."""
+    found = []
+    for line in lines:
+        loss, speed = line.loss, line.clock(lambda row: row.decode_mparams_s)
+        if loss is None or not speed:
+            continue
+        seconds = 1 / speed
+        reaches = (
+            line.quantile * (line.bits_stderr or 0.0),
+            line.loss_reach,
+            CLOCK * seconds,
+        )
+        found.append(Point(line, (line.bits, loss, seconds), reaches))
+    return found
+
+
+def front(candidates: Sequence[Point]) -> list[Point]:
+    """Those that none other beats: as good in all three, and surely better in one.
+
+    Surely: by more than noise explains, the two taken as independent though they share seeds and
+    test items, which keeps rather too many than too few.
+    """
+    if not candidates:
+        return []
+    costs = np.array([point.costs for point in candidates])
+    squares = np.square([point.reaches for point in candidates])
+    kept = []
+    for i, point in enumerate(candidates):
+        ahead = costs[i] - costs  # how far each other one is better
+        surely = ahead > np.sqrt(squares + squares[i])
+        beaten = (ahead >= 0).all(axis=1) & surely.any(axis=1)
+        if not beaten.any():
+            kept.append(point)
+    return kept

@@ -1,0 +1,1 @@
+"""Records as rows: read, joined, averaged over seeds."""

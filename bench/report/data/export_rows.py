@@ -1,0 +1,55 @@
+"""One row a cell, for programs: CSV, JSON and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import fields
+from typing import Any
+
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.data.rows import Row
+
+#: Parts of a file, a column each.
+PARTS = ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers", "container")
+
+_FIELDS = tuple(field.name for field in fields(Row) if field.name != "ledger")
+COLUMNS = (*_FIELDS, *(f"{part}_bytes" for part in PARTS))
+
+
+def flat(row: Row) -> tuple[Any, ...]:
+    """What stands in each of COLUMNS; None where nothing was measured."""
+    return (
+        *(getattr(row, name) for name in _FIELDS),
+        *(row.ledger.get(part) for part in PARTS),
+    )
+
+
+def to_csv(results: Results) -> str:
+    """One line per cell; empty where nothing was measured."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(map(flat, results.rows))
+    return out.getvalue()
+
+
+def to_json(results: Results) -> str:
+    """A list with one object per cell; null where nothing was measured."""
+    found = [dict(zip(COLUMNS, flat(row), strict=True)) for row in results.rows]
+    return json.dumps(found, indent=1) + "\n"
+
+
+def to_parquet(results: Results) -> bytes:
+    """One row per cell; null where nothing was measured."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = zip(*map(flat, results.rows), strict=True) if results.rows else ((),) * len(COLUMNS)
+    table = pyarrow.table(
+        {name: list(column) for name, column in zip(COLUMNS, columns, strict=True)}
+    )
+    out = io.BytesIO()
+    parquet.write_table(table, out, compression="zstd")
+    return out.getvalue()

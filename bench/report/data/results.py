@@ -1,0 +1,50 @@
+"""All that boards are made of, read once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slashbench.bench.report.data.rows import (
+    Records,
+    Row,
+    read,
+    rows,
+)
+from slashbench.bench.report.data.seed_means import Block, Line, blocks
+from slashbench.bench.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The records of a store, and what they join to."""
+
+    records: Records
+    rows: Sequence[Row]
+    blocks: Sequence[Block]
+    machines: Sequence[str]  # that cells were timed on; the speeds of the first are shown
+
+    @property
+    def models(self) -> list[str]:
+        """Models with a good cell, by name."""
+        return list(dict.fromkeys(block.model for block in self.blocks))
+
+    def lines(self, model: str) -> list[Line]:
+        """The lines of a model that are files of integers: no bounds, nothing lossless."""
+        return [
+            line
+            for block in self.blocks
+            if block.model == model
+            for line in block.lines
+            if not line.first.bound and not line.first.lossless
+        ]
+
+
+def load(store: Store) -> Results:
+    """Read a store, complete or not."""
+    records = read(store)
+    found = rows(records)
+    timed = Counter(row.machine for row in found if row.machine)
+    machines = [machine for machine, _ in timed.most_common()] or [""]
+    return Results(records, found, blocks(found, machines[0]), machines)

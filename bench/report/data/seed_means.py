@@ -1,0 +1,158 @@
+"""Cells that differ only in their seed make a line; the lines of one recipe a block."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import special
+
+from slashbench.bench.report.data.rows import Row
+from slashbench.bench.report.statistics import LEVEL, Place, rank
+
+
+@dataclass(slots=True)
+class Line:
+    """One codec on one recipe: the mean over seeds."""
+
+    rows: Sequence[Row]  # one a seed, all good, the one measured last
+    clocks: Sequence[Row] = ()  # one a seed that was timed on the machine the boards show
+    place: Place | None = None  # among the codecs of the recipe; None for a bound
+
+    @property
+    def first(self) -> Row:
+        """Any of the rows, for what seeds don't change."""
+        return self.rows[0]
+
+    def mean(self, field_of: Callable[[Row], float | None]) -> float | None:
+        """Mean over seeds, None if any seed lacks the number."""
+        return _mean([field_of(row) for row in self.rows])
+
+    def clock(self, field_of: Callable[[Row], float | None]) -> float | None:
+        """Mean of a speed or time over the seeds that were timed, None if there are none."""
+        return _mean([field_of(row) for row in self.clocks])
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Which seeds it has."""
+        return frozenset(row.seed for row in self.rows)
+
+    @property
+    def bits(self) -> float:
+        """Bits per parameter."""
+        return self.mean(lambda row: row.bits_per_parameter) or 0.0
+
+    @property
+    def bits_stderr(self) -> float | None:
+        """Standard error of the size over seeds; None for one seed, whose bytes are exact."""
+        values = [row.bits_per_parameter or 0.0 for row in self.rows]
+        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+    @property
+    def value_stderr(self) -> float | None:
+        """Standard error of the metric: over seeds, or over test items for a single seed."""
+        values = [row.value or 0.0 for row in self.rows]
+        if len(values) == 1:
+            return self.first.stderr
+        return statistics.stdev(values) / math.sqrt(len(values))
+
+    @property
+    def delta_stderr(self) -> float | None:
+        """Standard error of the difference: over seeds, or paired over items for one seed."""
+        deltas = [row.delta for row in self.rows if row.delta is not None]
+        if len(deltas) < 2:
+            return self.first.delta_stderr
+        return statistics.stdev(deltas) / math.sqrt(len(deltas))
+
+    @property
+    def quantile(self) -> float:
+        """Standard errors to either side that make a range of `LEVEL`: Student's over seeds."""
+        half = (1 + LEVEL) / 2
+        seeds = len(self.rows)
+        return float(special.ndtri(half) if seeds == 1 else special.stdtrit(seeds - 1, half))
+
+    @property
+    def loss(self) -> float | None:
+        """How much worse than the plain float model: points, or a fraction.
+
+        Over the seeds for which that model was run.
+        """
+        losses = [row.loss for row in self.rows if row.loss is not None]
+        return statistics.fmean(losses) if losses else None
+
+    @property
+    def loss_reach(self) -> float:
+        """How far the range of the loss goes to either side."""
+        relative = 1.0 if self.first.higher_is_better else self.first.baseline or 1.0
+        return self.quantile * (self.delta_stderr or 0.0) / relative
+
+
+@dataclass(slots=True)
+class Block:
+    """One recipe of one model and its codecs, smallest first."""
+
+    model: str
+    recipe: str
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def smallest(self) -> Line | None:
+        """The line of the fewest bits that is a file; None where there are but bounds."""
+        return next((line for line in self.lines if not line.first.bound), None)
+
+
+def blocks(rows: Iterable[Row], machine: str) -> list[Block]:
+    """Every model and recipe with a good cell; models by name, recipes by their smallest size.
+
+    machine: on which speeds count. Sizes and metrics are the same wherever they were made.
+    """
+    lines: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.status == "ok":
+            lines.setdefault((row.model, row.recipe, row.codec), []).append(row)
+    found: dict[tuple[str, str], Block] = {}
+    for (model, recipe, _), members in lines.items():
+        last = sorted(members, key=lambda row: row.measured_at)
+        one_a_seed = {row.seed: row for row in last}
+        clocks = {row.seed: row for row in last if row.machine == machine and row.decode_s}
+        line = Line([one_a_seed[seed] for seed in sorted(one_a_seed)], list(clocks.values()))
+        found.setdefault((model, recipe), Block(model, recipe)).lines.append(line)
+    for block in found.values():
+        block.lines.sort(key=lambda line: (line.bits, line.first.codec))
+        _rank([line for line in block.lines if not line.first.bound])
+    return sorted(found.values(), key=lambda block: (block.model, _smallest(block), block.recipe))
+
+
+def _rank(lines: Sequence[Line]) -> None:
+    """Say which codecs of a recipe can be told apart, by the seeds that all of them have.
+
+    Where all have one seed in common, the bytes of its files are exact and order the codecs; where
+    they have none, nothing does.
+    """
+    if not lines:
+        return
+    by_seed = [{row.seed: row.bits_per_parameter or 0.0 for row in line.rows} for line in lines]
+    seeds = sorted(frozenset.intersection(*(line.seeds for line in lines)))
+    if len(seeds) == 1:
+        sizes = [of[seeds[0]] for of in by_seed]
+        places = [
+            Place(1 + sum(s < size for s in sizes), sum(s <= size for s in sizes)) for size in sizes
+        ]
+    elif seeds:
+        places = rank(np.array([[of[seed] for of in by_seed] for seed in seeds])).places
+    else:
+        places = [Place(1, len(lines))] * len(lines)
+    for line, place in zip(lines, places, strict=True):
+        line.place = place
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
+
+
+def _smallest(block: Block) -> float:
+    return math.inf if block.smallest is None else block.smallest.bits

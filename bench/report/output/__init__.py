@@ -1,0 +1,1 @@
+"""Boards as text, Markdown, a page, figures and files of data."""

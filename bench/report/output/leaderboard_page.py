@@ -1,0 +1,58 @@
+"""The boards of a store as one page."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from slashbench.bench.report.boards.catalog import BOARDS, sections
+from slashbench.bench.report.data.export_rows import COLUMNS, flat, to_parquet
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.output import html
+from slashbench.bench.report.output.html import Cells, Download
+
+#: What stands for the board of every recipe's codecs, which the table of all cells holds.
+LEFT_OUT = ("recipes",)
+
+LEGEND = {
+    "bits_per_parameter": "whole file over all parameters",
+    "bits_per_coded": "streams of the coded tensors over their values",
+    "entropy_bits": "order-0 per tensor, per coded value",
+    "gap": "bits_per_coded over entropy_bits, less 1",
+    "ratio_to_native": "native bytes over file bytes",
+    "loss": "how much worse than the plain float model: points, or a share",
+    "side_share": "bits per parameter of tables, scales, headers, names",
+    "float_share": "bits per parameter of tensors stored as they were",
+    "decode_mb_s": "native bytes, one thread, median",
+    "contended": "something else ran while it was timed",
+}
+SHOWN = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bits_per_coded",
+           "entropy_bits", "gap", "ratio_to_native", "side_share", "float_share", "zeros", "metric",
+           "value", "stderr", "float_value", "delta", "loss", "keeps_accuracy", "encode_mb_s",
+           "decode_mb_s", "contended", "machine", "train_s", "train_steps", "file_bytes", "bound",
+           "reason")  # fmt: skip
+
+
+def to_html(results: Results) -> str:
+    """The page as text."""
+    html.prepare()
+    from slashbench.bench.report.output.figures import figures  # altair takes a second to import
+
+    drawn = figures(results)
+    shown = [
+        dataclasses.replace(section, parts=[*drawn.get(section.name, []), *section.parts])
+        for section in sections(results, [name for name in BOARDS if name not in LEFT_OUT])
+    ]
+    return html.page(
+        "slashbench",
+        "How many bits does a trained weight really need, at what accuracy, and how fast can those "
+        "bits be written and read?",
+        shown,
+        Cells(
+            COLUMNS,
+            [flat(row) for row in results.rows],
+            SHOWN,
+            ("model", "recipe", "codec", "status"),
+            LEGEND,
+        ),
+        [Download("cells.parquet", "application/vnd.apache.parquet", to_parquet(results))],
+    )

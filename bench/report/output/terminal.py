@@ -1,0 +1,93 @@
+"""The boards in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import rich.table
+from rich.console import Console
+from rich.text import Text
+
+from slashbench.bench.report.boards.catalog import BOARDS, USUAL, sections
+from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.sections import Figure
+from slashbench.bench.report.tables import Table
+
+#: Columns of words, aligned left, and the width each keeps; the longer ones fold.
+WORDS = {"codec": 14, "model": 12, "side": 13, "recipe": 24, "regime": 24, "reason": 30,
+         "machine": 12, "BD-rate": 18}  # fmt: skip
+
+#: Columns a narrow terminal does without, first to go first; the files have them all.
+SPARE = ("machine", "steps", "of", "ratio", "other", "embed", "train s", "entropy", "Δ", "coded",
+         "seeds", "quantisers", "float Δ", "contended", "cases", "payload", "RAM", "SATA disk",
+         "bits in tolerance")  # fmt: skip
+
+
+def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> None:
+    """Print boards, and the names of those that were not asked for."""
+    if not results.rows:
+        console.print("no records yet: run `bench run --suite smoke` first")
+        return
+    found = sections(results, names)
+    for section in found:
+        console.print(Text(f"\n{section.title}", style="bold underline"))
+        if section.about:
+            console.print(Text(section.about, style="dim"))
+        for part in section.parts:
+            if isinstance(part, Table):
+                print_table(part, console)
+            elif not isinstance(part, Figure):
+                console.print(Text(part))
+    empty = [name for name in names if name not in {section.name for section in found}]
+    if empty:
+        console.print(Text(f"\nno records for: {', '.join(empty)}", style="dim"))
+    others = [name for name in BOARDS if name not in names]
+    if others:
+        console.print(
+            Text(f"\nmore: bench report --boards {','.join(others)}, or all", style="dim")
+        )
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table, without its spare columns where the terminal is too narrow for all."""
+    if not table.rows:
+        return
+    console.print(Text(f"\n{table.title}", style="bold"))
+    if table.about:
+        console.print(Text(table.about, style="dim"))
+    hidden: list[str] = []
+    spare = [name for name in SPARE if name in table.columns]
+    spare += [name for name in reversed(table.columns) if name.endswith((" enc", " dec", " bits"))]
+    while _width(table, hidden) > console.width and spare:
+        hidden.append(spare.pop(0))
+    console.print(_grid(table, hidden))
+    if hidden:
+        console.print(Text(f"too narrow to show: {', '.join(hidden)}", style="dim"))
+
+
+def _grid(table: Table, hidden: Sequence[str]) -> rich.table.Table:
+    grid = rich.table.Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    shown = [i for i, column in enumerate(table.columns) if column not in hidden]
+    for i in shown:
+        column = table.columns[i]
+        words = column in WORDS
+        grid.add_column(
+            column,
+            justify="left" if words else "right",
+            overflow="fold",
+            no_wrap=not words,
+            min_width=WORDS.get(column),
+        )
+    for index, row in enumerate(table.rows):
+        style = "dim" if index in table.faint else ""
+        grid.add_row(*(Text(row[i]) for i in shown), style=style)
+    return grid
+
+
+def _width(table: Table, hidden: Sequence[str]) -> int:
+    """Characters the shown columns take at least, two blanks after each."""
+    return sum(
+        2 + WORDS.get(column, max(len(row[i]) for row in [table.columns, *table.rows]))
+        for i, column in enumerate(table.columns)
+        if column not in hidden
+    )

@@ -1,0 +1,1 @@
+"""Codecs and trainings timed side by side, on samples or on a checkpoint of your own."""

@@ -1,0 +1,211 @@
+"""How fast codecs are, side by side in one process.
+
+Rounds go round: each codec encodes and decodes all tensors once, then the next, so that a machine
+that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
+allocation are included; files are not. Threads share out the tensors, the same way for every codec,
+each on a core of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench import parallel, selector
+from slashbench.bench.machine import timing
+from slashbench.bench.speed.samples import Sample
+from slashbench.codecs.base import Bound
+from slashbench.codecs.catalog import CODECS
+from slashbench.entries import entries
+from slashbench.errors import MissingDependency, SlashbenchError, UsageError
+from slashbench.link import Link
+from slashbench.record import Samples, Speed
+
+#: Compared unless the user says otherwise: one of each kind, of ours and of others.
+USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "sparse",
+         "float-huffman", "float-rans",
+         "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
+         "blosc2")  # fmt: skip
+MEMCPY = "memcpy"
+
+_LEAST = 3  # rounds of a codec, however slow it is
+_BUDGET_S = 30.0  # after which a codec has had enough rounds
+
+Progress = Callable[[str, float], None]
+
+
+def contestants(text: str | None) -> tuple[list[Link[Any]], dict[str, str]]:
+    """(configured codecs of a list, None for the usual ones; what is left out, and why).
+
+    Raises UsageError (and its kinds).
+    """
+    left_out: dict[str, str] = {}
+    if text is not None:
+        found = list(entries(CODECS, text, left_out))
+    else:
+        found = []
+        for name in USUAL:
+            try:
+                found += entries(CODECS, name, left_out)
+            except MissingDependency as error:
+                left_out[f"codec {name}"] = str(error)
+    codecs = {link.text: link for link in found if not isinstance(link.item, Bound)}
+    return list(codecs.values()), left_out
+
+
+def run(
+    samples: Iterable[Sample],
+    codecs: Sequence[Link[Any]],
+    repeats: int,
+    threads: Sequence[int],
+    progress: Progress,
+) -> Iterator[list[Speed]]:
+    """Time every codec on each sample, under each number of threads: a list for each of them.
+
+    Raises UsageError for a sample that none of the codecs takes.
+    """
+    if repeats < 1 or min(threads) < 1:
+        raise UsageError("repeats and threads must be at least 1")
+    for sample in samples:
+        taking = [link for link in codecs if sample.domain in link.item.domains]
+        if not taking:
+            raise UsageError(f"none of the codecs takes {sample.name}, which are {sample.domain}")
+        racing = [_Contestant(MEMCPY, _Copy(), sample)]
+        for at, link in enumerate(taking):
+            progress(f"{sample.name}: {link.text} there and back", at / len(taking))
+            racing.append(_Contestant(link.text, link.item, sample))
+        for number in threads:
+            yield _race(sample, racing, number, repeats, progress)
+
+
+def numbers_of_threads(text: str) -> tuple[int, ...]:
+    """`1,all` -> (1, as many as this process may run at once). Raises UsageError."""
+    try:
+        found = [
+            len(parallel.cores()) if item == "all" else int(item)
+            for item in selector.split_list(text)
+        ]
+    except ValueError:
+        raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
+    return tuple(dict.fromkeys(found))
+
+
+class _Copy:
+    """The yardstick: what any codec must at least do."""
+
+    def encode(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array.copy()
+
+    decode = encode
+
+
+class _Contestant:
+    """A codec, its streams of the sample, and what each round took."""
+
+    def __init__(self, name: str, codec: Any, sample: Sample) -> None:
+        self.name, self.codec = name, codec
+        self.streams = [codec.encode(tensor) for tensor in sample.tensors]
+        for tensor, stream in zip(sample.tensors, self.streams, strict=True):
+            decoded = codec.decode(stream)
+            if decoded.shape != tensor.shape or decoded.tobytes() != tensor.tobytes():
+                raise SlashbenchError(f"{name} does not give back {sample.name}: a bug of it")
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of all streams."""
+        return sum(s.nbytes if isinstance(s, np.ndarray) else len(s) for s in self.streams)
+
+
+def _race(
+    sample: Sample,
+    racing: Sequence[_Contestant],
+    threads: int,
+    repeats: int,
+    progress: Progress,
+) -> list[Speed]:
+    encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
+    decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
+    shares = _shares([tensor.size for tensor in sample.tensors], threads)
+    with timing.alone(), _pool(threads) as pool:
+        for turn in range(repeats):
+            for at, one in enumerate(racing):
+                spent = sum(wall for wall, _ in encode[one.name] + decode[one.name])
+                if turn >= _LEAST and spent > _BUDGET_S * 1e9:
+                    continue
+                done = (turn + at / len(racing)) / repeats
+                progress(f"{sample.name}, {threads} threads: {one.name}", done)
+                tensors = [[sample.tensors[i] for i in share] for share in shares]
+                streams = [[one.streams[i] for i in share] for share in shares]
+                encode[one.name].append(_timed(pool, one.codec.encode, tensors))
+                decode[one.name].append(_timed(pool, one.codec.decode, streams))
+    return [
+        Speed(
+            codec=one.name,
+            data=sample.name,
+            threads=threads,
+            machine=timing.machine(),
+            n_values=sample.n_values,
+            native_bytes=sample.native_bytes,
+            stream_bytes=one.stream_bytes,
+            bound_bits=sample.bound_bits,
+            encode=_samples(encode[one.name]),
+            decode=_samples(decode[one.name]),
+        )
+        for one in racing
+    ]
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Executor | None]:
+    if threads == 1:
+        yield None
+        return
+    cores = itertools.cycle(parallel.cores())
+    with ThreadPoolExecutor(threads, initializer=lambda: _stay_on(next(cores))) as pool:
+        list(pool.map(time.sleep, [0.01] * threads))  # its threads are there before the clock is
+        yield pool
+
+
+def _stay_on(core: int) -> None:
+    """Keep this thread on a core of its own: left alone, two that wake each other share one."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})  # 0 is the calling thread
+
+
+def _timed(
+    pool: Executor | None, operation: Callable[[Any], object], shares: Sequence[Sequence[Any]]
+) -> tuple[int, int]:
+    """(wall, CPU) nanoseconds of the operation on each item; a thread takes one share."""
+
+    def work(items: Sequence[Any]) -> None:
+        for item in items:
+            operation(item)  # what it returns is dropped at once
+
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    for _ in map(work, shares) if pool is None else pool.map(work, shares):
+        pass
+    return time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+
+
+def _shares(sizes: Sequence[int], threads: int) -> list[list[int]]:
+    """Which tensors each thread takes, the largest first: about as many values for each."""
+    shares: list[list[int]] = [[] for _ in range(threads)]
+    loads = [0] * threads
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        least = loads.index(min(loads))
+        shares[least].append(index)
+        loads[least] += sizes[index]
+    return shares
+
+
+def _samples(times: Sequence[tuple[int, int]]) -> Samples:
+    wall, cpu = np.array(times).T.tolist()
+    return Samples(wall_ns=wall, cpu_ns=cpu, warmup=1)

@@ -1,0 +1,120 @@
+"""What codecs are timed on: the matrices of all-MiniLM-L6-v2, quantised to a given entropy or not.
+
+2bits, 4.5bits, ...  integers: rounded to a grid per tensor, its step one multiple of each
+                     tensor's standard deviation, chosen so that the order-0 entropy per tensor
+                     is that many bits on average; clipped to int8, which every compressor takes
+bf16, fp16, fp32     floats: the weights as they are, or rounded to the shorter type
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from slashbench import selector
+from slashbench.bench.models import minilm
+from slashbench.codecs.entropy import order0_bits
+from slashbench.codecs.stream.frame import domain_of
+from slashbench.errors import UsageError
+from slashbench.trainers.quantisers.quantize import UniformInStd
+
+Arrays = list[npt.NDArray[Any]]
+
+FLOATS = {"bf16": ml_dtypes.bfloat16, "fp16": np.float16, "fp32": np.float32}
+
+_BITS = re.compile(r"(\d+(?:\.\d+)?)bits?")
+_CLOSE = 0.002  # bits between the entropy asked for and the one reached
+_MOST = 7.0  # bits that int8 can still hold without much clipping
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Named tensors of one domain.
+
+    bound_bits: their order-0 entropy, None for floats. native_bytes: of the weights they came from.
+    """
+
+    name: str
+    tensors: Arrays
+    bound_bits: float | None
+    native_bytes: int
+
+    @property
+    def n_values(self) -> int:
+        """Values in all tensors."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def domain(self) -> str | None:
+        """What kind of codec takes them: integers or floats."""
+        return domain_of(self.tensors[0].dtype)
+
+
+def names(text: str) -> list[str]:
+    """The names of a list such as `2bits,4bits,bf16`. Raises UsageError."""
+    found = selector.split_list(text)
+    for name in found:
+        bits = _BITS.fullmatch(name)
+        if name not in FLOATS and not (bits and 0 < float(bits[1]) <= _MOST):
+            raise UsageError(
+                f"no data {name!r}; write an entropy such as 4bits, up to {_MOST:g}, or one of "
+                f"{', '.join(FLOATS)}"
+            )
+    return found
+
+
+def samples(wanted: list[str]) -> Iterator[Sample]:
+    """The data that `names` has checked, each made when it is asked for."""
+    weights = _matrices()
+    for name in wanted:
+        if name in FLOATS:
+            tensors = [weight.astype(FLOATS[name]) for weight in weights]
+            yield Sample(name, tensors, None, _n_bytes(tensors))
+        else:
+            tensors = _at_entropy(weights, float(_BITS.fullmatch(name)[1]))  # type: ignore[index]
+            yield Sample(name, tensors, sum(map(order0_bits, tensors)), _n_bytes(tensors))
+
+
+def _n_bytes(tensors: Arrays) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _matrices() -> Arrays:
+    """The encoder's and the pooler's weight matrices, float32, in order of name."""
+    weights = load_file(minilm.weights_file())
+    return [
+        weight
+        for name, weight in sorted(weights.items())
+        if name.startswith(("encoder.", "pooler.")) and weight.ndim == 2
+    ]
+
+
+def _at_entropy(weights: Arrays, bits: float) -> Arrays:
+    """The weights on a grid by which they have that many bits of entropy each, int8."""
+    total = sum(weight.size for weight in weights)
+    low, high = -8.0, 8.0  # log2 of the step in standard deviations: entropy falls as it grows
+    guess = 2.05 - bits  # of a Gaussian: h = log2(sqrt(2 pi e) std / step)
+    while True:
+        tensors = [_quantised(weight, 2.0**guess) for weight in weights]
+        excess = sum(map(order0_bits, tensors)) / total - bits
+        if abs(excess) < _CLOSE:
+            return tensors
+        low, high = (guess, high) if excess > 0 else (low, guess)
+        straight = guess + excess  # a bit less for each doubling, but for the coarsest grids
+        guess = straight if low < straight < high else (low + high) / 2
+        if math.isclose(low, high, abs_tol=1e-9):
+            raise UsageError(f"these weights have no grid of {bits:g} bits")
+
+
+def _quantised(weight: npt.NDArray[Any], step: float) -> npt.NDArray[np.int8]:
+    quantised = UniformInStd(step=step).quantise("", weight)
+    assert quantised is not None, "matrices are never left as they are"
+    return quantised.values.clip(-127, 127).astype(np.int8)

@@ -1,0 +1,1 @@
+"""Base classes of codecs that share a way of coding."""

@@ -1,0 +1,83 @@
+"""Frequency models: how likely each symbol is, as whole numbers that both ends of a coder share.
+
+The model knows nothing of the coder: the range coder and ANS take the same table, and code the same
+symbols in the same number of bits up to their own rounding.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.base import Symbols
+from slashbench.codecs.families.escape_codec import IndexedCodec
+from slashbench.codecs.modelling.alphabet import Counts
+from slashbench.codecs.stream.tables import Reader, integer_list, integer_list_bits
+from slashbench.errors import CorruptStream
+
+#: Largest sum of the frequencies: a symbol's share is coarser than one in 2^16, never finer.
+MAX_TOTAL = 1 << 16
+
+Frequencies = npt.NDArray[np.int64]
+
+
+def quantise(counts: Counts) -> Frequencies:
+    """Counts divided by the power of two that makes table and payload together shortest.
+
+    Every symbol keeps a frequency of at least 1 and the sum stays within MAX_TOTAL. A few hundred
+    weights don't earn an exact table: what its low bits cost is more than they save (Rissanen's
+    description length, Automatica 14, 1978).
+    """
+    best: Frequencies | None = None
+    best_bits = np.inf
+    for shift in range(int(counts.max()).bit_length() + 1):
+        frequencies = np.maximum(1, (counts + (1 << shift >> 1)) >> shift)
+        if frequencies.sum() > MAX_TOTAL:
+            continue
+        bits = integer_list_bits(_listed(frequencies)) + ideal_bits(counts, frequencies)
+        if bits < best_bits:
+            best, best_bits = frequencies, bits
+    if best is None:
+        raise ValueError(f"{counts.size} symbols don't fit a table that sums to {MAX_TOTAL}")
+    return best
+
+
+def ideal_bits(counts: Counts, frequencies: Frequencies) -> float:
+    """What a perfect coder spends on symbols with these counts under the model, in bits."""
+    share = frequencies / frequencies.sum()
+    return float(-(counts * np.log2(share)).sum())
+
+
+class ModelledCodec(IndexedCodec):
+    """A codec that is handed a frequency model. Its table is the list of frequencies, less 1."""
+
+    def encode_places(self, places: Symbols, counts: Counts) -> tuple[bytes, bytes]:
+        """(table, payload) of places."""
+        frequencies = quantise(counts)
+        return integer_list(_listed(frequencies)), self.encode_with(places, frequencies)
+
+    def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:
+        """The `count` places."""
+        frequencies = reader.integers(size).astype(np.int64) + 1
+        if frequencies.sum() > MAX_TOTAL:
+            raise CorruptStream(f"the frequencies sum to {frequencies.sum()}, over {MAX_TOTAL}")
+        # A coder can't spend much less than the likeliest symbol takes each time: a stream that
+        # declares far more symbols is refused before they are allocated.
+        least = count * -np.log2(frequencies.max() / frequencies.sum())
+        if least > 2 * 8 * len(payload) + 1024:
+            raise CorruptStream(f"{len(payload)} bytes can't hold {count} symbols")
+        return self.decode_with(payload, frequencies, count)
+
+    @abstractmethod
+    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+        """The payload of places under a model with an entry for each."""
+
+    @abstractmethod
+    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+        """The `count` places."""
+
+
+def _listed(frequencies: Frequencies) -> npt.NDArray[np.uint32]:
+    return (frequencies - 1).astype(np.uint32)

@@ -1,0 +1,1 @@
+"""Probability models and codes, apart from the coders that use them."""

@@ -1,0 +1,125 @@
+"""Which symbols a tensor holds, how often, and the few of them that get a table entry.
+
+An alphabet is at most a few thousand distinct values, in ascending order, plus an escape symbol
+when there are others. Table-driven coders (Huffman, range, ANS) code places in the alphabet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.codecs.kernels import tally
+from slashbench.codecs.stream import frame
+from slashbench.codecs.stream.mapping import unzigzag, zigzag
+from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.errors import CorruptStream
+
+Symbols = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.int64]
+
+#: Most values an alphabet may hold, the escape symbol not counted.
+MAX_VALUES = 4096
+
+# A value rarer than this loses more by bending a 16-bit frequency table (which rounds it up to
+# 2^-16) than it would cost escaped.
+_RAREST = 2.0**-18
+
+_DENSE_SPAN = 1 << 20  # widest range of values that gets a table with an entry for each integer
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Distinct values, ascending, and how often each occurs; both of shape (a,)."""
+
+    values: Symbols
+    counts: Counts
+
+
+def histogram(symbols: Symbols) -> Histogram:
+    """Count the symbols, shape (n,): by a table where their range is small, else by sorting."""
+    if symbols.size == 0:
+        return Histogram(np.zeros(0, np.int32), np.zeros(0, np.int64))
+    low, high = int(symbols.min()), int(symbols.max())
+    if high - low >= max(_DENSE_SPAN, symbols.size):
+        values, counts = np.unique(symbols, return_counts=True)
+        return Histogram(values, counts.astype(np.int64, copy=False))
+    table = np.zeros(high - low + 1, np.int64)
+    tally.count(symbols, low, table)
+    present = np.flatnonzero(table)
+    return Histogram((present + low).astype(np.int32), table[present])
+
+
+def translate(symbols: Symbols, values: Symbols, codes: Symbols, missing: int) -> Symbols:
+    """codes[j] for each symbol equal to values[j], `missing` for any other. Values ascend."""
+    out = np.empty(symbols.size, np.int32)
+    if values.size and int(values[-1]) - int(values[0]) < _DENSE_SPAN:
+        low = int(values[0])
+        table = np.full(int(values[-1]) - low + 1, missing, np.int32)
+        table[values.astype(np.int64) - low] = codes
+        tally.look_up(symbols, low, table, missing, out)
+    else:
+        tally.search(symbols, values, codes, missing, out)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """Distinct values, ascending; place `values.size` is the escape symbol if there is one."""
+
+    values: Symbols
+    escape: bool
+
+    def __len__(self) -> int:
+        return int(self.values.size) + self.escape
+
+    @classmethod
+    def choose(cls, found: Histogram, limit: int = MAX_VALUES) -> tuple[Alphabet, Counts]:
+        """(alphabet, count of each of its symbols): the `limit` most frequent values at most.
+
+        Ties go to the value that comes first in zig-zag order.
+        """
+        keep = found.counts >= found.counts.sum() * _RAREST
+        if np.count_nonzero(keep) > limit:
+            ranked = np.lexsort((zigzag(found.values), -found.counts))
+            keep = np.zeros(found.values.size, np.bool_)
+            keep[ranked[:limit]] = True
+        counts = found.counts[keep]
+        escaped = int(found.counts.sum() - counts.sum())
+        if escaped:
+            counts = np.append(counts, escaped)
+        return cls(found.values[keep], escaped > 0), counts
+
+    def places(self, symbols: Symbols) -> Symbols:
+        """The place of each symbol in the alphabet; the escape symbol's for all others."""
+        codes = np.arange(self.values.size, dtype=np.int32)
+        return translate(symbols, self.values, codes, self.values.size)
+
+    def to_bytes(self) -> bytes:
+        """Size and escape flag, then the first value and the gaps between the others."""
+        head = frame.varint(self.values.size << 1 | self.escape)
+        if self.values.size == 0:
+            return head
+        gaps = np.diff(self.values.astype(np.int64)) - 1
+        return head + integer_list(
+            np.concatenate([zigzag(self.values[:1]), gaps.astype(np.uint32)])
+        )
+
+    @classmethod
+    def read(cls, tables: Reader) -> Alphabet:
+        """The inverse of `to_bytes`. Raises CorruptStream for what it can't have written."""
+        head = tables.varint(MAX_VALUES << 1 | 1)
+        size, escape = head >> 1, bool(head & 1)
+        if size + escape == 0:
+            raise CorruptStream("the alphabet is empty")
+        if size == 0:
+            return cls(np.zeros(0, np.int32), escape)
+        listed = tables.integers(size)
+        steps = listed.astype(np.int64) + 1
+        steps[0] = unzigzag(listed[:1])[0]
+        values = np.cumsum(steps)
+        if values[-1] > np.iinfo(np.int32).max:
+            raise CorruptStream("the alphabet goes beyond int32")
+        return cls(values.astype(np.int32), escape)

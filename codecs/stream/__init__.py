@@ -1,0 +1,1 @@
+"""The parts of a stream: frame, tables, exceptions, mappings."""

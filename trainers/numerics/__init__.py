@@ -1,0 +1,1 @@
+"""The mathematics that regimes, transforms and quantisers share."""

@@ -1,0 +1,60 @@
+"""The code length of rounded weights as a function of the weights: what an entropy coder charges.
+
+A coder with a table per tensor spends -log2 of each integer's relative frequency. Between integers
+the length is interpolated linearly, so that it has a slope everywhere: the rate of the actual
+quantiser and coder, where BackSlash's |theta|^shape is proportional to that of a fitted density.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from slashbench.trainers.training.tensors import with_steps
+
+#: Largest integer with a table entry of its own; beyond it the slope is 0.
+LARGEST = 255
+
+#: Added to every count: no length is infinite, and a rare integer is no cliff.
+SMOOTHING = 0.5
+
+
+def count(weights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """How often each magnitude 0 .. LARGEST occurs among round(weights / steps), float64.
+
+    steps: one, shape (), or one a row, shape (rows,).
+    """
+    counts = torch.zeros(LARGEST + 1, dtype=torch.float64, device=weights.device)
+    for step, part in with_steps(steps, weights):
+        rounded = part.abs().div_(step).round_().clamp_(max=LARGEST).to(torch.int64)
+        counts += torch.bincount(rounded.flatten(), minlength=LARGEST + 1)
+    return counts
+
+
+def lengths(counts: torch.Tensor) -> torch.Tensor:
+    """Bits of an integer of magnitude 0 .. LARGEST, sign included, under both signs alike.
+
+    counts: of magnitudes. Lengths never fall with the magnitude: a larger integer that happens to
+    be more frequent must not attract weights.
+    """
+    signed = counts.clone()
+    signed[1:] /= 2
+    total = counts.sum() + SMOOTHING * (2 * counts.numel() - 1)
+    bits = -torch.log2((signed + SMOOTHING) / total)
+    return torch.cummax(bits, 0).values
+
+
+def entropy(counts: torch.Tensor) -> float:
+    """Order-0 entropy in bits of all integers, signs alike: the sum of their ideal lengths."""
+    signed = counts.clone()
+    signed[1:] /= 2
+    share = signed / counts.sum().clamp(min=1)
+    return float(-(counts * torch.log2(share.clamp(min=1e-300))).sum())
+
+
+def slopes(counts: torch.Tensor) -> torch.Tensor:
+    """d length / d|theta / step| in bits between neighbouring integers, float32, LARGEST + 1.
+
+    Entry i holds from i to i + 1; the last one is 0.
+    """
+    bits = lengths(counts)
+    return torch.cat([bits.diff(), bits.new_zeros(1)]).float()

@@ -1,0 +1,140 @@
+"""The linear layers of a model and what flows into them, found by forward hooks.
+
+Layer-wise methods (Wanda, SparseGPT, GPTQ) treat one layer after another in the order in which they
+run, so that each is fitted to what the treated ones before it put out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import nn
+
+from slashbench.contracts import Calibration, Weights
+from slashbench.errors import UsageError
+from slashbench.trainers.numerics.integers import not_finite
+
+
+def check_finite(name: str, weight: torch.Tensor) -> None:
+    """Raises Unencodable for NaN and infinity."""
+    # the extremes are NaN where any value is, and need no copy
+    if weight.numel() and not all(torch.isfinite(end) for end in torch.aminmax(weight)):
+        raise not_finite(name)
+
+
+class _Reached(Exception):
+    """The layer asked about has run: what comes after it need not."""
+
+
+class LinearLayers:
+    """A model, its calibration batches, and its linear layers by the names of their weights.
+
+    names: in order of execution, but a layer whose weight is an embedding table too (a tied head)
+        comes first, since all others see the embedding. Layers that never run are left out.
+    tables: those of `names` that are embedding tables too.
+    batches: how many calibration batches are drawn.
+    """
+
+    def __init__(self, weights: Weights, calibration: Calibration, batches: int) -> None:
+        for name, weight in weights.items():
+            check_finite(name, weight)
+        self.module = calibration.module(weights)
+        self.batches = calibration.batches(batches)
+        self._forward = calibration.forward
+        parameters = list(self.module.named_parameters(remove_duplicate=False))
+        names = {
+            id(parameter): name
+            for name, parameter in reversed(parameters)  # of tied names the first counts
+            if name in weights
+        }
+        tables = {id(m.weight) for m in self.module.modules() if isinstance(m, nn.Embedding)}
+        runs = list(self._runs())
+        self._calls = Counter(id(layer) for layer, _ in runs)
+        runs.sort(key=lambda run: id(run[0].weight) not in tables)  # stable: else as they run
+        self._inputs: dict[str, torch.Tensor] = {}  # of the first batch, to see who shares them
+        self._layers: dict[str, nn.Linear] = {}
+        for layer, inputs in runs:
+            self._layers.setdefault(names[id(layer.weight)], layer)
+            self._inputs.setdefault(names[id(layer.weight)], inputs)
+        if not self._layers:
+            raise UsageError(
+                "no nn.Linear layer runs in this model, so there is nothing to calibrate; "
+                "take a method that looks at weights alone, such as prune, quantize or rdoq"
+            )
+        self.names = list(self._layers)
+        self.tables = {n for n, layer in self._layers.items() if id(layer.weight) in tables}
+
+    def put(self, name: str, weight: torch.Tensor) -> None:
+        """Let the model go on with this weight, of whichever module it is."""
+        self.module.state_dict()[name].copy_(weight)
+
+    def moments(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, mean of x x^T over all inputs x of the layer: float64, (in, in)), layer by layer.
+
+        What was `put` before the next layer is asked for has its effect on that layer's inputs.
+        """
+        last: tuple[torch.Tensor, torch.Tensor] | None = None  # inputs of the first batch, moment
+        for name, layer in self._layers.items():
+            inputs = self._inputs.pop(name)
+            if last is None or last[0] is not inputs:  # query, key and value share their inputs
+                last = inputs, self._moment(name, layer)
+            yield name, last[1]
+
+    def _moment(self, name: str, layer: nn.Linear) -> torch.Tensor:
+        total = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64)
+        count = calls = 0
+
+        def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            nonlocal total, count, calls
+            rows = arguments[0].reshape(-1, layer.in_features).float()
+            total += rows.T @ rows
+            count += len(rows)
+            calls += 1
+            if calls == self._calls[id(layer)]:
+                raise _Reached
+
+        with _hooked([layer], add):
+            for batch in self.batches:
+                calls = 0
+                self._run(batch)
+        if not torch.isfinite(total).all():
+            raise UsageError(f"the inputs of {name} are not finite: the weights before it are bad")
+        return total / max(count, 1)
+
+    def _runs(self) -> Iterator[tuple[nn.Linear, torch.Tensor]]:
+        """Each linear layer and its input, as they run on the first batch."""
+        seen: list[tuple[nn.Linear, torch.Tensor]] = []
+
+        def note(layer: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            assert isinstance(layer, nn.Linear)
+            seen.append((layer, arguments[0]))
+
+        with _hooked([m for m in self.module.modules() if isinstance(m, nn.Linear)], note):
+            for batch in self.batches[:1]:
+                self._run(batch)
+        yield from seen
+
+    @torch.no_grad()
+    def _run(self, batch: Any) -> None:
+        with suppress(_Reached):
+            self._forward(self.module, batch)
+
+
+def replaced(weights: Weights, new: Weights) -> Weights:
+    """`weights` with some replaced by name, and with them all names tied to those."""
+    by_identity = {id(weights[name]): tensor for name, tensor in new.items()}
+    return {name: by_identity.get(id(tensor), tensor) for name, tensor in weights.items()}
+
+
+@contextmanager
+def _hooked(layers: list[nn.Linear], hook: Any) -> Iterator[None]:
+    handles = [layer.register_forward_pre_hook(hook) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,1 @@
+"""Quantisers: the last link of a recipe."""

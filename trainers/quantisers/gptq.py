@@ -1,0 +1,137 @@
+"""GPTQ: rounding column by column, errors made up for by the columns that are still to come."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from slashbench.contracts import Calibration, Quantised
+from slashbench.grid import OneStep
+from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.integers import to_int32
+from slashbench.trainers.numerics.layer_inputs import LinearLayers
+from slashbench.trainers.numerics.rate import UNSEEN, CodeLengths, candidates
+from slashbench.trainers.quantisers.calibrated import AllQuantised, Arrays, Calibrated
+from slashbench.trainers.quantisers.quantize import Scope, Unit, rounding_in
+
+Order = Literal["activity", "given"]
+
+PASSES = 2  # over a layer's columns, the second with the code lengths that the first led to
+
+
+class GPTQ(Calibrated):
+    """Round each linear layer for least output error, with a price on code length if wanted.
+
+    Frantar, Ashkboos, Hoefler & Alistarh, arXiv 2210.17323, Algorithm 1, layer by layer, each layer
+    seeing what the quantised ones before it put out, on a uniform grid of one step a tensor, which
+    an entropy coder follows. Embeddings are rounded plainly: their input is one-hot, so that their
+    second moment is diagonal and plain rounding is GPTQ's own answer. A table tied to a head is
+    quantised for the head, before all other layers. Convolutions are rounded plainly.
+
+    lam: squared steps that a bit is worth: not in the paper. Above 0 each weight becomes, of the
+        nearest integer, its neighbours towards zero, and zero, the one of least
+        (error)^2 / [H^-1]_jj + lam bits, code lengths as in `rdoq`.
+    unit: of the step: the weights' own, or each tensor's standard deviation.
+    batches: number of calibration batches. damp: share of the mean curvature added to each.
+    order: columns by falling activity (the authors' act-order), or as given.
+    """
+
+    always_spelled: ClassVar[tuple[str, ...]] = ("step",)
+
+    def __init__(
+        self,
+        step: float = 2.0**-6,
+        lam: float = 0.0,
+        unit: Unit = "weight",
+        batches: int = 8,
+        damp: float = 0.01,
+        order: Order = "activity",
+        scope: Scope = "matrices",
+    ) -> None:
+        if not (lam >= 0 and math.isfinite(lam)):
+            raise ValueError(f"lam={lam} must be a finite number >= 0")
+        if batches < 1 or damp < 0:
+            raise ValueError(f"batches={batches} must be at least 1, damp={damp} at least 0")
+        self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
+        self.rounding = rounding_in(unit, step, scope)
+
+    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
+        """Linear layers by GPTQ, what is left by plain rounding."""
+        tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
+        layers = LinearLayers(tensors, calibration, self.batches)
+        result = {
+            name: self.rounding.quantise(name, weight)
+            for name, weight in weights.items()
+            if name not in layers.names
+        }
+        for name, quantised in result.items():
+            if quantised is not None:
+                layers.put(name, torch.from_numpy(quantised.dequantise()))
+        for name, moment in layers.moments():
+            quantised = self.layer(name, weights[name], moment)
+            layers.put(name, torch.from_numpy(quantised.dequantise()))
+            result[name] = quantised
+        return {name: result[name] for name in weights}
+
+    def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantised:
+        """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
+        step = np.float32(self.rounding.step_of(weight))
+        scaled = torch.from_numpy(weight / step)
+        factor = Factor(moment, self.damp, self.order)
+        integers = solve(scaled, factor, self.lam, torch.ones(len(weight)))
+        return Quantised(to_int32(name, integers.numpy()), OneStep(float(step)))
+
+
+class Factor:
+    """The second moment of a layer's inputs, ready for a sweep in the order of its columns."""
+
+    def __init__(self, moment: torch.Tensor, damp: float, order: Order) -> None:
+        self.columns = torch.arange(len(moment))
+        if order == "activity":
+            self.columns = moment.diagonal().argsort(descending=True, stable=True)
+        self.inverse = obs.inverse_factor(moment[self.columns][:, self.columns], damp)
+        curvature = self.inverse.diagonal().reciprocal().square()
+        self.curvature = curvature / curvature.mean()
+
+
+def solve(
+    scaled: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+) -> torch.Tensor:
+    """Integers for a layer's weights, which are given in steps; whole numbers in float64.
+
+    scaled: (rows, columns). importance: of a row's squared error, (rows,), 1 on average.
+    """
+    ordered = scaled[:, factor.columns]
+    integers = ordered.round().double()
+    for _ in range(PASSES if lam else 1):
+        rule = _cheapest(integers, factor, lam, importance) if lam else _nearest
+        integers = obs.sweep(ordered, factor.inverse, partial(_same_for_all_blocks, rule))
+    return integers[:, factor.columns.argsort()]
+
+
+def _same_for_all_blocks(rule: obs.Rule, start: int, block: torch.Tensor) -> obs.Rule:
+    return rule
+
+
+def _nearest(j: int, column: torch.Tensor) -> torch.Tensor:
+    return column.round()
+
+
+def _cheapest(
+    integers: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+) -> obs.Rule:
+    """The rule that weighs error against code length. integers: what lengths are taken from."""
+    lengths = CodeLengths(integers, smoothing=UNSEEN)
+
+    def rule(j: int, column: torch.Tensor) -> torch.Tensor:
+        choices = torch.stack(candidates(column.round()))
+        error = factor.curvature[j] * importance * (column - choices).square()
+        cost = error + lam * lengths.of(choices)
+        return choices.gather(0, cost.argmin(0, keepdim=True))[0]
+
+    return rule

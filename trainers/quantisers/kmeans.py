@@ -1,0 +1,139 @@
+"""Codebooks: every weight becomes one of a tensor's levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.contracts import ByRuns, Runs
+from slashbench.grid import Levels
+from slashbench.trainers.numerics.integers import BLOCK, check_finite, looked_up
+from slashbench.trainers.quantisers.quantize import Scope
+
+Array = npt.NDArray[Any]
+
+MAX_ROUNDS = 300  # of Lloyd's iteration; it ends when nothing moves
+
+
+def by_frequency(
+    weight: Array, counts: Array, levels: Array, indices: Callable[[Array], Array]
+) -> Runs:
+    """Indices renumbered so that 0 is the most frequent level, unused levels left out.
+
+    Codes that favour small integers then take the fewest bits; to others the order is all the same.
+    counts: of each level. indices: of the levels that some weights take.
+    """
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    rank = np.empty(len(levels), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    grid = Levels(levels[order].astype(np.float32))
+    return Runs(weight, grid, lambda part, _: looked_up(part, lambda block: rank[indices(block)]))
+
+
+class KMeans(ByRuns):
+    """Share weights among `levels` values a tensor, found by k-means (Deep Compression).
+
+    Han, Mao & Dally, arXiv 1510.00149, section 3: Lloyd's algorithm from levels evenly spaced
+    between the least and the greatest weight ("linear", which they find best), without their
+    fine-tuning of the levels. Exact in one dimension: a cluster is a run of the sorted weights.
+    scope: matrices only, vectors staying in their native dtype; or all.
+    """
+
+    always_spelled: ClassVar[tuple[str, ...]] = ("levels",)
+
+    def __init__(self, levels: int = 16, scope: Scope = "matrices") -> None:
+        if not 1 <= levels <= 1 << 16:
+            raise ValueError(f"levels={levels} must be from 1 to 65536")
+        self.levels, self.scope = levels, scope
+
+    def in_runs(self, name: str, weight: Array) -> Runs | None:
+        """int32 indices by falling frequency, and their levels."""
+        if self.scope == "matrices" and weight.ndim < 2:
+            return None
+        check_finite(name, weight)
+        if not weight.size:
+            return Runs(weight.astype(np.int32), Levels(np.zeros(0, np.float32)))
+        ordered = in_order(weight)
+        levels = lloyd(ordered, self.levels)
+        borders = _borders(levels)
+        counts = np.diff(_edges(ordered, borders))
+        return by_frequency(weight, counts, levels, lambda block: np.searchsorted(borders, block))
+
+
+def in_order(weight: Array) -> Array:
+    """The weights sorted, of the dtype they have; those of 16 bits by counting them."""
+    if weight.dtype.itemsize > 2:
+        return np.sort(weight, axis=None)
+    counts = np.zeros(1 << 16, np.int64)
+    flat = weight.reshape(-1).view(np.uint16)
+    for begin in range(0, flat.size, BLOCK):
+        counts += np.bincount(flat[begin : begin + BLOCK], minlength=len(counts))
+    there = np.flatnonzero(counts)
+    values = there.astype(np.uint16).view(weight.dtype)
+    order = np.argsort(values.astype(np.float32), kind="stable")
+    return np.repeat(values[order], counts[there[order]])
+
+
+def lloyd(ordered: Array, count: int) -> Array:
+    """At most `count` increasing levels, float64, of locally least squared error for sorted floats.
+
+    All is computed in float64.
+    """
+    sums = _Sums(ordered)
+    levels = np.unique(np.linspace(float(ordered[0]), float(ordered[-1]), count))
+    for _ in range(MAX_ROUNDS):
+        edges = _edges(ordered, _borders(levels))
+        sizes = np.diff(edges)
+        means = np.diff(sums.up_to(edges)) / np.maximum(sizes, 1)
+        moved = np.where(sizes > 0, means, levels)  # a level that serves none stays where it is
+        if np.array_equal(moved, levels):
+            break
+        levels = moved
+    return levels
+
+
+class _Sums:
+    """Sums of the first values of many, in float64, as `np.cumsum` has them: one after the other.
+
+    At most a million are kept, those between made again.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self._values = values
+        self._apart = 1 << (len(values) // BLOCK).bit_length()
+        self._kept = np.empty(-(-len(values) // self._apart))
+        last = -0.0  # which changes nothing that is added to it, not even -0.0
+        for begin in range(0, len(values), BLOCK):
+            block = values[begin : begin + BLOCK].astype(np.float64)
+            sums = np.cumsum(np.concatenate([[last], block]))
+            kept = sums[: len(block) : self._apart]
+            self._kept[begin // self._apart :][: len(kept)] = kept
+            last = sums[-1]
+
+    def up_to(self, ends: Array) -> Array:
+        """The sum of the first `end` values for each end."""
+        place = np.maximum(ends - 1, 0) // self._apart
+        begins = place * self._apart
+        following = np.minimum(begins[:, None] + np.arange(self._apart), len(self._values) - 1)
+        sums = np.empty((len(ends), self._apart + 1))
+        sums[:, 0], sums[:, 1:] = self._kept[place], self._values[following]
+        np.cumsum(sums, axis=1, out=sums)
+        return np.where(ends > 0, sums[np.arange(len(ends)), ends - begins], 0.0)
+
+
+def _edges(ordered: Array, borders: Array) -> Array:
+    """Where the run of each level begins in sorted values, and where the last one ends."""
+    below = borders.astype(ordered.dtype)  # the nearest such value that is not above the border
+    lower = np.nextafter(below, np.array(-np.inf, below.dtype))
+    below = np.where(below.astype(np.float64) > borders, lower, below)
+    ends = np.searchsorted(ordered, below, side="right")
+    return np.concatenate([[0], ends, [len(ordered)]])
+
+
+def _borders(levels: Array) -> Array:
+    """Midpoints: a value on one belongs to the lower level."""
+    middle: Array = (levels[1:] + levels[:-1]) / 2
+    return middle

@@ -1,0 +1,65 @@
+"""RF8: weights of two significant binary digits (arXiv 2506.00486, versions 1 to 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slashbench.contracts import ByRuns, Runs
+from slashbench.trainers.numerics.integers import check_finite, parts
+from slashbench.trainers.quantisers.kmeans import by_frequency
+from slashbench.trainers.quantisers.quantize import Scope
+
+Array = npt.NDArray[Any]
+
+REACH = 4  # the second power of two is at most 2^4 times smaller than the first, or left out
+
+
+def two_powers(weight: Array) -> Array:
+    """s1 2^e1 + s2 2^e2: the power of two nearest in exponent, then that of what is left; float32.
+
+    e1 = round(log2 |w|), e2 likewise of w - s1 2^e1, left out where e1 - e2 > 4. Zero stays zero.
+
+    >>> two_powers(np.array([0.0, 1.0, 0.75, -0.7, 1.04])).tolist()
+    [0.0, 1.0, 0.75, -0.75, 1.0]
+    """
+    first = _power(weight)
+    second = _power(weight - first)
+    return np.asarray(np.where(np.abs(second) * 2**REACH < np.abs(first), first, first + second))
+
+
+def _power(values: Array) -> Array:
+    """Each value's sign times 2^round(log2 |value|), in float32; 0 of 0."""
+    with np.errstate(divide="ignore"):
+        exponents = np.rint(np.log2(np.abs(values.astype(np.float32))))
+    return np.sign(values).astype(np.float32) * np.exp2(exponents)
+
+
+class RF8(ByRuns):
+    """Weights as sums of two signed powers of two with exponents at most 4 apart.
+
+    Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description: neither the exponents' range nor
+    a bit layout is published, so the values that occur are a tensor's codebook, whose bytes count.
+    scope: matrices only, vectors staying in their native dtype; or all.
+    """
+
+    def __init__(self, scope: Scope = "matrices") -> None:
+        self.scope = scope
+
+    def in_runs(self, name: str, weight: Array) -> Runs | None:
+        """int32 indices by falling frequency, and the values they stand for."""
+        if self.scope == "matrices" and weight.ndim < 2:
+            return None
+        check_finite(name, weight)
+        levels, counts = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        for part in parts(weight.reshape(-1)):
+            bits = two_powers(part).view(np.int32)  # which are sorted faster
+            found, times = np.unique(bits, return_counts=True)
+            known = np.concatenate([levels, found.view(np.float32)])
+            levels, places = np.unique(known, return_inverse=True)
+            counts = np.bincount(places, np.concatenate([counts, times])).astype(np.int64)
+        return by_frequency(
+            weight, counts, levels, lambda block: np.searchsorted(levels, two_powers(block))
+        )

@@ -1,0 +1,1 @@
+"""Training regimes: the first link of a recipe."""

@@ -1,0 +1,115 @@
+"""The state of a training run as bytes, so that a killed run goes on bit for bit where it was.
+
+A safetensors file: parameters, buffers, AdamW's moments, the penalty's state and torch's random
+state; the step and the log so far are in its metadata. The order of batches follows from the seed.
+Where several processes train, each has a snapshot of its own, of the parts that it holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from slashbench.contracts import Penalty
+from slashbench.errors import CorruptFile
+from slashbench.trainers.training.tensors import local
+
+KEY = "slashbench-training"
+_RANDOM = "random"
+
+
+class Keeper(Protocol):
+    """Keeps one snapshot of one run."""
+
+    def read(self) -> bytes | None:
+        """The snapshot kept last, or None."""
+
+    def write(self, data: bytes) -> None:
+        """Keep a snapshot in place of the last one, in one step."""
+
+
+def pack(
+    module: nn.Module, optimizer: torch.optim.Optimizer, penalty: Penalty, progress: dict[str, Any]
+) -> bytes:
+    """Everything the rest of the run depends on. progress: JSON, such as the step and the log."""
+    tensors = {f"module.{name}": tensor for name, tensor in _stateful(module)}
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    tensors |= {f"penalty.{key}": value for key, value in penalty.state().items()}
+    tensors[_RANDOM] = torch.get_rng_state()
+    contiguous = {name: local(tensor).contiguous() for name, tensor in tensors.items()}
+    return save(contiguous, metadata={KEY: json.dumps(progress)})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that can be gone on from."""
+
+    progress: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    def restore(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, penalty: Penalty
+    ) -> None:
+        """Put everything back in place."""
+        with torch.no_grad():
+            for name, tensor in _stateful(module):
+                local(tensor).copy_(self.tensors[f"module.{name}"])
+        parameters = dict(module.named_parameters())
+        for key, value in self.tensors.items():
+            group, _, rest = key.partition(".")
+            if group == "optimizer":
+                what, _, name = rest.partition(".")
+                parameter = parameters[name]
+                optimizer.state[parameter][what] = _like(value, parameter, what)
+        penalty.load_state(
+            {
+                key.removeprefix("penalty."): value
+                for key, value in self.tensors.items()
+                if key.startswith("penalty.")
+            }
+        )
+        torch.set_rng_state(self.tensors[_RANDOM])
+
+
+def unpack(data: bytes, module: nn.Module) -> Snapshot:
+    """The snapshot in `data`. Raises CorruptFile where it is damaged or not of this module."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        progress: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+        tensors = load(data)
+        shapes = {name: local(tensor).shape for name, tensor in _stateful(module)}
+        fits = all(tensors[f"module.{name}"].shape == shape for name, shape in shapes.items())
+        if not fits or _RANDOM not in tensors:
+            raise ValueError("it is of another module")
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CorruptFile(f"the snapshot of a training run is damaged: {error}") from error
+    return Snapshot(progress, tensors)
+
+
+def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tensor:
+    """A part of the optimiser's state as it goes with the parameter."""
+    if what == "step":
+        return value
+    part = value.to(parameter.device)
+    if not isinstance(parameter, DTensor):
+        return part
+    whole = parameter.shape, parameter.stride()
+    return DTensor.from_local(
+        part, parameter.device_mesh, parameter.placements, shape=whole[0], stride=whole[1]
+    )
+
+
+def _stateful(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers, shared ones once."""
+    yield from module.named_parameters()
+    yield from module.named_buffers()

@@ -1,0 +1,1 @@
+"""Post-training transforms: the middle links of a recipe."""

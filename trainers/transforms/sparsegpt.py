@@ -1,0 +1,39 @@
+"""SparseGPT: one-shot pruning with reconstruction (Frantar & Alistarh, arXiv 2301.00774)."""
+
+from __future__ import annotations
+
+import torch
+
+from slashbench.trainers.numerics import obs
+from slashbench.trainers.transforms.wanda import Wanda
+
+
+class SparseGPT(Wanda):
+    """Zero weights of least effect on a layer's output and let the others make up for it.
+
+    Algorithm 1: in every block of columns the weights of least w^2 / [H^-1]_jj (as it stands when
+    their column's turn comes) are zeroed, the same share in each block, and the columns further
+    right absorb the error. Which layers: as in `wanda`.
+    batches: number of calibration batches. damp: share of the mean curvature added to each.
+    """
+
+    def __init__(self, sparsity: float = 0.5, batches: int = 8, damp: float = 0.01) -> None:
+        super().__init__(sparsity, batches)
+        if damp < 0:
+            raise ValueError(f"damp={damp} must be at least 0")
+        self.damp = damp
+
+    def pruned(self, weight: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+        """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
+        factor = obs.inverse_factor(moment, self.damp)
+        curvature = factor.diagonal().reciprocal().square()
+
+        def rule_of_block(start: int, block: torch.Tensor) -> obs.Rule:
+            scores = block.square() * curvature[start : start + len(block), None]
+            count = int(self.sparsity * block.numel())
+            kept = torch.ones(block.numel(), dtype=torch.bool)
+            kept[scores.flatten().argsort(stable=True)[:count]] = False
+            kept = kept.view(block.shape)
+            return lambda j, column: column * kept[j - start]
+
+        return obs.sweep(weight, factor, rule_of_block).to(weight.dtype)
