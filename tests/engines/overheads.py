@@ -1,6 +1,6 @@
 """What engines cost, measured: start-up, per cell, the driver's memory, what two processes save.
 
-Run by hand, `python overheads.py start|startup|noop|speedup COUNT`, or as benchmarks by
+Run by hand, `python -m tests.engines.overheads start|startup|noop|speedup COUNT`, or by
 test_overheads.py. Prints one JSON object.
 """
 

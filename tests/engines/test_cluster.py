@@ -17,7 +17,11 @@ from typing import Any
 
 import pytest
 from distributed.security import Security
-from engine_lab import (
+
+from slashbench.bench.engines import dask_settings
+from slashbench.bench.store.store import Store
+from slashbench.record import CheckpointRecord, TimeRecord
+from tests.helpers.engine_lab import (
     CODECS,
     cells,
     environment,
@@ -27,10 +31,6 @@ from engine_lab import (
     start,
     wait_for,
 )
-
-from slashbench.bench.engines import dask_settings
-from slashbench.bench.store.store import Store
-from slashbench.record import CheckpointRecord, TimeRecord
 
 pytestmark = [
     pytest.mark.slow,

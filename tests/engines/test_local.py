@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_lab import (
+
+from slashbench.bench.store.store import Store
+from slashbench.record import TimeRecord
+from tests.helpers.engine_lab import (
     CODECS,
     IMPATIENT,
     cells,
@@ -20,9 +23,6 @@ from engine_lab import (
     start,
     wait_for,
 )
-
-from slashbench.bench.store.store import Store
-from slashbench.record import TimeRecord
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_lab import environment
+
+from tests.helpers.engine_lab import environment
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 
 
 def measured(what: str, count: int) -> dict[str, Any]:
-    script = str(Path(__file__).with_name("overheads.py"))
     done = subprocess.run(
-        [sys.executable, script, what, str(count)],
+        [sys.executable, "-m", "tests.engines.overheads", what, str(count)],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

@@ -1,9 +1,9 @@
 """Throw mutants at a codec's decoder, in a process that may crash, hang or run out of memory.
 
-    python tests/fuzz/campaign.py --codec rans --inputs 1000000 --seed 0
-    python tests/fuzz/campaign.py --codec all --inputs 20000
-    python tests/fuzz/campaign.py --codec files --inputs 20000          # compressed checkpoints
-    python tests/fuzz/campaign.py --codec rans --seed 0 --only 1234     # that input again, here
+    python -m tests.fuzz.campaign --codec rans --inputs 1000000 --seed 0
+    python -m tests.fuzz.campaign --codec all --inputs 20000
+    python -m tests.fuzz.campaign --codec files --inputs 20000          # compressed checkpoints
+    python -m tests.fuzz.campaign --codec rans --seed 0 --only 1234     # that input again, here
 
 Input i of a seed is the same on every machine. Whatever is not a refusal or what is declared is a
 finding: its bytes and its story are saved under --out. Exit code 1 if there was one. Linux.
@@ -25,15 +25,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import file_mutator
 import numpy as np
-import stream_mutator as mutator
 
 from slashbench import selector
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import SlashbenchError
 from slashbench.link import links
+from tests.helpers import file_mutator
+from tests.helpers import stream_mutator as mutator
 
 FILES = "files"  # in place of a codec: compressed checkpoints
 ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
@@ -162,7 +162,7 @@ class Campaign:
         self.out.mkdir(parents=True, exist_ok=True)
         stem = self.out / f"{self.codec.replace(':', '_')}-seed{self.seed}-{index}"
         stem.with_suffix(".bin").write_bytes(data)
-        again = f"campaign.py --codec {self.codec} --seed {self.seed} --only {index}\n"
+        again = f"python -m tests.fuzz.campaign --codec {self.codec} --seed {self.seed} --only {index}\n"
         stem.with_suffix(".txt").write_text(again + story + "\n")
         self.findings.append(
             f"input {index}: {story.strip().splitlines()[-1]} ({stem.with_suffix('.bin')})"

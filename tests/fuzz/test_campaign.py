@@ -7,15 +7,15 @@ import sys
 import time
 from pathlib import Path
 
-import campaign
-import file_mutator
 import numpy as np
 import pytest
-import stream_mutator as mutator
 
 from slashbench.codecs.base import SymbolCodec
 from slashbench.codecs.pack import Pack
 from slashbench.codecs.stream.frame import decode_limit
+from tests.fuzz import campaign
+from tests.helpers import file_mutator
+from tests.helpers import stream_mutator as mutator
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc and fork")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from lab import Lab, N
 from scipy import stats
 
 from slashbench.bench.report.analysis import equal_accuracy
@@ -23,6 +22,7 @@ from slashbench.record import (
     TimeRecord,
     key_of,
 )
+from tests.helpers.report_lab import Lab, N
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from lab import Lab
 
 from slashbench.bench import cli
 from slashbench.record import TimeRecord, key_of
+from tests.helpers.report_lab import Lab
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:

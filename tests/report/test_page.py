@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab import Lab
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -20,6 +19,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from slashbench.bench.pipeline.distribution import describe
 from slashbench.bench.report.output import export
+from tests.helpers.report_lab import Lab
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab import Lab, N
 
 from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.analysis.equal_accuracy import HALF_A_POINT
@@ -13,6 +12,7 @@ from slashbench.bench.report.analysis.pareto import front, points
 from slashbench.bench.report.analysis.rate_curves import bd_rate_to, regimes
 from slashbench.bench.report.analysis.standings import standings
 from slashbench.bench.report.statistics import Interval, Place
+from tests.helpers.report_lab import Lab, N
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_lab import interrupted
-from paper_lab import Lab, Result
 
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.plan import matrix
@@ -17,6 +15,8 @@ from slashbench.bench.plan.matrix import Request
 from slashbench.bench.reproduce.study import CHOSEN
 from slashbench.bench.store.store import Store
 from slashbench.record import EvaluateRecord
+from tests.helpers.engine_lab import interrupted
+from tests.helpers.paper_lab import Lab, Result
 
 BRIEF = ["--models", "digits-mlp:steps=40", "--quick", "--seeds", "0", "--jobs", "0"]
 

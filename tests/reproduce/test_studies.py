@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_lab import Lab, Result
 
 from slashbench.bench.reproduce import report
 from slashbench.bench.reproduce.claims import Claim, Verdict
 from slashbench.bench.reproduce.report import STUDIES
 from slashbench.bench.store.store import Store
+from tests.helpers.paper_lab import Lab, Result
 
 LAMBDAS = (2, 20, 200)
 NOISE = (0.0, 0.01, -0.01)  # of the three seeds

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tiny import Tiny
 
 from slashbench.contracts import Calibration, Quantiser
 from slashbench.errors import Unencodable
@@ -20,6 +19,7 @@ from slashbench.trainers.quantisers.quantize_rows import RowsInStd
 from slashbench.trainers.quantisers.rf8 import RF8
 from slashbench.trainers.quantisers.rtn import RoundGroups, RoundRows, RoundTensor
 from slashbench.trainers.transforms.deepshape import DeepShape
+from tests.helpers.tiny_models import Tiny
 
 Array = npt.NDArray[np.float32]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import NoLinear, Tied, Tiny
 
 from slashbench.contracts import Calibration, Quantiser, Transform, Weights
 from slashbench.errors import Unencodable, UsageError
@@ -17,6 +16,7 @@ from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
 from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
 from slashbench.trainers.transforms.sparsegpt import SparseGPT
 from slashbench.trainers.transforms.wanda import Wanda
+from tests.helpers.tiny_models import NoLinear, Tied, Tiny
 
 
 def state(model: Tiny) -> Weights:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_lab import environment, run
 
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord
+from tests.helpers.engine_lab import environment, run
 
 DOUBLE = "--models=trouble:double=true:steps=25"
 RECIPES = "--recipes=plain,backslash:lam=20:update=proximal"

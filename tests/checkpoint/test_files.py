@@ -14,7 +14,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import file_mutator
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,6 @@ import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
-from samples import compressed, of_every_dtype, plain_file
 
 import slashbench
 from slashbench.bench.checkpoint import (
@@ -44,6 +42,8 @@ from slashbench.errors import CorruptFile, UsageError
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
 from slashbench.trainers.quantisers.quantize import UniformInStd
+from tests.helpers import file_mutator
+from tests.helpers.tensor_samples import compressed, of_every_dtype, plain_file
 
 SIZES = 1, 200, 300, 0, 5000, 7
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"

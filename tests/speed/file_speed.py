@@ -1,6 +1,6 @@
 """Compressed checkpoints beside ZipNN's, zstd's, blosc2's and plain ones, as Markdown.
 
-    python tests/file_speed.py [--rounds N] [--sizes] [minilm-fp32 minilm-bf16 antiberty-fp32 ...]
+    python -m tests.speed.file_speed [--rounds N] [--sizes] [minilm-fp32 ...]
 
 Every round does each thing once, one after the other, and every ratio is the median of the rounds'
 ratios. What is loaded is read to its last byte, since safetensors maps a file and reads it later.

@@ -9,7 +9,7 @@ import pytest
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import CorruptStream
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "golden"
 TENSORS = runpy.run_path(str(HERE / "make.py"))["TENSORS"]
 STREAMS = {path.stem: path.read_bytes() for path in sorted((HERE / "version1").glob("*.bin"))}
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import stream_mutator as streams
 
 from slashbench.bench.checkpoint import (
     convert,
@@ -37,6 +36,7 @@ from slashbench.errors import CorruptFile, UsageError
 from slashbench.grid import Grid, Levels, OneStep, Steps
 from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
+from tests.helpers import stream_mutator as streams
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
 EXTREMES = [0, 1, 2, 3, 7, 8, 255, 4096, 1 << 20, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, 1 << 64]

@@ -13,7 +13,7 @@ from slashbench.bench.reproduce import report
 from slashbench.bench.store.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED = sorted(p.parent for p in RESULTS.glob("*/records") if p.parent.name != "local")
 
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from engine_lab import comparable, interrupted
 
 from slashbench.bench.store.store import Store
+from tests.helpers.engine_lab import comparable, interrupted
 
 SMALL = [
     "run",

@@ -9,11 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import broken_codecs
 import numcodecs
 import numpy as np
 import pytest
-from broken_codecs import Foreign, NoChecksum, Sound
 
 from slashbench.bench.conformance import checks
 from slashbench.bench.conformance.checks import CHECKS
@@ -21,6 +19,8 @@ from slashbench.bench.conformance.specimens import Specimen
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import NotConformant, UsageError
+from tests.helpers import broken_codecs
+from tests.helpers.broken_codecs import Foreign, NoChecksum, Sound
 
 NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
 OURS = {name: CODECS.get(name) for name in NAMES} | {
@@ -102,7 +102,7 @@ def test_a_bound_is_refused():
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "slashbench.bench.cli", "test-codec", *arguments],
-        cwd=Path(__file__).parent,
+        cwd=Path(broken_codecs.__file__).parent,
         env=os.environ | {"COLUMNS": "200"},
         capture_output=True,
         text=True,

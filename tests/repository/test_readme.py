@@ -18,7 +18,7 @@ from torch import nn
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Request
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

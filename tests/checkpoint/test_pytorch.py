@@ -12,12 +12,12 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from samples import of_every_dtype, raw
 from torch import nn
 
 import slashbench
 from slashbench.bench.checkpoint import encoder
 from slashbench.errors import BadSetting, CorruptFile, UnknownName, UsageError
+from tests.helpers.tensor_samples import of_every_dtype, raw
 
 TENSORS = of_every_dtype()
 

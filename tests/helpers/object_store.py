@@ -1,4 +1,4 @@
-"""A real S3 server, over HTTP."""
+"""A real S3 server over HTTP, as a fixture."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 
 from slashbench.codecs.catalog import CODECS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "golden"
 MADE = runpy.run_path(str(HERE / "make.py"))
 CASES, TENSORS = MADE["CASES"], MADE["TENSORS"]
 AVAILABLE = CODECS.available()

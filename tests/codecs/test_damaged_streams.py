@@ -8,9 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-import stream_mutator
 import zstandard
-from stream_mutator import bell, tensors
 
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
@@ -18,6 +16,8 @@ from slashbench.codecs.families.constriction_adapter import refusals
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.tables import integer_list
 from slashbench.errors import CorruptStream
+from tests.helpers import stream_mutator
+from tests.helpers.stream_mutator import bell, tensors
 
 NAMES = [
     name

@@ -1,0 +1,1 @@
+"""What tests share: small models, sample tensors, broken codecs, the command, laboratories."""
