@@ -162,7 +162,8 @@ class Campaign:
         self.out.mkdir(parents=True, exist_ok=True)
         stem = self.out / f"{self.codec.replace(':', '_')}-seed{self.seed}-{index}"
         stem.with_suffix(".bin").write_bytes(data)
-        again = f"python -m tests.fuzz.campaign --codec {self.codec} --seed {self.seed} --only {index}\n"
+        what = f"--codec {self.codec} --seed {self.seed} --only {index}"
+        again = f"python -m tests.fuzz.campaign {what}\n"
         stem.with_suffix(".txt").write_text(again + story + "\n")
         self.findings.append(
             f"input {index}: {story.strip().splitlines()[-1]} ({stem.with_suffix('.bin')})"
