@@ -10,15 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from slashbench.bench.plan.estimate import Training, estimate_s, training_of
 from slashbench.bench.plan.matrix import Cell
 from slashbench.record import CellRecord
-
-
-def estimate_s(cells: Sequence[Cell]) -> float:
-    """Seconds the cells may take on two cores, from the models' own hints."""
-    trained = {_training(cell): cell for cell in cells if cell.model.item.plan}
-    training = sum(cell.model.item.train_hint_s for cell in trained.values())
-    return training + sum(cell.model.item.cell_hint_s for cell in cells)
 
 
 class Display:
@@ -29,7 +23,7 @@ class Display:
         self.done = 0
         self.count = 0
         self._hinted_s = self._left_s = 0.0
-        self._trainings: set[tuple[str, str, int]] = set()  # not begun yet
+        self._trainings: set[Training] = set()  # not begun yet
         self._started = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -47,7 +41,7 @@ class Display:
         """Show progress over `cells` while the context lasts."""
         self.count = len(cells)
         self._hinted_s = self._left_s = estimate_s(cells)
-        self._trainings = {_training(cell) for cell in cells}
+        self._trainings = {training_of(cell) for cell in cells}
         self._started = time.monotonic()
         self._bars.update(self._all, total=self.count)
         with self._bars:
@@ -71,8 +65,8 @@ class Display:
         """Count a finished cell."""
         self.done += 1
         self._left_s -= cell.model.item.cell_hint_s
-        if cell.model.item.plan and _training(cell) in self._trainings:
-            self._trainings.discard(_training(cell))
+        if cell.model.item.plan and training_of(cell) in self._trainings:
+            self._trainings.discard(training_of(cell))
             self._left_s -= cell.model.item.train_hint_s
         self._bars.update(self._all, completed=self.done, note=self.time_left())
         if record.status == "failed":
@@ -97,10 +91,6 @@ class Display:
             self._lines[who] = self._bars.add_task("", total=100, note="")
         self._bars.update(self._lines[who], **fields)
         self._bars.update(self._all, note=self.time_left())
-
-
-def _training(cell: Cell) -> tuple[str, str, int]:
-    return cell.model.text, cell.recipe.regime.text, cell.seed
 
 
 def spell_seconds(seconds: float) -> str:

@@ -8,6 +8,8 @@ import msgspec
 
 from slashbench.bench.engines.jobs import Job, Outcome
 from slashbench.bench.pipeline.stages import OnExisting
+from slashbench.bench.plan.matrix import Cell
+from slashbench.record import CellRecord
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,14 +23,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
-class Watch(Protocol):
-    """Whoever shows what a process of the engine is at."""
+class Watcher(Protocol):
+    """Progress callbacks: of the processes of an engine, and of the run as a whole."""
 
     def stage(self, who: str, cell: str, name: str) -> None:
         """The process `who` starts a stage of a cell."""
 
     def progress(self, who: str, fraction: float, text: str) -> None:
-        """How far it is, 0 to 1."""
+        """It has done this fraction of the stage, 0 to 1."""
+
+    def finished(self, cell: Cell, record: CellRecord) -> None:
+        """A cell has its record."""
+
+    def waiting(self, reason: str) -> None:
+        """Nothing can be done for now."""
 
 
 class Engine(Protocol):

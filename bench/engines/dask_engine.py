@@ -23,7 +23,7 @@ from distributed.security import Security
 
 from slashbench.bench.engines import dask_settings
 from slashbench.bench.engines import dask_worker as remote
-from slashbench.bench.engines.base import Run, Watch
+from slashbench.bench.engines.base import Run, Watcher
 from slashbench.bench.engines.jobs import Job, Outcome
 from slashbench.errors import EngineLost, UsageError
 
@@ -119,9 +119,9 @@ class _Worker:
 class Pool:
     """An engine on a Dask cluster. timeout_s: of a job; None: as long as it takes."""
 
-    def __init__(self, client: Client, run: Run, watch: Watch, timeout_s: float | None) -> None:
+    def __init__(self, client: Client, run: Run, watcher: Watcher, timeout_s: float | None) -> None:
         self._client = client
-        self._run, self._watch = run, watch
+        self._run, self._watcher = run, watcher
         self._timeout_s = timeout_s
         self._flights: dict[int, _Flight] = {}
         self._number = 0
@@ -234,9 +234,9 @@ class Pool:
         if "started" in what:
             flight.worker, flight.started = who, time.monotonic()
         elif "stage" in what:
-            self._watch.stage(who, what["cell"], what["stage"])
+            self._watcher.stage(who, what["cell"], what["stage"])
         else:
-            self._watch.progress(who, what["fraction"], what["text"])
+            self._watcher.progress(who, what["fraction"], what["text"])
 
     def _look(self) -> None:
         """See which workers there are. Raises UsageError for one that can't work with us."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
-from slashbench.bench.engines.base import Engine
+from slashbench.bench.engines.base import Engine, Watcher
 from slashbench.bench.engines.jobs import Agenda, Job, Outcome
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.errors import EngineLost, StoreUnusable
-from slashbench.record import CellRecord, CheckpointRecord
+from slashbench.record import CheckpointRecord
 
 #: How long timing waits for other runs on the machine before it goes ahead, marked as contended.
 PATIENCE_S = 60.0
@@ -22,21 +21,11 @@ PATIENCE_S = 60.0
 _PAUSE_S = 0.1
 
 
-class Listener(Protocol):
-    """Whoever shows how the run goes."""
-
-    def finished(self, cell: Cell, record: CellRecord) -> None:
-        """A cell has its record."""
-
-    def waiting(self, reason: str) -> None:
-        """Nothing can be done for now."""
-
-
 class Driver:
     """Runs cells on an engine. `mismatches` and `refused` say what went wrong beyond records."""
 
-    def __init__(self, stages: Stages, engine: Engine, listener: Listener) -> None:
-        self.stages, self.engine, self.listener = stages, engine, listener
+    def __init__(self, stages: Stages, engine: Engine, watcher: Watcher) -> None:
+        self.stages, self.engine, self.watcher = stages, engine, watcher
         self.mismatches: list[str] = []
         self.refused: dict[str, str] = {}  # cell -> why
         self._under_way: dict[Job, str] = {}  # -> host, of a timing
@@ -112,7 +101,7 @@ class Driver:
             record = self.stages.cached_cell(job.cell)
             if record is None:
                 raise EngineLost(f"{job.cell} was run, but its record is not in the store")
-            self.listener.finished(job.cell, record)
+            self.watcher.finished(job.cell, record)
 
     def _record(self, job: Job, reason: str) -> None:
         if job.kind == "checkpoint":
@@ -122,7 +111,7 @@ class Driver:
 
     def _wait(self, job: Job, reason: str) -> None:
         if not self._under_way:
-            self.listener.waiting(reason)
+            self.watcher.waiting(reason)
         if job.kind == "time":
             self._waits_since = self._waits_since or time.monotonic()
             self._patient = self._patient and time.monotonic() - self._waits_since < PATIENCE_S

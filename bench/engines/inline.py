@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slashbench.bench.engines.base import Run, Watch
+from slashbench.bench.engines.base import Run, Watcher
 from slashbench.bench.engines.jobs import Job, Outcome, perform
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
@@ -14,26 +14,26 @@ HERE = "here"
 class Here:
     """Shows the stages of this process as those of an engine's are shown."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
 
     def stage(self, cell: Cell, name: str) -> None:
         """As Watcher."""
-        self._watch.stage(HERE, str(cell), name)
+        self._watcher.stage(HERE, str(cell), name)
 
     def progress(self, fraction: float, text: str) -> None:
         """As Watcher."""
-        self._watch.progress(HERE, fraction, text)
+        self._watcher.progress(HERE, fraction, text)
 
 
 class Inline:
     """The engine of `--jobs 0`: nothing to start, nothing to lose, and a debugger sees it all."""
 
-    def __init__(self, run: Run, store: Store, watch: Watch) -> None:
+    def __init__(self, run: Run, store: Store, watcher: Watcher) -> None:
         self._stages = Stages(
             store,
             run.on_existing,
-            Here(watch),
+            Here(watcher),
             since=run.since,
             machine=run.machine,
             command=run.command,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slashbench.bench.commands.progress import estimate_s
-from slashbench.bench.engines.base import Engine, Run, Watch
+from slashbench.bench.engines.base import Engine, Run, Watcher
 from slashbench.bench.engines.inline import Inline
 from slashbench.bench.engines.jobs import Job
 from slashbench.bench.machine import timing
+from slashbench.bench.plan.estimate import estimate_s
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 from slashbench.errors import UsageError
@@ -58,12 +58,12 @@ class Venue:
 
     @contextlib.contextmanager
     def engine(
-        self, run: Run, store: Store, watch: Watch, cells: Sequence[Cell]
+        self, run: Run, store: Store, watcher: Watcher, cells: Sequence[Cell]
     ) -> Iterator[Engine]:
         """The engine for those cells, while the context lasts."""
         jobs = processes(self._wish, cells) if self._client is None else None
         if jobs == 0:
-            yield Inline(run, store, watch)
+            yield Inline(run, store, watcher)
             return
         from slashbench.bench.engines import dask_engine
 
@@ -71,7 +71,7 @@ class Venue:
             client = self._client or stack.enter_context(
                 dask_engine.local(jobs or 1, self._wish.retries)
             )
-            engine = dask_engine.Pool(client, run, watch, self._wish.timeout_s)
+            engine = dask_engine.Pool(client, run, watcher, self._wish.timeout_s)
             stack.callback(engine.close)
             yield engine
 

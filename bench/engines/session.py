@@ -6,9 +6,8 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 
-from slashbench.bench.commands.progress import Display
 from slashbench.bench.engines import placement
-from slashbench.bench.engines.base import Run
+from slashbench.bench.engines.base import Run, Watcher
 from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.placement import Venue, Wish
@@ -24,9 +23,9 @@ class Session:
     """
 
     def __init__(
-        self, place: Venue, store: Store, on_existing: OnExisting, display: Display
+        self, place: Venue, store: Store, on_existing: OnExisting, watcher: Watcher
     ) -> None:
-        self._place, self._store, self._display = place, store, display
+        self._place, self._store, self._watcher = place, store, watcher
         self._run = Run(
             name=f"slashbench-{uuid.uuid4().hex[:12]}",
             store=store.where,
@@ -36,7 +35,7 @@ class Session:
             command=timing.command_line(),
         )
         self.stages = Stages(
-            store, on_existing, Here(display), since=self._run.since, machine=place.machine
+            store, on_existing, Here(watcher), since=self._run.since, machine=place.machine
         )
         self.mismatches: list[str] = []
         self.refused: dict[str, str] = {}
@@ -44,17 +43,17 @@ class Session:
     @contextlib.contextmanager
     def engaged(self, cells: Sequence[Cell]) -> Iterator[Driver]:
         """A driver for those cells, all at once or by and by, while the context lasts."""
-        with self._place.engine(self._run, self._store, self._display, cells) as engine:
-            driver = Driver(self.stages, engine, self._display)
+        with self._place.engine(self._run, self._store, self._watcher, cells) as engine:
+            driver = Driver(self.stages, engine, self._watcher)
             self.mismatches, self.refused = driver.mismatches, driver.refused
             yield driver
 
 
 @contextlib.contextmanager
 def opened(
-    wish: Wish, store: Store, on_existing: OnExisting, display: Display
+    wish: Wish, store: Store, on_existing: OnExisting, watcher: Watcher
 ) -> Iterator[Session]:
     """A run where it was asked for. Raises UsageError, or StoreUnusable."""
     store.sweep()
     with placement.opened(wish) as place:
-        yield Session(place, store, on_existing, display)
+        yield Session(place, store, on_existing, watcher)
