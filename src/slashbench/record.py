@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+from slashbench import upgrade
+
+SCHEMA_VERSION = upgrade.VERSION
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,25 +248,32 @@ def encode_speeds(speeds: Speeds | TrainerSpeeds) -> bytes:
 
 
 def decode_speeds(data: bytes) -> Speeds:
-    """The inverse of `encode_speeds`. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=Speeds)
+    """Return what `encode_speeds` wrote, of any schema version. Raises msgspec.DecodeError."""
+    found: Speeds = _decoded(data, Speeds)
+    return found
 
 
 def decode_trainer_speeds(data: bytes) -> TrainerSpeeds:
-    """The inverse of `encode_speeds`. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=TrainerSpeeds)
+    """Return what `encode_speeds` wrote, of any schema version. Raises msgspec.DecodeError."""
+    found: TrainerSpeeds = _decoded(data, TrainerSpeeds)
+    return found
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What tells a record from another; all else is read over."""
+    """What identifies a record; decoding it reads over everything else."""
 
     key: str
+    stage: str = ""
     schema_version: int = 1
 
 
 def decode_head(data: bytes) -> Head:
-    """The head of the record in `data`. Raises msgspec.DecodeError as `decode` does, but for what
-    the record says beyond it.
+    """Return the head of the record in `data`, without a look at its other fields.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it is no JSON, has no key, or is of a later schema version.
     """
     head = msgspec.json.decode(data, type=Head)
     _check_version(head.schema_version)
@@ -272,14 +281,31 @@ def decode_head(data: bytes) -> Head:
 
 
 def decode(data: bytes) -> AnyRecord:
-    """The record in `data`. Raises msgspec.DecodeError when it is not one of this schema."""
-    record: AnyRecord = msgspec.json.decode(data, type=AnyRecord)
-    _check_version(record.schema_version)
-    return record
+    """Return the record in `data`, of this schema version or an earlier one.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it is no record, or one of a later schema version.
+    """
+    found: AnyRecord = _decoded(data, AnyRecord)
+    return found
+
+
+class _Version(msgspec.Struct, frozen=True):
+    schema_version: int = 1
+
+
+def _decoded(data: bytes, kind: Any) -> Any:
+    version = msgspec.json.decode(data, type=_Version).schema_version
+    _check_version(version)
+    if version == SCHEMA_VERSION:
+        return msgspec.json.decode(data, type=kind)
+    return msgspec.convert(upgrade.upgraded(msgspec.json.decode(data)), type=kind)
 
 
 def _check_version(version: int) -> None:
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise msgspec.ValidationError(
-            f"schema version {version}, this slashbench reads {SCHEMA_VERSION}"
+            f"schema version {version}, this slashbench reads up to {SCHEMA_VERSION}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,14 @@ from slashbench.bench.machine import timing
 from slashbench.bench.machine.atomic_files import atomically, write_atomically
 from slashbench.bench.store.store import Store
 from slashbench.errors import StoreUnusable
-from slashbench.record import CellRecord, EvaluateRecord, decode, encode, key_of
+from slashbench.record import (
+    SCHEMA_VERSION,
+    CellRecord,
+    EvaluateRecord,
+    decode,
+    encode,
+    key_of,
+)
 
 
 def evaluation(key: str) -> EvaluateRecord:
@@ -68,9 +76,24 @@ def test_a_newer_schema_is_not_misread(tmp_path: Path) -> None:
     record = evaluation("ef" * 32)
     store.put(record)
     (path,) = tmp_path.rglob("*.json")
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":2'))
+    later = SCHEMA_VERSION + 1
+    path.write_text(
+        path.read_text().replace(f'"schema_version":{SCHEMA_VERSION}', f'"schema_version":{later}')
+    )
     assert store.get(EvaluateRecord, record.key) is None
-    assert "schema version 2" in store.warnings[0]
+    assert f"schema version {later}" in store.warnings[0]
+
+
+def test_a_record_of_the_first_schema_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = evaluation("ef" * 32)
+    store.put(record)
+    (path,) = tmp_path.rglob("*.json")
+    old = {**json.loads(path.read_text()), "schema_version": 1}
+    path.write_text(json.dumps(old))
+    assert store.get(EvaluateRecord, record.key) == record
+    assert store.holds(EvaluateRecord, record.key)
+    assert json.loads(path.read_text()) == old  # what was measured is not rewritten
 
 
 def test_artifacts_are_named_by_their_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""Records of earlier schema versions, brought to today's names and fields as they are read.
+
+A file on disk is never rewritten: what was published stays as it was measured. Every function here
+is a pure function of the parsed JSON of one record, or of one file of `bench speed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Raw = dict[str, Any]
+
+
+def upgraded(raw: Raw) -> Raw:
+    """Return a record as the newest schema version spells it.
+
+    Parameters
+    ----------
+    raw : dict
+        Parsed JSON of any schema version up to `VERSION`. It is not changed.
+
+    Returns
+    -------
+    dict
+        The same record with `schema_version` equal to `VERSION`.
+    """
+    for step in _STEPS[raw.get("schema_version", 1) - 1 :]:
+        raw = step(raw)
+    return {**raw, "schema_version": VERSION}
+
+
+def _from_1(raw: Raw) -> Raw:
+    """Return a record of schema version 1 as version 2 has it."""
+    return dict(raw)
+
+
+#: The n-th takes a record from schema version n to n + 1.
+_STEPS: tuple[Callable[[Raw], Raw], ...] = (_from_1,)
+
+#: The version that this slashbench writes; it reads all before.
+VERSION = len(_STEPS) + 1
