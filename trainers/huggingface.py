@@ -23,7 +23,7 @@ class BackSlashCallback(TrainerCallback):
 
     def __init__(self, lam: float, **settings: Any) -> None:
         self.lam, self.settings = lam, settings
-        self.penalty: BackSlash | None = None
+        self.backslash: BackSlash | None = None
 
     def on_train_begin(
         self,
@@ -32,20 +32,20 @@ class BackSlashCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Bind the penalty to the model; a resumed run counts on from its step."""
+        """Bind BackSlash to the model; a resumed run continues at its step."""
         model: nn.Module = kwargs["model"]
-        self.penalty = BackSlash(model, self.lam, **self.settings)
-        self.penalty.steps = state.global_step
+        self.backslash = BackSlash(model, self.lam, **self.settings)
+        self.backslash.steps = state.global_step
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         """After the clipping of gradients."""
-        assert self.penalty is not None
-        self.penalty.add_gradient()
+        assert self.backslash is not None
+        self.backslash.before_step()
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         """Right after the optimiser's step."""
-        assert self.penalty is not None
-        self.penalty.step()
+        assert self.backslash is not None
+        self.backslash.after_step()
 
     def on_log(
         self,
@@ -54,10 +54,10 @@ class BackSlashCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Add what the penalty saw to the state's history and to the log of later callbacks."""
-        if self.penalty is None:
+        """Add BackSlash's figures to the state's history and to the log of later callbacks."""
+        if self.backslash is None:
             return
-        seen = {f"backslash_{key}": value for key, value in self.penalty.log().items()}
+        seen = {f"backslash_{key}": value for key, value in self.backslash.log().items()}
         kwargs.get("logs", {}).update(seen)
         if state.log_history:
             state.log_history[-1].update(seen)

@@ -305,7 +305,7 @@ class Stages:
             model.batches(cell.seed),
             model.loss,
             plan,
-            regime.penalty(dict(module.named_parameters()), plan),
+            regime.hook(dict(module.named_parameters()), plan),
             cell.execution,
             self._progress,
             keeper,

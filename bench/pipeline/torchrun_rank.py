@@ -71,7 +71,7 @@ def _train(order: Order, folder: Path, rank: int, local: int) -> None:
         model.batches(cell.seed),
         lambda _, batch: model.loss(called, batch),
         plan,
-        regime.penalty(dict(module.named_parameters()), plan),
+        regime.hook(dict(module.named_parameters()), plan),
         cell.execution,
         progress,
         keeper,

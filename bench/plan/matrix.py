@@ -200,7 +200,7 @@ def _recipes(
 ) -> Iterator[Recipe]:
     for text in texts:
         for recipe in recipes(text, model.item.tuned):
-            if model.item.plan is None and recipe.regime.item.trains:
+            if model.item.plan is None and recipe.regime.item.requires_training:
                 result.left_out[f"{model.text} · {recipe.regime.name}"] = (
                     f"{model.name} is not trained here: post-training recipes only"
                 )

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from slashbench.bench.machine import timing
-from slashbench.contracts import Model, Penalty, Regime
+from slashbench.contracts import Model, Regime, TrainingHook
 from slashbench.errors import UsageError
 from slashbench.link import Link
 from slashbench.record import Samples, TrainerSpeed
@@ -51,8 +51,8 @@ def run(
     module = model.item.build(0)
     named = dict(module.named_parameters())
     short = dataclasses.replace(plan, steps=rounds)
-    racing = [_Contestant(PLAIN, Penalty())]
-    racing += [_Contestant(link.text, link.item.penalty(named, short)) for link in regimes]
+    racing = [_Contestant(PLAIN, TrainingHook())]
+    racing += [_Contestant(link.text, link.item.hook(named, short)) for link in regimes]
     batches = model.item.batches(0)
     step = _Step(module, model.item, plan.learning_rate / 1000)  # weights hardly move
     with timing.alone(), loop.threads(model.item.threads):
@@ -62,7 +62,7 @@ def run(
             first = turn % len(racing)
             for at, one in enumerate(racing[first:] + racing[:first]):
                 progress(f"{model.text}: {one.name}", (turn + at / len(racing)) / rounds)
-                one.add(*step.take(batch, one.penalty), counts=turn >= rounds // 2)
+                one.add(*step.take(batch, one.hook), counts=turn >= rounds // 2)
     return [
         TrainerSpeed(
             regime=one.name,
@@ -79,8 +79,8 @@ def run(
 class _Contestant:
     """A regime and what its steps took."""
 
-    def __init__(self, name: str, penalty: Penalty) -> None:
-        self.name, self.penalty = name, penalty
+    def __init__(self, name: str, hook: TrainingHook) -> None:
+        self.name, self.hook = name, hook
         self.wall_ns: list[int] = []
         self.cpu_ns: list[int] = []
         self.regime_ns: list[int] = []
@@ -94,7 +94,7 @@ class _Contestant:
 
 
 class _Step:
-    """One training step as the loop takes it, with the time spent in the penalty apart."""
+    """One training step as the loop takes it, with the time spent in the hook apart."""
 
     def __init__(self, module: nn.Module, model: Model, learning_rate: float) -> None:
         self.module, self.model = module, model
@@ -102,22 +102,22 @@ class _Step:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=learning_rate, fused=True)
         self.regime_ns = 0
 
-    def take(self, batch: Any, penalty: Penalty) -> tuple[int, int, int]:
-        """(wall, CPU, wall in the penalty) nanoseconds."""
+    def take(self, batch: Any, hook: TrainingHook) -> tuple[int, int, int]:
+        """(wall, CPU, wall in the hook) nanoseconds."""
         self.regime_ns = 0
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
         self.optimizer.zero_grad(set_to_none=True)
         with self._in_regime():
-            penalty.before_forward()
+            hook.before_forward()
         loss = self.model.loss(self.module, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         with self._in_regime():
-            penalty.add_gradient()
+            hook.before_step()
         self.optimizer.step()
         with self._in_regime():
-            penalty.after_step()
-            penalty.log()
+            hook.after_step()
+            hook.log()
         loss.item()
         return time.perf_counter_ns() - wall, time.process_time_ns() - cpu, self.regime_ns
 

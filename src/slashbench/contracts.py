@@ -178,35 +178,39 @@ class Model(ABC):
         return "embed" in name
 
 
-class Penalty:
-    """What a training regime does to the weights in the course of a step. Plain does nothing.
+class TrainingHook:
+    """What a regime adds to a training step. This one adds nothing: plain training.
 
-    Where a term acts is part of the method: in the gradient, where the optimiser rescales it
-    together with the loss, or after the step, decoupled from the optimiser as in AdamW.
+    A hook overrides the methods for the moments at which it acts. A term of the objective acts in
+    `before_step`, where the optimiser rescales it together with the loss; one that is decoupled
+    from the optimiser, as weight decay is in AdamW, acts in `after_step`.
     """
 
     def before_forward(self) -> None:
-        """Called before the forward pass: weights may be replaced until `add_gradient`."""
+        """Run before each forward pass. May replace the weights until `before_step`."""
 
-    def add_gradient(self) -> None:
-        """Called after backward() and the clipping of the gradient, before the optimiser's step."""
+    def before_step(self) -> None:
+        """Run after the backward pass and the clipping of gradients, before the optimiser's step.
+
+        May change gradients. Puts back the weights that `before_forward` replaced.
+        """
 
     def after_step(self) -> None:
-        """Called after the optimiser's step."""
+        """Run after the optimiser's step. May change the weights."""
 
     def finish(self) -> None:
-        """Called once, after the last step."""
+        """Run once, after the last step."""
 
     def log(self) -> dict[str, float]:
-        """What the last step saw: shape, rate, share of zeros, ..."""
+        """Return figures of the last step by name, such as shape, rate and share of zeros."""
         return {}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a run needs beside the weights to go on after the last step as if never stopped."""
+        """Return all that a resumed run needs beside the weights to continue bit for bit."""
         return {}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from `state`; the weights of that moment are in place."""
+        """Continue from `state`. The weights of that moment are in place already."""
 
 
 class Regime(ABC):
@@ -224,10 +228,10 @@ class Regime(ABC):
         """Change the weights that training starts from; drawn from torch's seeded generator."""
 
     @abstractmethod
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
-        """A penalty bound to the trainable parameters, each tied tensor once, for that many steps.
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
+        """Return a hook bound to these parameters for a run of `plan.steps` steps.
 
-        Raises UsageError where the regime can do nothing with them.
+        Tied tensors appear once. Raises UsageError if the regime can do nothing with them.
         """
 
     @property
@@ -236,8 +240,8 @@ class Regime(ABC):
         return "quantize"
 
     @property
-    def trains(self) -> bool:
-        """Whether the regime changes anything where there is no training: False for plain."""
+    def requires_training(self) -> bool:
+        """Whether the regime needs a model that is trained here. False for plain only."""
         return True
 
 

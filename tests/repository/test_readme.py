@@ -115,4 +115,4 @@ def test_backslash_in_a_loop_of_ones_own() -> None:
         "loss": lambda: model(torch.ones(3, 4)).square().mean(),
     }
     exec(lines.replace("lam=1000.0", "lam=0.01"), names)
-    assert names["penalty"].steps == 1
+    assert names["backslash"].steps == 1

@@ -22,7 +22,7 @@ def main(folder: Path, regime: str) -> None:
     loop.seed_everything(0)
     module = model.build(0)
     plan = recipe.regime.item.plan(model.plan)
-    penalty = recipe.regime.item.penalty(dict(module.named_parameters()), plan)
+    hook = recipe.regime.item.hook(dict(module.named_parameters()), plan)
     keeper = Store(folder).keeper("run")
 
     def progress(step: int, steps: int, loss: float) -> None:
@@ -30,7 +30,7 @@ def main(folder: Path, regime: str) -> None:
 
     with loop.threads(1):
         loop.train(
-            module, model.batches(0), model.loss, plan, penalty, progress=progress, keeper=keeper
+            module, model.batches(0), model.loss, plan, hook, progress=progress, keeper=keeper
         )
     digest = hashlib.sha256()
     for tensor in module.state_dict().values():

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from slashbench.contracts import Execution, Penalty, TrainingPlan
+from slashbench.contracts import Execution, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.trainers.catalog import REGIMES
 from slashbench.trainers.training import loop
@@ -38,10 +38,10 @@ def network() -> nn.Module:
 
 
 def run(
-    penalty: Penalty, scale: float = 1.0, **others: Any
+    hook: TrainingHook, scale: float = 1.0, **others: Any
 ) -> tuple[dict[str, torch.Tensor], loop.TrainingLog]:
     module = network().to(others.get("execution", Execution()).device)
-    log = loop.train(module, batches(scale), squares, PLAN, penalty, **others)
+    log = loop.train(module, batches(scale), squares, PLAN, hook, **others)
     return module.state_dict(), log
 
 
@@ -50,8 +50,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_same_seed_same_bits() -> None:
-    first, log = run(Penalty())
-    second, _ = run(Penalty())
+    first, log = run(TrainingHook())
+    second, _ = run(TrainingHook())
     assert same(first, second)
     assert [row["step"] for row in log.rows] == list(range(1, 25))
     assert log.rows[-1]["loss"] < log.rows[0]["loss"]
@@ -60,11 +60,11 @@ def test_same_seed_same_bits() -> None:
 def test_hooks_stand_around_the_passes_and_the_optimisers_step() -> None:
     calls: list[str] = []
 
-    class Spy(Penalty):
+    class Spy(TrainingHook):
         def before_forward(self) -> None:
             calls.append("forward")
 
-        def add_gradient(self) -> None:
+        def before_step(self) -> None:
             calls.append("gradient")
 
         def after_step(self) -> None:
@@ -76,7 +76,7 @@ def test_hooks_stand_around_the_passes_and_the_optimisers_step() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(TrainingDiverged, match="nan at step 1; lower the learning rate or lam"):
-        run(Penalty(), scale=float("nan"))
+        run(TrainingHook(), scale=float("nan"))
 
 
 class Killed(Exception):
@@ -126,8 +126,8 @@ def test_a_killed_run_goes_on_bit_for_bit(
     def start(**others: Any) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
         module = network()
         regime.initialise(module)
-        penalty = regime.penalty(dict(module.named_parameters()), PLAN)
-        log = loop.train(module, batches(), squares, PLAN, penalty, **others)
+        hook = regime.hook(dict(module.named_parameters()), PLAN)
+        log = loop.train(module, batches(), squares, PLAN, hook, **others)
         return module.state_dict(), log.rows
 
     def die(step: int, steps: int, loss: float) -> None:
@@ -149,12 +149,12 @@ def test_a_killed_run_goes_on_bit_for_bit(
 def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     memory = Memory(5)
-    whole, _ = run(Penalty(), keeper=memory)
+    whole, _ = run(TrainingHook(), keeper=memory)
     assert memory.data is not None
     for damaged in (b"", memory.data[:100], memory.data[:-7], b"\xff" * 64):
         broken = Memory(0)
         broken.data = damaged
-        again, log = run(Penalty(), keeper=broken)
+        again, log = run(TrainingHook(), keeper=broken)
         assert same(again, whole)
         assert len(log.rows) == 24
 
@@ -169,7 +169,7 @@ def test_accumulated_batches_are_one_large_batch() -> None:
             while True:
                 yield torch.cat(list(itertools.islice(source, size)))
 
-        loop.train(module, wide(), squares, PLAN, Penalty(), execution)
+        loop.train(module, wide(), squares, PLAN, TrainingHook(), execution)
         return module.weight.detach()
 
     together = linear(Execution(), 4)
@@ -178,8 +178,8 @@ def test_accumulated_batches_are_one_large_batch() -> None:
 
 
 def test_bf16_keeps_float32_weights_and_trains() -> None:
-    state, log = run(Penalty(), execution=Execution(precision="bf16"))
-    full, _ = run(Penalty())
+    state, log = run(TrainingHook(), execution=Execution(precision="bf16"))
+    full, _ = run(TrainingHook())
     assert state["0.weight"].dtype == torch.float32
     assert not same(state, full)
     assert log.rows[-1]["loss"] < log.rows[0]["loss"]
@@ -217,7 +217,7 @@ def test_kill_minus_nine_and_the_same_command_again(regime: str, tmp_path: Path)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_cuda_trains_as_the_cpu_does() -> None:
-    state, _ = run(Penalty(), execution=Execution(device="cuda"))
-    on_cpu, _ = run(Penalty())
+    state, _ = run(TrainingHook(), execution=Execution(device="cuda"))
+    on_cpu, _ = run(TrainingHook())
     for name in state:
         assert state[name].cpu().numpy() == pytest.approx(on_cpu[name].numpy(), abs=1e-2)

@@ -20,14 +20,14 @@ def test_two_lines_in_a_torch_loop() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(10, 30), nn.ReLU(), nn.Linear(30, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    penalty = slashbench.BackSlash(model, lam=1.0)
+    backslash = slashbench.BackSlash(model, lam=1.0)
     x = torch.randn(64, 10)
     for _ in range(60):
         optimizer.zero_grad()
         (model(x) - x[:, :1]).square().mean().backward()
         optimizer.step()
-        penalty.step()
-    assert penalty.log()["zeros"] > 0.3
+        backslash.after_step()
+    assert backslash.log()["zeros"] > 0.3
     assert float(model[0].weight.detach().count_nonzero()) < 300
 
 
@@ -89,5 +89,5 @@ def test_trainer_callback(update: str, tmp_path: Path) -> None:
         for callback in constrained.callback_handler.callbacks
         if isinstance(callback, slashbench.BackSlashCallback)
     )
-    assert ours.penalty is not None
-    assert ours.penalty.steps == 12
+    assert ours.backslash is not None
+    assert ours.backslash.steps == 12

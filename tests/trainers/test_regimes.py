@@ -47,22 +47,22 @@ class TestPlain:
 class TestQuantisationAware:
     def test_the_forward_pass_sees_the_grid_and_the_optimiser_the_floats(self) -> None:
         named = weight([0.3, -0.2, 0.9])
-        penalty = QuantisationAware(step=0.25, begin=0.0).penalty(named, PLAN)
-        penalty.before_forward()
+        hook = QuantisationAware(step=0.25, begin=0.0).hook(named, PLAN)
+        hook.before_forward()
         assert named["w"].tolist() == [[0.25, -0.25, 1.0]]
         assert named["b"].tolist() == [1.0, 1.0, 1.0]
-        penalty.add_gradient()
+        hook.before_step()
         assert named["w"].tolist() == [pytest.approx([0.3, -0.2, 0.9])]
 
     def test_rounding_begins_when_told(self) -> None:
         named = weight([0.3])
-        penalty = QuantisationAware(step=0.25, begin=0.1).penalty(named, PLAN)
+        hook = QuantisationAware(step=0.25, begin=0.1).hook(named, PLAN)
         seen = []
         for _ in range(3):
-            penalty.before_forward()
+            hook.before_forward()
             seen.append(round(named["w"].item(), 3))
-            penalty.add_gradient()
-            penalty.after_step()
+            hook.before_step()
+            hook.after_step()
         assert seen == [0.3, 0.3, 0.25]
 
     def test_a_recipe_without_a_quantiser_rounds_to_the_same_grid(self) -> None:
@@ -99,8 +99,8 @@ class TestCodeLength:
         others = torch.randn(999, generator=generator) * 0.9
         named = {"w": nn.Parameter(torch.cat([others, torch.tensor([x])]).view(1, -1))}
         named["w"].grad = torch.zeros(1, 1000)
-        penalty = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).penalty(named, PLAN)
-        penalty.add_gradient()
+        hook = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).hook(named, PLAN)
+        hook.before_step()
         bits = code_length.lengths(
             code_length.count(named["w"].detach(), torch.tensor(0.5))
         ).numpy()
@@ -118,20 +118,20 @@ class TestCodeLength:
             module = nn.Linear(30, 30, bias=False)
             optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
             regime = BackSlashQ(lam=lam, step=2**-5, begin=0.0, rise=0.0)
-            penalty = regime.penalty(dict(module.named_parameters()), PLAN)
+            hook = regime.hook(dict(module.named_parameters()), PLAN)
             for _ in range(21):
-                penalty.before_forward()
+                hook.before_forward()
                 module.weight.grad = torch.zeros_like(module.weight)
-                penalty.add_gradient()
+                hook.before_step()
                 optimizer.step()
-                penalty.after_step()
-            bits.append(penalty.log()["bits"])
+                hook.after_step()
+            bits.append(hook.log()["bits"])
         assert bits[0] > bits[1] > bits[2]
 
     def test_weights_that_all_round_to_zero_are_an_error(self) -> None:
-        penalty = BackSlashQ(step=1.0, begin=0.0).penalty(weight([0.1, 0.2]), PLAN)
+        hook = BackSlashQ(step=1.0, begin=0.0).hook(weight([0.1, 0.2]), PLAN)
         with pytest.raises(TrainingDiverged, match=r"round to zero.*finer step"):
-            penalty.add_gradient()
+            hook.before_step()
 
 
 class TestStepsByRow:
@@ -168,8 +168,8 @@ class TestStepsByRow:
             found: torch.Tensor = (network(batch) - batch[:, :3]).square().mean()
             return found
 
-        penalty = regime.penalty(dict(module.named_parameters()), PLAN)
-        loop.train(module, batches(), loss, PLAN, penalty)
+        hook = regime.hook(dict(module.named_parameters()), PLAN)
+        loop.train(module, batches(), loss, PLAN, hook)
         for layer in (module[0], module[2]):
             trained = layer.weight.detach().numpy()
             tensor = Lattice().quantise("w", trained)
@@ -218,13 +218,13 @@ class TestGradualPrune:
     def test_sparsity_rises_to_what_was_asked_and_stays(self) -> None:
         torch.manual_seed(0)
         named = {"w": nn.Parameter(torch.randn(20, 20)), "b": nn.Parameter(torch.ones(3))}
-        penalty = GradualPrune(sparsity=0.75, begin=0.2, end=0.7).penalty(named, PLAN)
+        hook = GradualPrune(sparsity=0.75, begin=0.2, end=0.7).hook(named, PLAN)
         zeros = []
         for _ in range(PLAN.steps):
             with torch.no_grad():
                 named["w"] += 0.01  # what an optimiser does to pruned weights too
-            penalty.after_step()
-            zeros.append(penalty.log()["zeros"])
+            hook.after_step()
+            zeros.append(hook.log()["zeros"])
         assert zeros[3] == 0.0
         assert zeros == sorted(zeros)
         assert zeros[13] == zeros[-1] == 0.75
@@ -233,9 +233,9 @@ class TestGradualPrune:
 
     def test_the_smallest_go(self) -> None:
         named = weight([0.1, -5.0, 2.0, -0.3])
-        penalty = GradualPrune(sparsity=0.5, begin=0.0, end=0.05).penalty(named, PLAN)
+        hook = GradualPrune(sparsity=0.5, begin=0.0, end=0.05).hook(named, PLAN)
         for _ in range(3):
-            penalty.after_step()
+            hook.after_step()
         assert named["w"].tolist() == [[0.0, -5.0, 2.0, 0.0]]
 
 
@@ -274,4 +274,4 @@ def test_bad_settings(regime: Any, settings: dict[str, float]) -> None:
 @pytest.mark.parametrize("regime", [QuantisationAware, BackSlashQ, GradualPrune])
 def test_a_model_without_matrices_is_an_error(regime: Any) -> None:
     with pytest.raises(UsageError, match="no trainable parameters in scope 'matrices'"):
-        regime().penalty({"b": nn.Parameter(torch.ones(3))}, PLAN)
+        regime().hook({"b": nn.Parameter(torch.ones(3))}, PLAN)

@@ -28,8 +28,8 @@ def test_a_run_ends_near_the_wanted_size(regime: Any, bits: float) -> None:
     module = model.build(0)
     plan = regime.plan(model.plan)
     with loop.threads(1):
-        penalty = regime.penalty(dict(module.named_parameters()), plan)
-        log = loop.train(module, model.batches(0), model.loss, plan, penalty)
+        hook = regime.hook(dict(module.named_parameters()), plan)
+        log = loop.train(module, model.batches(0), model.loss, plan, hook)
         accuracy = model.evaluate(module, "validation").value
     assert log.rows[-1]["bits"] == pytest.approx(bits, rel=0.15)
     assert log.rows[-1]["lam"] != log.rows[100]["lam"]
@@ -40,7 +40,7 @@ def test_state_holds_the_multiplier() -> None:
     named = {"w": torch.nn.Parameter(torch.randn(20, 20))}
     regime = BackSlashRegime(lam=1.0, update="proximal", target="1.5bits")
     plan = DigitsMLP(steps=40).plan
-    first, second = (regime.penalty(named, plan) for _ in range(2))
+    first, second = (regime.hook(named, plan) for _ in range(2))
     for _ in range(11):
         first.before_forward()
         first.after_step()

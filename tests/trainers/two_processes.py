@@ -34,12 +34,12 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
 
 
-def penalty_of(kind: str, module: nn.Module) -> Any:
+def hook_of(kind: str, module: nn.Module) -> Any:
     if kind in ("in the loop", "by row"):
         plan = TrainingPlan(steps=STEPS, learning_rate=0.1, warmup=0)
         steps: Any = "by-row" if kind == "by row" else "one"
         regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, steps=steps)
-        return regime.penalty(dict(module.named_parameters()), plan)
+        return regime.hook(dict(module.named_parameters()), plan)
     return BackSlash(module, 0.05, **SETTINGS[kind])
 
 
@@ -49,15 +49,15 @@ def train(module: nn.Module, kind: str, rank: int, ranks: int) -> dict[str, torc
     targets = rows[:, :3].sin()
     share = slice(rank * 16 // ranks, (rank + 1) * 16 // ranks)
     inner = module.module if isinstance(module, DistributedDataParallel) else module
-    penalty = penalty_of(kind, inner)
+    hook = hook_of(kind, inner)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        penalty.before_forward()
+        hook.before_forward()
         (module(rows[share]) - targets[share]).square().mean().backward()
-        penalty.add_gradient()
+        hook.before_step()
         optimizer.step()
-        penalty.after_step()
+        hook.after_step()
     return {
         name: (p.full_tensor() if isinstance(p, DTensor) else p).detach()
         for name, p in inner.named_parameters()

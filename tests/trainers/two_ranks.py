@@ -30,7 +30,7 @@ def main(folder: Path, sharding: Any) -> None:
     execution = Execution(processes=2, sharding=sharding)
     called = distributed.spread(module, execution)
     plan = recipe.regime.item.plan(model.plan)
-    penalty = recipe.regime.item.penalty(dict(module.named_parameters()), plan)
+    hook = recipe.regime.item.hook(dict(module.named_parameters()), plan)
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
@@ -42,7 +42,7 @@ def main(folder: Path, sharding: Any) -> None:
             model.batches(0),
             lambda _, batch: model.loss(called, batch),
             plan,
-            penalty,
+            hook,
             execution,
             progress,
             Store(folder).keeper(f"run-{rank}"),

@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.selector import spell_value
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.regimes.qat import check_grid
-from slashbench.trainers.regimes.target_rate import RatePenalty, Targeted
+from slashbench.trainers.regimes.target_rate import RateTerm, Targeted
 from slashbench.trainers.regimes.target_rate import parse as target_bits
 from slashbench.trainers.training.schedule import Strength
 from slashbench.trainers.training.tensors import (
@@ -31,20 +31,20 @@ Update = Literal["gradient", "decoupled", "proximal"]
 Shapes = Literal["one", "per-tensor"]
 
 
-class BackSlash(RatePenalty):
+class BackSlash(RateTerm):
     """The rate term lam / Np * sum (|theta| + eps)^shape, for any torch loop.
 
-        penalty = BackSlash(model, lam=1000.0)
+        backslash = BackSlash(model, lam=1000.0)
         ...
         optimizer.step()
-        penalty.step()
+        backslash.after_step()
 
     parameters: a module, or parameters by name. Shared ones count once, frozen ones not at all;
     shards of FSDP2 act as the whole. lam: Lagrange multiplier of the rate (eq. 6-7), normalised by
     the number of parameters Np. Raises UsageError when nothing is in scope.
     update: where the term acts.
         `gradient`: inside the objective, Algorithm 1: the optimiser sees loss and rate together.
-        Call `add_gradient()` before the optimiser's step.
+        Call `before_step()` before the optimiser's step.
         `decoupled`: theta -= lam shape / Np sign(theta) (|theta| + eps)^(shape - 1) after the
         optimiser's step and not scaled by the learning rate, as the authors' own code does.
         `proximal`: the decoupled step, cut where it would cross zero.
@@ -79,30 +79,26 @@ class BackSlash(RatePenalty):
         self._scratch: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
         self._added = False
 
-    def add_gradient(self) -> None:
+    def before_step(self) -> None:
         """grad += lam shape / Np sign(theta) (|theta| + eps)^(shape - 1), if update="gradient"."""
         if self.update == "gradient":
             self._act()
             self._added = True
 
     def after_step(self) -> None:
-        """The decoupled or proximal step, if `update` says so; counts the step in any case."""
+        """Take the decoupled or proximal step, if `update` says so; count the step in any case.
+
+        Raises UsageError if `update` is "gradient" and `before_step` was not called.
+        """
         if self.update != "gradient":
             self._act()
+        elif not self._added:
+            raise UsageError(
+                "update='gradient' acts through the optimiser: call before_step() between "
+                "loss.backward() and optimizer.step(), or choose update='decoupled'"
+            )
         self._added = False
         self.steps += 1
-
-    def step(self) -> None:
-        """`after_step`, for a loop of one's own: call it after the optimiser's step.
-
-        Raises UsageError where update="gradient" was asked for and `add_gradient` not called.
-        """
-        if self.update == "gradient" and not self._added:
-            raise UsageError(
-                "update='gradient' acts through the optimiser: call penalty.add_gradient() between "
-                "loss.backward() and optimizer.step(), or choose update='proximal'"
-            )
-        self.after_step()
 
     def log(self) -> dict[str, float]:
         """Of the last step that acted: shape (the mean over weights), rate sum (|theta| +
@@ -272,7 +268,7 @@ class BackSlashRegime(Regime):
         self.shapes, self.every, self.rise, self.finetune = shapes, every, rise, finetune
         self.bits, self.step = target_bits(target), step
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """The rate term over `parameters`. Raises UsageError when none are in scope."""
         term = BackSlash(
             parameters,

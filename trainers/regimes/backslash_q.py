@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged
 from slashbench.trainers.numerics import code_length
 from slashbench.trainers.numerics.row_steps import FeltSteps
@@ -29,7 +29,7 @@ from slashbench.trainers.regimes.qat import (
     check_share,
     quantiser,
 )
-from slashbench.trainers.regimes.target_rate import RatePenalty, Targeted
+from slashbench.trainers.regimes.target_rate import RateTerm, Targeted
 from slashbench.trainers.regimes.target_rate import parse as target_bits
 from slashbench.trainers.training.schedule import Strength
 from slashbench.trainers.training.tensors import (
@@ -44,7 +44,7 @@ from slashbench.trainers.training.tensors import (
 REFRESH = 10
 
 
-class CodeLength(RatePenalty):
+class CodeLength(RateTerm):
     """Adds lam / Np * d(code length) / d(theta) to the gradient; rounds the weights in between."""
 
     def __init__(
@@ -66,9 +66,9 @@ class CodeLength(RatePenalty):
         self.rounding.before_forward()
 
     @torch.no_grad()
-    def add_gradient(self) -> None:
+    def before_step(self) -> None:
         """Put the float weights back and add the rate's gradient."""
-        self.rounding.add_gradient()
+        self.rounding.before_step()
         steps = self.rounding.steps
         if steps % REFRESH == 0:
             self.recount()
@@ -152,11 +152,11 @@ class ByRow(CodeLength):
             self.recount()
         super().before_forward()
 
-    def add_gradient(self) -> None:
+    def before_step(self) -> None:
         """Look at the loss's gradient while there is time; then as for one step."""
         if self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin:
             self.felt.look()
-        super().add_gradient()
+        super().before_step()
 
     def finish(self) -> None:
         """Leave the weights on the grid."""
@@ -212,7 +212,7 @@ class BackSlashQ(Regime):
         self.lam, self.step, self.begin, self.rise = lam, step, begin, rise
         self.scope, self.steps = scope, steps
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """The code length of the parameters in scope. Raises UsageError when there are none."""
         chosen = in_scope(parameters, self.scope)
         rounding = StraightThrough(chosen, self.step, round(self.begin * plan.steps))

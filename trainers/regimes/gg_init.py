@@ -30,7 +30,7 @@ class GeneralisedGaussianInit(Plain):
         self.shape = shape
 
     @property
-    def trains(self) -> bool:
+    def requires_training(self) -> bool:
         """It makes no sense for weights that are taken as they came."""
         return True
 

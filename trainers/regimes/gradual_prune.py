@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.trainers.training.tensors import in_scope, local
 
 #: Masks are drawn anew this many times while sparsity rises.
 UPDATES = 50
 
 
-class Masks(Penalty):
+class Masks(TrainingHook):
     """Keeps the smallest weights of all matrices together at zero, more and more of them.
 
     sparsity: share that is zero in the end. first, last: steps between which it rises as
@@ -88,7 +88,7 @@ class GradualPrune(Regime):
             raise ValueError(f"begin={begin} and end={end}: shares of the steps, begin first")
         self.sparsity, self.begin, self.end = sparsity, begin, end
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Masks:
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Masks:
         """Masks for all matrices. Raises UsageError when there are none."""
         first, last = round(self.begin * plan.steps), round(self.end * plan.steps) - 1
         return Masks(in_scope(parameters, "matrices"), self.sparsity, first, last)

@@ -36,7 +36,7 @@ class Norm(Regime):
             raise ValueError(f"p={p} must be in (0, 4] and eps={eps} a finite number > 0")
         self.p, self.lam, self.update, self.eps, self.scope = p, lam, update, eps, scope
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
         """The norm of `parameters`. Raises UsageError when none are in scope."""
         return BackSlash(
             parameters,

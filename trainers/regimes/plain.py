@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,11 +31,11 @@ class Plain(Regime):
         steps = max(1, round(plan.steps * self.longer))
         return dataclasses.replace(plan, steps=steps, warmup=round(plan.warmup * self.longer))
 
-    def penalty(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Penalty:
-        """A penalty that does nothing."""
-        return Penalty()
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
+        """Return a hook that does nothing."""
+        return TrainingHook()
 
     @property
-    def trains(self) -> bool:
+    def requires_training(self) -> bool:
         """Plain also stands for pretrained weights left as they are."""
         return self.longer != 1.0

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty, Regime, TrainingPlan
+from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.selector import spell_value
 from slashbench.trainers.training.tensors import (
     Scope,
@@ -23,7 +23,7 @@ from slashbench.trainers.training.tensors import (
 )
 
 
-class StraightThrough(Penalty):
+class StraightThrough(TrainingHook):
     """Rounds parameters to a grid during forward and backward passes.
 
     step: of the grid; `grids` holds it for each parameter, and may be given one a row, shape
@@ -46,7 +46,7 @@ class StraightThrough(Penalty):
         self.round()
 
     @torch.no_grad()
-    def add_gradient(self) -> None:
+    def before_step(self) -> None:
         """Put the float weights back: the optimiser's step acts on them."""
         if self._floats is not None:
             for parameter, floats in zip(self.parameters, self._floats, strict=True):
@@ -89,9 +89,7 @@ class QuantisationAware(Regime):
         check_share(begin)
         self.step, self.begin, self.scope = step, begin, scope
 
-    def penalty(
-        self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan
-    ) -> StraightThrough:
+    def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> StraightThrough:
         """Rounding of the parameters in scope. Raises UsageError when there are none."""
         chosen = in_scope(parameters, self.scope)
         return StraightThrough(chosen, self.step, round(self.begin * plan.steps))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from slashbench.contracts import Penalty
+from slashbench.contracts import TrainingHook
 from slashbench.trainers.numerics import code_length
 from slashbench.trainers.training.tensors import local, sum_over_ranks
 
@@ -24,44 +24,44 @@ TREND = 4.0  # looks ahead: the length is judged by where it is going
 ARRIVAL = 0.5  # share of the run after which the target itself is wanted
 
 
-class RatePenalty(Penalty):
-    """A penalty on the rate of parameters, with a Lagrange multiplier."""
+class RateTerm(TrainingHook):
+    """A rate term over parameters, with a Lagrange multiplier."""
 
     lam: float
     parameters: list[nn.Parameter]
 
 
-class Targeted(Penalty):
+class Targeted(TrainingHook):
     """Steers `inner.lam` so that the parameters, rounded to `step`, end at `bits` of order-0
     entropy per parameter in scope. steps: of the whole run.
     """
 
-    def __init__(self, inner: RatePenalty, bits: float, step: float, steps: int) -> None:
+    def __init__(self, inner: RateTerm, bits: float, step: float, steps: int) -> None:
         self.inner, self.bits, self.step, self.total = inner, bits, step, steps
         self.steps = 0  # done
         self.first = self.last = math.nan  # bits per parameter at the first and the last look
 
     def before_forward(self) -> None:
-        """Look at the code length where it is time; then what the penalty does."""
+        """Measure the code length if it is time and steer; then pass on to the rate term."""
         if self.steps % REFRESH == 0:
             self._steer(self._measure())
         self.inner.before_forward()
 
-    def add_gradient(self) -> None:
-        """What the penalty does."""
-        self.inner.add_gradient()
+    def before_step(self) -> None:
+        """Pass on to the rate term."""
+        self.inner.before_step()
 
     def after_step(self) -> None:
-        """What the penalty does."""
+        """Pass on to the rate term."""
         self.inner.after_step()
         self.steps += 1
 
     def log(self) -> dict[str, float]:
-        """What the penalty logs, and bits per parameter at the last look."""
+        """Return what the rate term logs, and bits per parameter when last measured."""
         return {**self.inner.log(), "bits": self.last}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What the penalty needs, the multiplier and what was seen."""
+        """Return the rate term's state, the multiplier and what was measured."""
         seen = [self.steps, self.inner.lam, self.first, self.last]
         return {**self.inner.state(), "target": torch.tensor(seen, dtype=torch.float64)}
 

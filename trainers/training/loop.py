@@ -1,4 +1,4 @@
-"""The only training loop. A regime is a penalty object; plain training is one that does nothing."""
+"""The only training loop. A regime is a training hook; plain training has one that does nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from slashbench.contracts import USUAL, Execution, Penalty, TrainingPlan
+from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
 from slashbench.errors import CorruptFile, TrainingDiverged
 from slashbench.trainers.training import distributed, snapshot
 from slashbench.trainers.training.snapshot import Keeper
@@ -61,7 +61,7 @@ def train(
     batches: Iterator[Any],
     loss_of: Callable[[nn.Module, Any], torch.Tensor],
     plan: TrainingPlan,
-    penalty: Penalty,
+    hook: TrainingHook,
     execution: Execution = USUAL,
     progress: Progress = lambda step, steps, loss: None,
     keeper: Keeper | None = None,
@@ -76,7 +76,7 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )
-    log = _resumed(module, optimizer, penalty, keeper)
+    log = _resumed(module, optimizer, hook, keeper)
     step_batches = itertools.islice(batches, log.steps * execution.accumulate, None)
     wall, cpu = time.perf_counter() - log.wall_s, time.process_time() - log.cpu_s
     saved_at = time.perf_counter()
@@ -85,26 +85,26 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * _learning_rate(step, plan)
         optimizer.zero_grad(set_to_none=True)
-        penalty.before_forward()
+        hook.before_forward()
         value = _backward(module, step_batches, loss_of, execution)
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the loss is {value} at step {step + 1}; lower the learning rate or lam"
             )
         nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        penalty.add_gradient()
+        hook.before_step()
         optimizer.step()
-        penalty.after_step()
-        row = {"step": step + 1, "loss": value, **penalty.log()}
+        hook.after_step()
+        row = {"step": step + 1, "loss": value, **hook.log()}
         log.rows.append({key: float(f"{number:.6g}") for key, number in row.items()})
         log.steps = step + 1
         log.wall_s, log.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         progress(step + 1, plan.steps, value)
         late = time.perf_counter() - saved_at > SAVE_EVERY_S
         if keeper is not None and distributed.mean(late) > 0:  # all at the same step
-            keeper.write(snapshot.pack(module, optimizer, penalty, _as_json(log)))
+            keeper.write(snapshot.pack(module, optimizer, hook, _as_json(log)))
             saved_at = time.perf_counter()
-    penalty.finish()
+    hook.finish()
     return log
 
 
@@ -141,7 +141,7 @@ def _backward(
 def _resumed(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    penalty: Penalty,
+    hook: TrainingHook,
     keeper: Keeper | None,
 ) -> TrainingLog:
     """The log up to the snapshot, everything in the state it was in; else an empty one."""
@@ -152,7 +152,7 @@ def _resumed(
     step = distributed.agreed(found.progress["steps"] if found is not None else 0)
     if found is None or step == 0:
         return TrainingLog()  # from the start
-    found.restore(module, optimizer, penalty)
+    found.restore(module, optimizer, hook)
     return TrainingLog(**found.progress)
 
 

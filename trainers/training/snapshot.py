@@ -1,6 +1,6 @@
 """The state of a training run as bytes, so that a killed run goes on bit for bit where it was.
 
-A safetensors file: parameters, buffers, AdamW's moments, the penalty's state and torch's random
+A safetensors file: parameters, buffers, AdamW's moments, the hook's state and torch's random
 state; the step and the log so far are in its metadata. The order of batches follows from the seed.
 Where several processes train, each has a snapshot of its own, of the parts that it holds.
 """
@@ -18,11 +18,11 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from slashbench.contracts import Penalty
+from slashbench.contracts import TrainingHook
 from slashbench.errors import CorruptFile
 from slashbench.trainers.training.tensors import local
 
-KEY = "slashbench-training"
+KEY = "slashbench-training-2"
 _RANDOM = "random"
 
 
@@ -37,14 +37,17 @@ class Keeper(Protocol):
 
 
 def pack(
-    module: nn.Module, optimizer: torch.optim.Optimizer, penalty: Penalty, progress: dict[str, Any]
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    hook: TrainingHook,
+    progress: dict[str, Any],
 ) -> bytes:
     """Everything the rest of the run depends on. progress: JSON, such as the step and the log."""
     tensors = {f"module.{name}": tensor for name, tensor in _stateful(module)}
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
-    tensors |= {f"penalty.{key}": value for key, value in penalty.state().items()}
+    tensors |= {f"hook.{key}": value for key, value in hook.state().items()}
     tensors[_RANDOM] = torch.get_rng_state()
     contiguous = {name: local(tensor).contiguous() for name, tensor in tensors.items()}
     return save(contiguous, metadata={KEY: json.dumps(progress)})
@@ -58,7 +61,7 @@ class Snapshot:
     tensors: dict[str, torch.Tensor]
 
     def restore(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, penalty: Penalty
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, hook: TrainingHook
     ) -> None:
         """Put everything back in place."""
         with torch.no_grad():
@@ -71,11 +74,11 @@ class Snapshot:
                 what, _, name = rest.partition(".")
                 parameter = parameters[name]
                 optimizer.state[parameter][what] = _like(value, parameter, what)
-        penalty.load_state(
+        hook.load_state(
             {
-                key.removeprefix("penalty."): value
+                key.removeprefix("hook."): value
                 for key, value in self.tensors.items()
-                if key.startswith("penalty.")
+                if key.startswith("hook.")
             }
         )
         torch.set_rng_state(self.tensors[_RANDOM])

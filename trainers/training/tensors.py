@@ -1,4 +1,4 @@
-"""The tensors a penalty works on: local parts of parameters, in pieces that stay in the cache."""
+"""The tensors a hook works on: local parts of parameters, in pieces that stay in the cache."""
 
 from __future__ import annotations
 
