@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import constriction
 
-from slashbench.codecs.base import Symbols
+from slashbench.arrays import Int64s, Symbols
 from slashbench.codecs.families.constriction_adapter import (
     categorical,
     refusals,
     to_bytes,
     to_words,
 )
-from slashbench.codecs.families.frequency_codec import Frequencies, ModelledCodec
+from slashbench.codecs.families.frequency_codec import ModelledCodec
 from slashbench.errors import CorruptStream
 
 
@@ -27,13 +27,13 @@ class Ans(ModelledCodec):
 
     codec_id: ClassVar[str] = "slashbench.ans"
 
-    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+    def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
         """The payload of places under a model with an entry for each."""
         coder = constriction.stream.stack.AnsCoder()
         coder.encode_reverse(places, categorical(frequencies))
         return to_bytes(coder.get_compressed())
 
-    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+    def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
         """The `count` places."""
         words = to_words(payload)
         with refusals():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array
 from slashbench.codecs.base import Bound, as_int32
 from slashbench.codecs.modelling.alphabet import histogram
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import Unencodable
 
 
-def order0_bits(array: npt.NDArray[Any]) -> float:
+def order0_bits(array: Array) -> float:
     """n * H of the array's own value frequencies, in bits; 0 for an empty or constant one.
 
     >>> order0_bits(np.array([0, 0, 0, 1, 1, 1, 5, 5, 5, -5, -5, -5], np.int8))
@@ -36,6 +34,6 @@ class Entropy(Bound):
     counted. A code that models neighbours, rows or columns may go below.
     """
 
-    def bits(self, array: npt.NDArray[Any]) -> float:
+    def bits(self, array: Array) -> float:
         """n * H of one tensor of any shape, in bits."""
         return order0_bits(array)

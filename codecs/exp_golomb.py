@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from slashbench.codecs.base import Integers
+from slashbench.arrays import Integers, Symbols
 from slashbench.codecs.families.integer_code import IntegerCodec, checked_order
-from slashbench.codecs.kernels import integer_codes
+from slashbench.codecs.kernels import golomb, integer_codes
 from slashbench.codecs.modelling.alphabet import histogram, translate
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import Frame, Pieces
@@ -22,6 +22,8 @@ from slashbench.codecs.stream.mapping import (
 )
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
+
+_RANKED = 0x80  # in version 1, of the byte that holds the order
 
 
 class ExpGolomb(IntegerCodec):
@@ -78,6 +80,21 @@ class ExpGolomb(IntegerCodec):
         if values.min() < limits.min or values.max() > limits.max:
             raise CorruptStream("a ranked value is wider than the symbols")
         symbols[:] = values[ranks]
+
+    def decode_version1(self, tables: bytes, payload: bytes, count: int) -> Symbols:
+        """The symbols of a stream of version 1: one stream, most significant bit first."""
+        reader = Reader(tables)
+        head = reader.byte()
+        ranked = from_rank_table(reader.integers(reader.varint(count))) if head & _RANKED else None
+        reader.end()
+        mapped, used = golomb.decode(payload, count, head & ~_RANKED)
+        if used != len(payload):
+            raise CorruptStream("there are bytes after the last codeword")
+        if ranked is None:
+            return unzigzag(mapped)
+        if mapped.max() >= ranked.size:
+            raise CorruptStream("a rank is beyond the table of values")
+        return ranked[mapped]
 
     def _orders(self) -> Iterable[int]:
         return range(integer_codes.MAX_ORDER + 1) if self.k < 0 else (self.k,)

@@ -23,11 +23,11 @@ import itertools
 import struct
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array, Bytes, FloatBits, Int64s
 from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.families.table_codec import TableCodec
 from slashbench.codecs.huffman import Huffman
@@ -38,10 +38,6 @@ from slashbench.codecs.stream import exceptions, frame
 from slashbench.codecs.stream.frame import Coded, Frame, Pieces
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
-
-Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[Any]  # uint16, uint32 or uint64
-Integers = npt.NDArray[np.int64]
 
 _RAW, _CODED, _PAIRS, _PATCHED_PAIRS = planes.FORMS
 _NOTHING = np.empty(0, np.uint64)
@@ -74,7 +70,7 @@ class FloatCodec(TensorCodec):
     domains: ClassVar[frozenset[str]] = frozenset({"floats"})
     coder: ClassVar[TableCodec]
 
-    def _encode(self, flat: npt.NDArray[Any]) -> Coded:
+    def _encode(self, flat: Array) -> Coded:
         words = flat.view(f"u{flat.itemsize}")
         chunk = frame.chunk_for(words.size)
         coded = []
@@ -120,7 +116,7 @@ class FloatCodec(TensorCodec):
         patches = exceptions.by_chunk(positions, values.view(np.int8), chunk)
         return _Plane(_PATCHED_PAIRS, low, tables, exceptions.before(patches, chunks))
 
-    def _decode(self, parts: Frame, first: int, last: int, flat: npt.NDArray[Any]) -> None:
+    def _decode(self, parts: Frame, first: int, last: int, flat: Array) -> None:
         words = flat.view(f"u{flat.itemsize}")
         chunk = min(parts.chunk, words.size)
         plan, tables = self._read_tables(parts.tables, words.itemsize, words.size)
@@ -132,16 +128,16 @@ class FloatCodec(TensorCodec):
     @abstractmethod
     def _decode_chunks(
         data: Bytes,
-        begins: Integers,
-        ends: Integers,
-        plan: Integers,
+        begins: Int64s,
+        ends: Int64s,
+        plan: Int64s,
         tables: Tables,
         chunk: int,
-        words: Words,
+        words: FloatBits,
     ) -> bool:
         """The kernel of float_chunks.py that takes the coder's tables."""
 
-    def _read_tables(self, data: bytes, n_planes: int, count: int) -> tuple[Integers, Tables]:
+    def _read_tables(self, data: bytes, n_planes: int, count: int) -> tuple[Int64s, Tables]:
         """(plan, table of each plane), as the kernel wants them."""
         reader = Reader(data)
         plan, tables = [], []

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Int64s, Integers, Symbols, UInt64s
+from slashbench.codecs.base import ChunkedCodec
+from slashbench.codecs.exp_golomb import ExpGolomb
+from slashbench.codecs.families.escape_codec import IndexedCodec
 from slashbench.codecs.families.table_codec import Decoder, Places, TableCodec
-from slashbench.codecs.kernels import prefix
+from slashbench.codecs.kernels import prefix, version1
 from slashbench.codecs.modelling.alphabet import MAX_VALUES
 from slashbench.codecs.modelling.prefix_code import canonical, package_merge
 from slashbench.codecs.stream import prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
+from slashbench.codecs.stream.mapping import unzigzag
 from slashbench.codecs.stream.tables import Reader, nibbles
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 # A decoding table of 13 bits leaves the first-level cache, which takes a twentieth of the speed: it
 # is used where it makes a tensor shorter by this.
@@ -40,6 +40,7 @@ class Huffman(TableCodec):
     # A codeword of 12 bits takes 1.44 * 2^-12 bits from every symbol; an exception takes some 16
     # bits more than that codeword.
     rarest: ClassVar[float] = 2.0**-15.5
+    fallback: ClassVar[ChunkedCodec] = ExpGolomb()
 
     def __init__(self, max_length: int = -1) -> None:
         if isinstance(max_length, bool) or not isinstance(max_length, int):
@@ -79,7 +80,7 @@ class Huffman(TableCodec):
             raise ValueError("the symbols changed while they were encoded")
         return nibbles(lengths), cut(out, layout.chunk_sizes)
 
-    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+    def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
         """(table, its bits) for `count` symbols."""
         lengths = tables.nibbles(values.size)
         return prefix_streams.decoding_table(
@@ -94,9 +95,9 @@ class Huffman(TableCodec):
         self,
         decoder: Decoder,
         parts: Frame,
-        begins: Integers,
-        ends: Integers,
-        symbols: SymbolArray,
+        begins: Int64s,
+        ends: Int64s,
+        symbols: Integers,
     ) -> None:
         """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
         if not prefix.decode(
@@ -113,7 +114,11 @@ class Huffman(TableCodec):
         ):
             raise CorruptStream("the codewords are cut off or damaged")
 
-    def _lengths(self, counts: Integers, of_bytes: bool) -> Integers:
+    def decode_version1(self, tables: bytes, payload: bytes, count: int) -> Symbols:
+        """The symbols of a stream of version 1."""
+        return _Version1().decode_symbols(tables, payload, count)
+
+    def _lengths(self, counts: Int64s, of_bytes: bool) -> Int64s:
         """The codeword lengths of values that occur so often, shape (n,)."""
         if self.max_length > 0:
             return package_merge(counts, self.max_length)
@@ -127,3 +132,14 @@ class Huffman(TableCodec):
 
     def _most_values(self) -> int:
         return min(MAX_VALUES, 1 << (self.max_length if self.max_length > 0 else 14))
+
+
+class _Version1(IndexedCodec):
+    """Huffman streams of version 1, which had an escape symbol; they are read, not written."""
+
+    def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
+        raise NotImplementedError("version 1 is read, not written")
+
+    def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:
+        lengths = np.cumsum(unzigzag(reader.integers(size)), dtype=np.int64)
+        return version1.decode(payload, count, lengths)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Int64s, Integers, UInt64s
+from slashbench.codecs.base import ChunkedCodec
+from slashbench.codecs.exp_golomb import ExpGolomb
 from slashbench.codecs.families.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 
 class Rans(TableCodec):
@@ -29,6 +27,7 @@ class Rans(TableCodec):
 
     codec_id: ClassVar[str] = "slashbench.rans"
     rarest: ClassVar[float] = 2.0**-14.5
+    fallback: ClassVar[ChunkedCodec] = ExpGolomb()
 
     def __init__(self, bits: int = -1) -> None:
         if isinstance(bits, bool) or not isinstance(bits, int):
@@ -60,7 +59,7 @@ class Rans(TableCodec):
         chunks = cut(out[out.size - int(sizes.sum()) :], sizes.tolist())
         return bytes([bits]) + listed, chunks
 
-    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+    def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
         """(table, its bits): to the patterns of bytes, to places among wider values."""
         bits = tables.byte()
         if not 8 <= bits <= rans.MAX_BITS:
@@ -76,9 +75,9 @@ class Rans(TableCodec):
         self,
         decoder: Decoder,
         parts: Frame,
-        begins: Integers,
-        ends: Integers,
-        symbols: SymbolArray,
+        begins: Int64s,
+        ends: Int64s,
+        symbols: Integers,
     ) -> None:
         """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
         narrow = symbols.itemsize == 1

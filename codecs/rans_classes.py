@@ -28,9 +28,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Int32s, Int64s, Integers
 from slashbench.codecs.base import narrowest
 from slashbench.codecs.families import rans_runs
 from slashbench.codecs.kernels import lines, rans
@@ -49,7 +48,6 @@ from slashbench.codecs.stream.mapping import unzigzag, zigzag
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
 
-Integers = npt.NDArray[np.int64]
 Models = list[GeneralisedGaussian]
 
 ROWS, COLUMNS = 4, 8  # forms
@@ -84,7 +82,7 @@ class ScaleClasses(RansGgd):
         return frame.pieces(native, array.shape, coded) if coded else super().pieces(array)
 
     def decode_chunks(
-        self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
     ) -> None:
         """Fill `symbols` with those of chunks `first` to `last` - 1."""
         form = tables.byte()
@@ -108,7 +106,7 @@ class ScaleClasses(RansGgd):
         rans_runs.decode(parts, first, edges, models, bits, bool(form & EXCEPTIONS), coded)
         _from_coded_order(coded, plans, axis, matrix)
 
-    def _in_classes(self, matrix: SymbolArray) -> Coded | None:
+    def _in_classes(self, matrix: Integers) -> Coded | None:
         """The matrix with its lines in classes, or None if that does not pay."""
         bits = self.bits_for(matrix)
         found = self._choose(matrix, bits)
@@ -125,7 +123,7 @@ class ScaleClasses(RansGgd):
         head = bytes([matrix.itemsize, axis | EXCEPTIONS * patched, bits])
         return Coded(head + _classes_to_bytes(models, labels), chunks, height * n_columns)
 
-    def _choose(self, matrix: SymbolArray, bits: int) -> tuple[int, Models, Integers] | None:
+    def _choose(self, matrix: Integers, bits: int) -> tuple[int, Models, Int64s] | None:
         """(axis, models, class of each line) that take the fewest bits; None for one class."""
         flat = matrix.reshape(-1)
         counts, of_table = self.counted(flat, bits)
@@ -153,8 +151,8 @@ class ScaleClasses(RansGgd):
         return best
 
     def _classes(
-        self, tally: npt.NDArray[np.int32], whole: GeneralisedGaussian, n_classes: int, bits: int
-    ) -> tuple[Models, Integers, float]:
+        self, tally: Int32s, whole: GeneralisedGaussian, n_classes: int, bits: int
+    ) -> tuple[Models, Int64s, float]:
         """(models, class of each line, bits of everything) by Lloyd's alternation.
 
         It begins with classes of equal size in the order of the lines' mean magnitude.
@@ -179,11 +177,11 @@ class ScaleClasses(RansGgd):
 
 # A plan says for one chunk which rows it has, which class each symbol of the coded order is in, and
 # how lines get there: (first row, end row, lines in the coded order, end of each class in it).
-Plan = tuple[int, int, Integers, Integers]
+Plan = tuple[int, int, Int64s, Int64s]
 
 
 def _plans(
-    shape: tuple[int, ...], height: int, start: int, axis: int, labels: Integers, n_classes: int
+    shape: tuple[int, ...], height: int, start: int, axis: int, labels: Int64s, n_classes: int
 ) -> list[Plan]:
     """A plan for each chunk of `height` rows of a matrix whose first row has number `start`."""
     plans: list[Plan] = []
@@ -195,13 +193,13 @@ def _plans(
     return plans
 
 
-def _sorted_lines(labels: Integers, n_classes: int) -> tuple[Integers, Integers]:
+def _sorted_lines(labels: Int64s, n_classes: int) -> tuple[Int64s, Int64s]:
     """(lines class by class, where each class ends among them)."""
-    order: Integers = np.argsort(labels, kind="stable")
+    order: Int64s = np.argsort(labels, kind="stable")
     return order, np.cumsum(np.bincount(labels, minlength=n_classes))
 
 
-def _edges(plans: list[Plan], n_columns: int) -> Integers:
+def _edges(plans: list[Plan], n_columns: int) -> Int64s:
     """Where each class ends in the coded order, rounded up to whole rounds of its chunk."""
     edges = np.empty((len(plans), plans[0][3].size), np.int64)
     for c, (row, end, order, ends) in enumerate(plans):
@@ -211,7 +209,7 @@ def _edges(plans: list[Plan], n_columns: int) -> Integers:
     return edges
 
 
-def _to_coded_order(matrix: SymbolArray, plans: list[Plan], axis: int) -> SymbolArray:
+def _to_coded_order(matrix: Integers, plans: list[Plan], axis: int) -> Integers:
     out = np.empty(matrix.size, matrix.dtype)
     for row, end, order, ends in plans:
         block = matrix[row:end]
@@ -227,9 +225,7 @@ def _to_coded_order(matrix: SymbolArray, plans: list[Plan], axis: int) -> Symbol
     return out
 
 
-def _from_coded_order(
-    coded: SymbolArray, plans: list[Plan], axis: int, matrix: SymbolArray
-) -> None:
+def _from_coded_order(coded: Integers, plans: list[Plan], axis: int, matrix: Integers) -> None:
     for row, end, order, ends in plans:
         block = matrix[row:end]
         source = coded[row * matrix.shape[1] : end * matrix.shape[1]]
@@ -243,7 +239,7 @@ def _from_coded_order(
             first = last
 
 
-def _classes_to_bytes(models: Models, labels: Integers) -> bytes:
+def _classes_to_bytes(models: Models, labels: Int64s) -> bytes:
     numbers = np.array([[m.shape, m.scale, m.reach] for m in models], np.int32).T
     steps = np.diff(numbers.reshape(-1), prepend=np.int32(0))
     width = (len(models) - 1).bit_length()
@@ -252,7 +248,7 @@ def _classes_to_bytes(models: Models, labels: Integers) -> bytes:
     return frame.varint(len(models)) + integer_list(zigzag(steps)) + packed
 
 
-def _read_classes(tables: Reader, n_lines: int) -> tuple[Models, Integers]:
+def _read_classes(tables: Reader, n_lines: int) -> tuple[Models, Int64s]:
     """The inverse of `_classes_to_bytes`. Raises CorruptStream for what it can't have written."""
     n_classes = tables.varint(MAX_CLASSES)
     if n_classes < 2:
@@ -268,7 +264,7 @@ def _read_classes(tables: Reader, n_lines: int) -> tuple[Models, Integers]:
     if flags[n_lines * width :].any():
         raise CorruptStream("the bits that pad the tables are not zero")
     weights = 1 << np.arange(width - 1, -1, -1)
-    labels: Integers = flags[: n_lines * width].reshape(n_lines, width) @ weights
+    labels: Int64s = flags[: n_lines * width].reshape(n_lines, width) @ weights
     if labels.max() >= n_classes:
         raise CorruptStream("a line is in a class there is not")
     return models, labels

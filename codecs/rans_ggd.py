@@ -15,9 +15,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Float64s, Int8s, Int64s, Integers
 from slashbench.codecs.families import rans_runs
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.modelling import generalised_gaussian as ggd
@@ -28,8 +27,6 @@ from slashbench.codecs.stream import frame, prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
 
 TABLE, MODEL, EXCEPTIONS = 0, 1, 2  # forms
 
@@ -52,7 +49,7 @@ class RansGgd(Rans):
 
     codec_id: ClassVar[str] = "slashbench.rans-ggd"
 
-    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
         """(tables, pieces of each chunk) of symbols, shape (n,)."""
         bits = self.bits_for(symbols)
         counts, most = self.counted(symbols, bits)
@@ -67,13 +64,13 @@ class RansGgd(Rans):
         return tables, chunks
 
     def decode_chunks(
-        self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
     ) -> None:
         """Fill `symbols` with those of chunks `first` to `last` - 1."""
         self.decode_form(tables.byte(), tables, parts, first, last, symbols)
 
     def decode_form(
-        self, form: int, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
+        self, form: int, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
     ) -> None:
         """`decode_chunks` after the form has been read."""
         if form == TABLE:
@@ -89,13 +86,13 @@ class RansGgd(Rans):
         edges = rans.whole_chunks(symbols.size, parts.chunk)
         rans_runs.decode(parts, first, edges, [model], bits, bool(form & EXCEPTIONS), symbols)
 
-    def bits_for(self, symbols: SymbolArray) -> int:
+    def bits_for(self, symbols: Integers) -> int:
         """log2 of the sum of the frequencies."""
         if self.bits > 0:
             return self.bits
         return 12 if symbols.itemsize == 1 else rans.MAX_BITS
 
-    def counted(self, symbols: SymbolArray, bits: int) -> tuple[Integers, float]:
+    def counted(self, symbols: Integers, bits: int) -> tuple[Int64s, float]:
         """(how often 0, 1, ... occur as a magnitude, bits of `rans` about) of symbols, shape (n,).
 
         The last place counts all magnitudes beyond any table.
@@ -110,25 +107,25 @@ class RansGgd(Rans):
         table = _TABLE_ENTRY * present.size if present.size > 1 else 0
         return folded, entropy * (1 + _WORTH_A_TABLE) + table
 
-    def fitted(self, counts: Integers) -> GeneralisedGaussian | None:
+    def fitted(self, counts: Int64s) -> GeneralisedGaussian | None:
         """The model of magnitudes; those rarer than `rarest` are beyond its reach."""
         kept = np.flatnonzero(counts[:-1] > 2 * counts.sum() * self.rarest)
         return ggd.fit(counts[: kept[-1] + 1]) if kept.size else None
 
 
-def _byte_histogram(symbols: npt.NDArray[np.int8]) -> Histogram:
+def _byte_histogram(symbols: Int8s) -> Histogram:
     totals = prefix_streams.tally(symbols, symbols.size).reshape(-1, 256).sum(0, dtype=np.int64)
     return Histogram(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), totals)
 
 
-def cost_of_each(model: GeneralisedGaussian, bits: int, size: int) -> npt.NDArray[np.float64]:
+def cost_of_each(model: GeneralisedGaussian, bits: int, size: int) -> Float64s:
     """Bits of a symbol by magnitude, shape (size,); the last place is for all beyond."""
     out = np.full(size, float(EXCEPTION_BITS))
     out[: model.reach + 1] = bits - np.log2(model.frequencies(bits)[model.reach :])
     return out
 
 
-def cost(counts: Integers, model: GeneralisedGaussian, bits: int) -> float:
+def cost(counts: Int64s, model: GeneralisedGaussian, bits: int) -> float:
     """Bits of symbols whose magnitudes have these counts."""
     return float(counts @ cost_of_each(model, bits, counts.size))
 

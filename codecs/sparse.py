@@ -19,7 +19,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from slashbench.codecs.base import ChunkedCodec, Integers
+from slashbench.arrays import Integers
+from slashbench.codecs.base import ChunkedCodec
 from slashbench.codecs.kernels import significance
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import frame

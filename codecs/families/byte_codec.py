@@ -10,9 +10,9 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import WholeTensorCodec
+from slashbench.arrays import Array
+from slashbench.codecs.families.base import WholeTensorCodec
 from slashbench.codecs.families.byte_layouts import Layout, layouts
 from slashbench.errors import CorruptStream
 
@@ -23,14 +23,14 @@ class ByteCodec(WholeTensorCodec):
     layouts: ClassVar[tuple[str, ...]] = ("plain", "planes")
     domains: ClassVar[frozenset[str]] = frozenset({"integers", "floats"})
 
-    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode_whole(self, flat: Array) -> tuple[bytes, bytes]:
         laid_out = layouts(flat, self.layouts)
         tried = ((laid.tables, self.compress(laid.raw, laid.itemsize)) for laid in laid_out)
         return min(tried, key=lambda parts: len(parts[0]) + len(parts[1]))
 
     def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         layout = Layout.read(tables, count, dtype)
         raw = self.decompress(payload, layout.size)
         if len(raw) != layout.size:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs import pack
-from slashbench.codecs.base import as_int32, from_int32
-from slashbench.codecs.stream import frame
+from slashbench.arrays import Array
+from slashbench.codecs.families.base import as_int32, from_int32
+from slashbench.codecs.stream import frame, packing
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
@@ -61,7 +60,7 @@ class Layout:
         low, width = 0, 8 * numbers.itemsize
         if kind == _PACKED and not floats:
             reader = Reader(tables[1:])
-            low, width = pack.read_table(reader)
+            low, width = packing.read_table(reader)
             reader.end()
             if width > 32:
                 raise CorruptStream(f"symbols of {width} bits")
@@ -74,10 +73,10 @@ class Layout:
         """Number of bytes."""
         return (self.count * self.width + 7) // 8
 
-    def restore(self, raw: bytes) -> npt.NDArray[Any]:
+    def restore(self, raw: bytes) -> Array:
         """The flat tensor of `size` bytes."""
         if self.kind == _PACKED:
-            return from_int32(pack.unpack(raw, self.count, self.low, self.width), self.dtype)
+            return from_int32(packing.unpack(raw, self.count, self.low, self.width), self.dtype)
         data = np.frombuffer(raw, np.uint8)
         if self.kind == _PLANES:
             planes = data.reshape(self.numbers.itemsize, self.count)
@@ -92,7 +91,7 @@ class Layout:
         return from_int32(values.astype(np.int32), self.dtype)
 
 
-def layouts(flat: npt.NDArray[Any], kinds: Sequence[str]) -> list[Laid]:
+def layouts(flat: Array, kinds: Sequence[str]) -> list[Laid]:
     """A flat, contiguous tensor in native byte order, laid out in each of the ways that apply.
 
     kinds: of `plain`, `planes`, `zigzag`, `packed`; the last two are for integers.
@@ -105,10 +104,10 @@ def layouts(flat: npt.NDArray[Any], kinds: Sequence[str]) -> list[Laid]:
     else:
         symbols = as_int32(flat)
         if "packed" in kinds:
-            low, width = pack.range_of(symbols)
+            low, width = packing.range_of(symbols)
             head = bytes([_PACKED | _NUMBERS.index(np.dtype("<i4"))])
-            payload = pack.pack(symbols, low, width)
-            found.append(Laid(head + pack.table(low, width), payload, 1))
+            payload = packing.pack(symbols, low, width)
+            found.append(Laid(head + packing.table(low, width), payload, 1))
         numbers = symbols.astype(_narrowest(int(symbols.min()), int(symbols.max())))
     kind, size = _NUMBERS.index(numbers.dtype), numbers.itemsize
     if "plain" in kinds:

@@ -11,13 +11,12 @@ from typing import Any
 
 import constriction
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.families.frequency_codec import Frequencies
+from slashbench.arrays import Int64s, UInt32s
 from slashbench.errors import CorruptStream
 
 
-def categorical(frequencies: Frequencies) -> Any:
+def categorical(frequencies: Int64s) -> Any:
     """constriction's model of the frequencies.
 
     It is built from float64, which holds every frequency and their sum exactly, so the decoder
@@ -26,12 +25,12 @@ def categorical(frequencies: Frequencies) -> Any:
     return constriction.stream.model.Categorical(frequencies.astype(np.float64), perfect=False)
 
 
-def to_bytes(words: npt.NDArray[np.uint32]) -> bytes:
+def to_bytes(words: UInt32s) -> bytes:
     """The words, little-endian."""
     return words.astype("<u4", copy=False).tobytes()
 
 
-def to_words(payload: bytes) -> npt.NDArray[np.uint32]:
+def to_words(payload: bytes) -> UInt32s:
     """The inverse of `to_bytes`. Raises CorruptStream for part of a word."""
     if len(payload) % 4:
         raise CorruptStream(f"{len(payload)} bytes are not whole 32-bit words")

@@ -12,11 +12,11 @@ from abc import abstractmethod
 
 import numpy as np
 
-from slashbench.codecs.base import SymbolCodec, Symbols
+from slashbench.arrays import Int64s, Symbols
+from slashbench.codecs.families.base import SymbolCodec
 from slashbench.codecs.modelling.alphabet import (
     MAX_VALUES,
     Alphabet,
-    Counts,
     histogram,
 )
 from slashbench.codecs.stream import frame
@@ -62,7 +62,7 @@ class IndexedCodec(SymbolCodec):
         return _with_escaped(symbols, places == values.size, payload[split:])
 
     @abstractmethod
-    def encode_places(self, places: Symbols, counts: Counts) -> tuple[bytes, bytes]:
+    def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
         """(table, payload) of places 0 to len(counts) - 1, of which there are at least two."""
 
     @abstractmethod

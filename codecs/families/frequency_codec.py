@@ -9,28 +9,24 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Symbols
+from slashbench.arrays import Int64s, Symbols, UInt32s
 from slashbench.codecs.families.escape_codec import IndexedCodec
-from slashbench.codecs.modelling.alphabet import Counts
 from slashbench.codecs.stream.tables import Reader, integer_list, integer_list_bits
 from slashbench.errors import CorruptStream
 
 #: Largest sum of the frequencies: a symbol's share is coarser than one in 2^16, never finer.
 MAX_TOTAL = 1 << 16
 
-Frequencies = npt.NDArray[np.int64]
 
-
-def quantise(counts: Counts) -> Frequencies:
+def quantise(counts: Int64s) -> Int64s:
     """Counts divided by the power of two that makes table and payload together shortest.
 
     Every symbol keeps a frequency of at least 1 and the sum stays within MAX_TOTAL. A few hundred
     weights don't earn an exact table: what its low bits cost is more than they save (Rissanen's
     description length, Automatica 14, 1978).
     """
-    best: Frequencies | None = None
+    best: Int64s | None = None
     best_bits = np.inf
     for shift in range(int(counts.max()).bit_length() + 1):
         frequencies = np.maximum(1, (counts + (1 << shift >> 1)) >> shift)
@@ -44,7 +40,7 @@ def quantise(counts: Counts) -> Frequencies:
     return best
 
 
-def ideal_bits(counts: Counts, frequencies: Frequencies) -> float:
+def ideal_bits(counts: Int64s, frequencies: Int64s) -> float:
     """What a perfect coder spends on symbols with these counts under the model, in bits."""
     share = frequencies / frequencies.sum()
     return float(-(counts * np.log2(share)).sum())
@@ -53,7 +49,7 @@ def ideal_bits(counts: Counts, frequencies: Frequencies) -> float:
 class ModelledCodec(IndexedCodec):
     """A codec that is handed a frequency model. Its table is the list of frequencies, less 1."""
 
-    def encode_places(self, places: Symbols, counts: Counts) -> tuple[bytes, bytes]:
+    def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
         """(table, payload) of places."""
         frequencies = quantise(counts)
         return integer_list(_listed(frequencies)), self.encode_with(places, frequencies)
@@ -71,13 +67,13 @@ class ModelledCodec(IndexedCodec):
         return self.decode_with(payload, frequencies, count)
 
     @abstractmethod
-    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+    def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
         """The payload of places under a model with an entry for each."""
 
     @abstractmethod
-    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+    def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
         """The `count` places."""
 
 
-def _listed(frequencies: Frequencies) -> npt.NDArray[np.uint32]:
+def _listed(frequencies: Int64s) -> UInt32s:
     return (frequencies - 1).astype(np.uint32)

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import ChunkedCodec
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Int64s, Integers, UInt32s, UInt64s
+from slashbench.codecs.families.base import ChunkedCodec
 from slashbench.codecs.kernels import integer_codes, prefix
 from slashbench.codecs.modelling.alphabet import histogram
 from slashbench.codecs.stream import prefix_streams
@@ -22,9 +21,6 @@ from slashbench.codecs.stream.frame import Frame, Pieces, cut
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
-Unsigned = npt.NDArray[np.uint32]
 
 _BYTES = np.arange(256, dtype=np.uint8)
 _OF_BYTES = zigzag(_BYTES.view(np.int8).astype(np.int32))  # the number each byte stands for
@@ -35,7 +31,7 @@ class IntegerCodec(ChunkedCodec):
 
     family: ClassVar[int]  # in kernels.integer_codes
 
-    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
         """(tables, pieces of each chunk) of symbols, shape (n,)."""
         n_chunks = -(-symbols.size // chunk)
         if symbols.itemsize == 1:
@@ -65,7 +61,7 @@ class IntegerCodec(ChunkedCodec):
         return bytes([order]), cut(out, layout.chunk_sizes)
 
     def decode_chunks(
-        self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
     ) -> None:
         """Fill `symbols` with those of chunks `first` to `last` - 1."""
         order = tables.byte()
@@ -87,7 +83,7 @@ class IntegerCodec(ChunkedCodec):
         ):
             raise CorruptStream("the codewords are cut off or damaged")
 
-    def _best_order(self, values: Unsigned, counts: Integers) -> int:
+    def _best_order(self, values: UInt32s, counts: Int64s) -> int:
         """The order with the shortest code for values that occur so often; the lowest on a tie."""
         lengths = np.empty(values.size, np.int64)
         best, best_bits = 0, np.inf
@@ -116,22 +112,20 @@ def checked_order(k: Any) -> int:
     return k
 
 
-def _codewords(values: Unsigned, family: int, order: int) -> tuple[prefix_streams.Words, Integers]:
+def _codewords(values: UInt32s, family: int, order: int) -> tuple[UInt64s, Int64s]:
     """(codewords, lengths) of values whose codewords have at most 56 bits."""
     codes, lengths = np.zeros(values.size, np.uint64), np.zeros(values.size, np.int64)
     integer_codes.codewords(values, family, order, codes, lengths)
     return codes, lengths
 
 
-def _byte_code(family: int, order: int) -> tuple[prefix_streams.Words, Integers]:
+def _byte_code(family: int, order: int) -> tuple[UInt64s, Int64s]:
     """(encoder's entry, length) of each byte."""
     codes, lengths = _codewords(_OF_BYTES, family, order)
     return prefix_streams.entry_of(codes, lengths), lengths
 
 
-def _decoding_table(
-    family: int, order: int, width: int, count: int
-) -> tuple[prefix_streams.Words, int]:
+def _decoding_table(family: int, order: int, width: int, count: int) -> tuple[UInt64s, int]:
     """The prefix kernels' table of all codewords that fit it, and the bits it looks at."""
     bits = prefix_streams.TABLE_BITS if count >= 1 << prefix_streams.TABLE_BITS else 8
     values = np.arange(min(1 << 8 * width, 1 << bits), dtype=np.uint32)

@@ -7,24 +7,21 @@ as in `kernels.rans`: where in the symbols each run ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import Integers as SymbolArray
+from slashbench.arrays import Array, Int64s, Integers
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.modelling.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.stream import exceptions
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
 from slashbench.errors import CorruptStream
 
-Integers = npt.NDArray[np.int64]
 Models = Sequence[GeneralisedGaussian]
 
 
 def encode(
-    symbols: SymbolArray, edges: Integers, models: Models, bits: int
+    symbols: Integers, edges: Int64s, models: Models, bits: int
 ) -> tuple[bool, list[Pieces]]:
     """(whether chunks begin with exceptions, pieces of each chunk) of symbols, shape (n,).
 
@@ -34,7 +31,7 @@ def encode(
     positions = _beyond(symbols, edges, [model.reach for model in models])
     patches = exceptions.by_chunk(positions, symbols, int(edges[0, -1])) if positions.size else []
     zero, size = _place_of_zero(symbols, models)
-    places: npt.NDArray[Any] = symbols.view(np.uint8)
+    places: Array = symbols.view(np.uint8)
     if symbols.itemsize > 1:
         inside = np.abs(symbols.astype(np.int64)) <= zero
         places = (np.where(inside, symbols, 0) + zero).astype(np.uint16)
@@ -55,11 +52,11 @@ def encode(
 def decode(
     parts: Frame,
     first: int,
-    edges: Integers,
+    edges: Int64s,
     models: Models,
     bits: int,
     patched: bool,
-    symbols: SymbolArray,
+    symbols: Integers,
 ) -> None:
     """Fill `symbols` from the chunks from `first` on, as many as `edges` has rows."""
     n_chunks = edges.shape[0]
@@ -84,7 +81,7 @@ def decode(
         exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
 
 
-def _place_of_zero(symbols: SymbolArray, models: Models) -> tuple[int, int]:
+def _place_of_zero(symbols: Integers, models: Models) -> tuple[int, int]:
     """(place of zero, number of places): of bytes their bits, else from the widest reach on."""
     if symbols.itemsize == 1:
         return 0, 256
@@ -92,13 +89,13 @@ def _place_of_zero(symbols: SymbolArray, models: Models) -> tuple[int, int]:
     return widest, 2 * widest + 1
 
 
-def _places(model: GeneralisedGaussian, zero: int, size: int) -> Integers:
+def _places(model: GeneralisedGaussian, zero: int, size: int) -> Int64s:
     """The places of -reach to reach."""
-    places: Integers = (np.arange(-model.reach, model.reach + 1) + zero) % size
+    places: Int64s = (np.arange(-model.reach, model.reach + 1) + zero) % size
     return places
 
 
-def _beyond(symbols: SymbolArray, edges: Integers, reaches: list[int]) -> Integers:
+def _beyond(symbols: Integers, edges: Int64s, reaches: list[int]) -> Int64s:
     """Positions of the symbols beyond the reach of their run, ascending."""
     found, start = [], 0
     for chunk in edges.tolist():

@@ -20,11 +20,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import ChunkedCodec
-from slashbench.codecs.base import Integers as SymbolArray
-from slashbench.codecs.exp_golomb import ExpGolomb
+from slashbench.arrays import Array, Int64s, Integers, UInt32s, UInt64s
+from slashbench.codecs.families.base import ChunkedCodec
 from slashbench.codecs.kernels import prefix
 from slashbench.codecs.modelling.alphabet import MAX_VALUES, histogram, translate
 from slashbench.codecs.stream import exceptions, frame, prefix_streams
@@ -37,9 +35,6 @@ from slashbench.codecs.stream.mapping import (
 )
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 _LISTED, _EXCEPTIONS, _TOO_MANY = 1, 2, 4
 
@@ -56,13 +51,13 @@ class Places:
     value's, which the coder fills alike).
     """
 
-    array: npt.NDArray[Any]  # uint8, or uint16 below MAX_VALUES
+    array: Array  # uint8, or uint16 below MAX_VALUES
     size: int
-    slots: Integers
-    counts: Integers
-    tally: npt.NDArray[np.uint32] | None  # of bytes: counts by chunk, stream and place
+    slots: Int64s
+    counts: Int64s
+    tally: UInt32s | None  # of bytes: counts by chunk, stream and place
 
-    def spread(self, per_value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def spread(self, per_value: Array) -> Array:
         """An array over places from one over values; elsewhere the most frequent value's."""
         out = np.full(self.size, per_value[self.counts.argmax()], per_value.dtype)
         out[self.slots] = per_value
@@ -74,17 +69,18 @@ class Decoder:
     """What the tables say: how the chunks of a tensor are decoded."""
 
     patched: bool  # whether chunks begin with exceptions
-    values: SymbolArray  # the alphabet, ascending
-    table: Words  # empty for an alphabet of one value
+    values: Integers  # the alphabet, ascending
+    table: UInt64s  # empty for an alphabet of one value
     bits: int  # looked at in the table
 
 
 class TableCodec(ChunkedCodec):
-    """A codec with one table a tensor. `rarest`: the share below which a value is an exception."""
+    """A codec with one table a tensor."""
 
-    rarest: ClassVar[float]
+    rarest: ClassVar[float]  # share of the symbols below which a value is an exception
+    fallback: ClassVar[ChunkedCodec]  # codes tensors of too many values for a table
 
-    def encode_chunks(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, list[Pieces]]:
+    def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
         """(tables, pieces of each chunk) of symbols, shape (n,)."""
         if symbols.itemsize == 1:
             tables, places, positions = self._of_bytes(symbols, chunk)
@@ -93,7 +89,7 @@ class TableCodec(ChunkedCodec):
             tables, places, positions = self._of_wider(symbols)
             form = _LISTED
         if positions.size * _FEW > symbols.size:
-            tables, chunks = ExpGolomb().encode_chunks(symbols, chunk)
+            tables, chunks = self.fallback.encode_chunks(symbols, chunk)
             return bytes([_TOO_MANY]) + tables, chunks
         patches = []
         if positions.size:
@@ -107,12 +103,12 @@ class TableCodec(ChunkedCodec):
         return tables + table, exceptions.before(patches, chunks)
 
     def decode_chunks(
-        self, tables: Reader, parts: Frame, first: int, last: int, symbols: SymbolArray
+        self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers
     ) -> None:
         """Fill `symbols` with those of chunks `first` to `last` - 1."""
         form = tables.byte()
         if form == _TOO_MANY:
-            ExpGolomb().decode_chunks(tables, parts, first, last, symbols)
+            self.fallback.decode_chunks(tables, parts, first, last, symbols)
             return
         decoder = self._decoder(form, tables, symbols.dtype, symbols.size)
         heads, ends = parts.begins[first:last], parts.ends[first:last]
@@ -147,7 +143,7 @@ class TableCodec(ChunkedCodec):
         """(table, pieces of each chunk)."""
 
     @abstractmethod
-    def decoding_table(self, tables: Reader, values: SymbolArray, count: int) -> tuple[Words, int]:
+    def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
         """(table, its bits) for `count` symbols, from the coder's own table.
 
         values: the alphabet, at least two, of the symbols' dtype.
@@ -158,13 +154,13 @@ class TableCodec(ChunkedCodec):
         self,
         decoder: Decoder,
         parts: Frame,
-        begins: Integers,
-        ends: Integers,
-        symbols: SymbolArray,
+        begins: Int64s,
+        ends: Int64s,
+        symbols: Integers,
     ) -> None:
         """Fill `symbols` from the chunks data[begins[c] : ends[c]]."""
 
-    def _of_bytes(self, symbols: SymbolArray, chunk: int) -> tuple[bytes, Places, Integers]:
+    def _of_bytes(self, symbols: Integers, chunk: int) -> tuple[bytes, Places, Int64s]:
         """(alphabet, places, positions of exceptions) of int8 symbols: a range of values."""
         tally = prefix_streams.tally(symbols, chunk)
         counts = np.empty(256, np.int64)  # of -128 to 127
@@ -185,7 +181,7 @@ class TableCodec(ChunkedCodec):
         slots = np.arange(low, high + 1) & 0xFF
         return table, Places(symbols.view(np.uint8), 256, slots, counts, tally), positions
 
-    def _of_wider(self, symbols: SymbolArray) -> tuple[bytes, Places, Integers]:
+    def _of_wider(self, symbols: Integers) -> tuple[bytes, Places, Int64s]:
         """The same of int16 or int32 symbols: a list of values."""
         widened = symbols.astype(np.int32, copy=False)
         found = histogram(widened)
@@ -216,7 +212,7 @@ class TableCodec(ChunkedCodec):
         return MAX_VALUES
 
 
-def _read_values(tables: Reader, listed: bool, dtype: np.dtype[Any]) -> SymbolArray:
+def _read_values(tables: Reader, listed: bool, dtype: np.dtype[Any]) -> Integers:
     """The alphabet, ascending. Raises CorruptStream for one beyond the dtype or MAX_VALUES."""
     limits = np.iinfo(dtype)
     if listed:

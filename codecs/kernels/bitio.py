@@ -22,29 +22,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from slashbench.arrays import UInt32s
 from slashbench.errors import CorruptStream
-
-Words = npt.NDArray[np.uint32]
 
 #: A kernel's answer when the stream ends inside a codeword or holds one that no encoder writes.
 DAMAGED = -1
 
 
-def new_words(bits: int) -> Words:
+def new_words(bits: int) -> UInt32s:
     """Room for that many bits."""
     return np.zeros((bits + 31) // 32, np.uint32)
 
 
-def to_bytes(words: Words, bits: int) -> bytes:
+def to_bytes(words: UInt32s, bits: int) -> bytes:
     """The bytes that the first `bits` bits fill; what pads the last one is zero."""
     return words.astype(">u4").tobytes()[: (bits + 7) // 8]
 
 
-def to_words(data: bytes) -> Words:
+def to_words(data: bytes) -> UInt32s:
     """The inverse of `to_bytes`, with zeros after the last byte."""
     return np.frombuffer(data + bytes(-len(data) % 4), ">u4").astype(np.uint32)
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Int64s
 from slashbench.codecs.kernels import kernel
-
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 LONG = 0xFFFF  # a step that leads to no exception
 
 
 @kernel
-def skip(data: Bytes, begins: Integers, ends: Integers, width: int, after: Integers) -> bool:
+def skip(data: Bytes, begins: Int64s, ends: Int64s, width: int, after: Int64s) -> bool:
     """Find where the exceptions of each chunk end. False if they are longer than their chunk.
 
     width: bytes of a symbol. after: shape (chunks,), where in `data` each chunk goes on.
@@ -40,9 +37,7 @@ def skip(data: Bytes, begins: Integers, ends: Integers, width: int, after: Integ
 
 
 @kernel
-def put(
-    data: Bytes, begins: Integers, ends: Integers, chunk: int, width: int, symbols: Bytes
-) -> bool:
+def put(data: Bytes, begins: Int64s, ends: Int64s, chunk: int, width: int, symbols: Bytes) -> bool:
     """Write the exceptions over the symbols of their chunks. False for one beyond its chunk.
 
     The chunks have `chunk` symbols of `width` bytes but for the last one; `skip` has passed them.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import UInt32s
 from slashbench.codecs.kernels import kernel
-from slashbench.codecs.kernels.bitio import Words, new_words, to_bytes, to_words, used_bytes
+from slashbench.codecs.kernels.bitio import new_words, to_bytes, to_words, used_bytes
 from slashbench.errors import CorruptStream
 
-Unsigned = npt.NDArray[np.uint32]
 
-
-def encode(values: Unsigned, width: int) -> bytes:
+def encode(values: UInt32s, width: int) -> bytes:
     """Each value below 2^width in `width` bits, 0 to 32, padded to a byte with zeros."""
     bits = values.size * width
     words = new_words(bits)
@@ -20,7 +18,7 @@ def encode(values: Unsigned, width: int) -> bytes:
     return to_bytes(words, bits)
 
 
-def decode(data: bytes, count: int, width: int) -> Unsigned:
+def decode(data: bytes, count: int, width: int) -> UInt32s:
     """The `count` values. Raises CorruptStream unless the data has just their length."""
     if width > 32 or len(data) != (count * width + 7) // 8:
         raise CorruptStream(f"{len(data)} bytes can't be {count} values of {width} bits")
@@ -33,7 +31,7 @@ def decode(data: bytes, count: int, width: int) -> Unsigned:
 
 
 @kernel
-def _encode(values: Unsigned, width: int, words: Words) -> None:
+def _encode(values: UInt32s, width: int, words: UInt32s) -> None:
     position, pending, used = 0, np.uint64(0), 0
     for i in range(values.size):
         pending = pending << np.uint64(width) | np.uint64(values[i])
@@ -48,7 +46,7 @@ def _encode(values: Unsigned, width: int, words: Words) -> None:
 
 
 @kernel
-def _decode(words: Words, width: int, values: Unsigned) -> None:
+def _decode(words: UInt32s, width: int, values: UInt32s) -> None:
     position, window, have = 0, np.uint64(0), 0
     for i in range(values.size):
         while have <= 32 and position < words.size:

@@ -15,32 +15,29 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Int64s, UInt32s, UInt64s
 from slashbench.codecs.kernels import exceptions, kernel, planes, prefix, rans
 from slashbench.codecs.kernels.planes import (
     CODED,
     PATCHED_PAIRS,
     RAW,
-    Bytes,
-    Integers,
-    Words,
 )
 
 FORM, LOW, PATCHED, FILL, BITS = range(5)
 
-Tables = tuple[npt.NDArray[np.uint64], ...]
+Tables = tuple[UInt64s, ...]
 
 
 @kernel
 def decode_prefix(
     data: Bytes,
-    begins: Integers,
-    ends: Integers,
-    plan: Integers,
+    begins: Int64s,
+    ends: Int64s,
+    plan: Int64s,
     tables: Tables,
     chunk: int,
-    words: Words,
+    words: UInt32s,
 ) -> bool:
     """Decode chunks data[begins[c] : ends[c]] of `chunk` words but for the last; False: damaged.
 
@@ -71,12 +68,12 @@ def decode_prefix(
 @kernel
 def decode_rans(
     data: Bytes,
-    begins: Integers,
-    ends: Integers,
-    plan: Integers,
+    begins: Int64s,
+    ends: Int64s,
+    plan: Int64s,
     tables: Tables,
     chunk: int,
-    words: Words,
+    words: UInt32s,
 ) -> bool:
     """The same with tables for `rans.decode`."""
     n_planes = plan.shape[0]
@@ -103,7 +100,7 @@ def decode_rans(
 
 
 @kernel
-def _locate(data: Bytes, begin: int, end: int, plan: Integers, count: int, edges: Integers) -> bool:
+def _locate(data: Bytes, begin: int, end: int, plan: Int64s, count: int, edges: Int64s) -> bool:
     """Plane p is data[edges[p] : edges[p + 1]]; False if the planes don't fill the chunk."""
     sizes = 0
     for p in range(plan.shape[0]):
@@ -133,9 +130,7 @@ def _count(form: int, count: int) -> int:
 
 
 @kernel
-def _begin(
-    data: Bytes, edges: Integers, p: int, plan: Integers, symbols: Bytes, spans: Integers
-) -> bool:
+def _begin(data: Bytes, edges: Int64s, p: int, plan: Int64s, symbols: Bytes, spans: Int64s) -> bool:
     """Where the coder's bytes begin and end, after exceptions; fill in what has no codewords."""
     spans[0, 0], spans[1, 0] = edges[p], edges[p + 1]
     if plan[p, FORM] == PATCHED_PAIRS and not exceptions.skip(
@@ -151,7 +146,7 @@ def _begin(
 
 
 @kernel
-def _joined(plan: Integers) -> bool:
+def _joined(plan: Int64s) -> bool:
     """Whether all planes go into the words at once: the highest is coded, the others are raw."""
     n_planes, n_raw = plan.shape[0], 0
     for p in range(n_planes):
@@ -162,12 +157,12 @@ def _joined(plan: Integers) -> bool:
 @kernel
 def _place(
     data: Bytes,
-    edges: Integers,
+    edges: Int64s,
     p: int,
-    plan: Integers,
+    plan: Int64s,
     symbols: Bytes,
     values: Bytes,
-    target: Words,
+    target: UInt32s,
 ) -> bool:
     """Put a plane's exceptions among its symbols, and the plane into the words."""
     n, form = target.size, plan[p, FORM]

@@ -12,12 +12,9 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Float64s, Int64s
 from slashbench.codecs.kernels import kernel
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 SHAPE_STEPS = 32  # an octave: a shape is 2^(index / 32 - 4)
 SHAPE_ZERO = 128
@@ -82,7 +79,7 @@ def _integral(low: float, high: float, power: float, offset: float) -> float:
 
 
 @kernel
-def cells(shape: int, scale: int, masses: Floats) -> None:
+def cells(shape: int, scale: int, masses: Float64s) -> None:
     """masses[v] = mass of the cells v and -v together, up to a common factor; shape (reach + 1,).
 
     shape, scale: indices. The cell at zero is cut at 1/4, 1/8, ...: near its cusp the density has
@@ -107,7 +104,7 @@ def cells(shape: int, scale: int, masses: Floats) -> None:
 
 
 @kernel
-def share(masses: Floats, bits: int, frequencies: Integers) -> None:
+def share(masses: Float64s, bits: int, frequencies: Int64s) -> None:
     """Frequencies of -reach to reach that sum to 2^bits, each at least 1; symmetric.
 
     At most 2^(bits - 3) for the reach. Masses fall; those that would get less than one get one, the
@@ -134,7 +131,7 @@ def share(masses: Floats, bits: int, frequencies: Integers) -> None:
 
 
 @kernel
-def _add_nodes(low: float, high: float, nodes: Floats, at: int) -> int:
+def _add_nodes(low: float, high: float, nodes: Float64s, at: int) -> int:
     """The nodes of `_integral`, as rows of (logarithm of the place, weight); the place after."""
     half, middle = 0.5 * (high - low), 0.5 * (high + low)
     for node, weight in ((_NODE_0, _WEIGHT_0), (_NODE_1, _WEIGHT_1)):
@@ -145,7 +142,7 @@ def _add_nodes(low: float, high: float, nodes: Floats, at: int) -> int:
 
 
 @kernel
-def _nodes(reach: int, nodes: Floats, ends: Integers) -> None:
+def _nodes(reach: int, nodes: Float64s, ends: Int64s) -> None:
     """What `cells` integrates by, for the encoder: cell v is nodes[ends[v - 1] : ends[v]]."""
     high, at = 0.5, 0
     for _ in range(_HALVINGS):
@@ -165,7 +162,7 @@ def _nodes(reach: int, nodes: Floats, ends: Integers) -> None:
 
 
 @kernel
-def _cost(counts: Floats, shape: int, scale: int, nodes: Floats, ends: Integers) -> Any:
+def _cost(counts: Float64s, shape: int, scale: int, nodes: Float64s, ends: Int64s) -> Any:
     """Bits of values with these counts. By the machine's own exp, so not the same everywhere."""
     power = 2.0 ** ((shape - SHAPE_ZERO) / SHAPE_STEPS)
     offset = -power * _LN_2 * ((scale - SCALE_ZERO) / SCALE_STEPS)
@@ -183,7 +180,7 @@ def _cost(counts: Floats, shape: int, scale: int, nodes: Floats, ends: Integers)
 
 
 @kernel
-def fit(counts: Floats, shape: int, scale: int, step: int) -> Any:
+def fit(counts: Float64s, shape: int, scale: int, step: int) -> Any:
     """(shape, scale) that code values with these counts of 0, +-1, +-2, ... in the fewest bits.
 
     A search among eight neighbours, in steps doubled after each that helps and halved otherwise.

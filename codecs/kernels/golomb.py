@@ -9,12 +9,11 @@ bit-vectors", Information Processing Letters 7(6), 1978; Table 2 of the BackSlas
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, UInt32s
 from slashbench.codecs.kernels import kernel
 from slashbench.codecs.kernels.bitio import (
     DAMAGED,
-    Words,
     leading_zeros,
     new_words,
     to_bytes,
@@ -25,11 +24,8 @@ from slashbench.errors import CorruptStream
 
 MAX_ORDER = 30
 
-Unsigned = npt.NDArray[np.uint32]
-Integers = npt.NDArray[np.int64]
 
-
-def lengths_by_order(values: Unsigned) -> Integers:
+def lengths_by_order(values: UInt32s) -> Int64s:
     """Exact bits that all values take together, for each order 0 to MAX_ORDER; shape (31,)."""
     classes = np.zeros((33, 33), np.int64)
     bits = np.zeros(MAX_ORDER + 1, np.int64)
@@ -38,14 +34,14 @@ def lengths_by_order(values: Unsigned) -> Integers:
     return bits
 
 
-def best_order(values: Unsigned) -> tuple[int, int]:
+def best_order(values: UInt32s) -> tuple[int, int]:
     """(order, bits) of the shortest code for all values together; the lowest order on a tie."""
     bits = lengths_by_order(values)
     order = int(bits.argmin())
     return order, int(bits[order])
 
 
-def encode(values: Unsigned, order: int, bits: int) -> bytes:
+def encode(values: UInt32s, order: int, bits: int) -> bytes:
     """The codewords one after the other, `bits` bits in all, padded to a byte with zeros.
 
     >>> code = encode(np.array([0, 1, 2, 3], np.uint32), order=0, bits=12)
@@ -59,7 +55,7 @@ def encode(values: Unsigned, order: int, bits: int) -> bytes:
     return to_bytes(words, bits)
 
 
-def decode(data: bytes, count: int, order: int) -> tuple[Unsigned, int]:
+def decode(data: bytes, count: int, order: int) -> tuple[UInt32s, int]:
     """(values, bytes used) of `count` codewords at the start of `data`.
 
     Raises CorruptStream, before anything is allocated if the data is too short for `count`.
@@ -71,12 +67,12 @@ def decode(data: bytes, count: int, order: int) -> tuple[Unsigned, int]:
     return values, used_bytes(data, bits)
 
 
-def _length_table() -> Integers:
+def _length_table() -> Int64s:
     """Codeword length by order and by the two bit lengths that `_classify` counts."""
     order, size, complement = np.ogrid[: MAX_ORDER + 1, :33, :33]
     # m + 2^k has bit_length(m) bits, or one more on a carry; k + 1 if m < 2^k.
     total = np.where(size <= order, order + 1, size + (complement <= order))
-    table: Integers = (2 * total - 1 - order).astype(np.int64)
+    table: Int64s = (2 * total - 1 - order).astype(np.int64)
     return table
 
 
@@ -84,7 +80,7 @@ _LENGTHS = _length_table()
 
 
 @kernel
-def _classify(values: Unsigned, classes: Integers) -> None:
+def _classify(values: UInt32s, classes: Int64s) -> None:
     """Count values m by bit_length(m) and bit_length(~m): all that a codeword's length rests on.
 
     ~m is the complement within bit_length(m) bits: m + 2^k carries just when it is below 2^k.
@@ -97,7 +93,7 @@ def _classify(values: Unsigned, classes: Integers) -> None:
 
 
 @kernel
-def _add_up(lengths: Integers, classes: Integers, bits: Integers) -> None:
+def _add_up(lengths: Int64s, classes: Int64s, bits: Int64s) -> None:
     """bits[k] = what the values of all classes take in order k; most classes are empty."""
     for size in range(classes.shape[0]):
         for complement in range(classes.shape[1]):
@@ -108,7 +104,7 @@ def _add_up(lengths: Integers, classes: Integers, bits: Integers) -> None:
 
 
 @kernel
-def _encode(values: Unsigned, order: int, words: Words) -> int:
+def _encode(values: UInt32s, order: int, words: UInt32s) -> int:
     """Write all codewords. Returns the number of bits."""
     position, pending, used = 0, np.uint64(0), 0
     offset = np.uint64(1) << np.uint64(order)
@@ -132,7 +128,7 @@ def _encode(values: Unsigned, order: int, words: Words) -> int:
 
 
 @kernel
-def _decode(words: Words, order: int, values: Unsigned) -> int:
+def _decode(words: UInt32s, order: int, values: UInt32s) -> int:
     """Fill `values`. Returns the number of bits read, or DAMAGED."""
     position, window, have = 0, np.uint64(0), 0
     offset = np.uint64(1) << np.uint64(order)

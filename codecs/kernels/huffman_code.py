@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, UInt64s
 from slashbench.codecs.kernels import brief
 from slashbench.codecs.kernels.prefix import MAX_LENGTH
 
-Words = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
-
 
 @brief
-def package_merge(leaves: Integers, limit: int, lengths: Integers) -> None:
+def package_merge(leaves: Int64s, limit: int, lengths: Int64s) -> None:
     """Codeword lengths, at most `limit`, of symbols whose counts ascend: two of them or more."""
     n = leaves.size
     is_leaf = np.zeros((limit, 2 * n), np.bool_)
@@ -48,7 +45,7 @@ def package_merge(leaves: Integers, limit: int, lengths: Integers) -> None:
 
 
 @brief
-def canonical(lengths: Integers, codes: Words) -> bool:
+def canonical(lengths: Int64s, codes: UInt64s) -> bool:
     """Codewords, least significant bit first; False unless the lengths make a complete code.
 
     A length of 0 is a symbol without a codeword. Read with the first bit as the most significant

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, UInt32s, UInt64s
 from slashbench.codecs.kernels import kernel
 from slashbench.codecs.kernels.bitio import leading_zeros
 from slashbench.codecs.kernels.memory import load8, load64
@@ -27,9 +27,6 @@ from slashbench.codecs.kernels.memory import load8, load64
 EXP_GOLOMB, GOLOMB_RICE, ELIAS_DELTA = 1, 2, 3
 MAX_ORDER = 30
 UNARY_LIMIT = 24  # quotient from which Golomb-Rice writes the value as it is
-
-Unsigned = npt.NDArray[np.uint32]
-Integers = npt.NDArray[np.int64]
 
 
 @kernel
@@ -109,7 +106,7 @@ def read(stream: Any, size: Any, position: Any, family: int, order: int) -> Any:
 
 
 @kernel
-def lengths(values: Unsigned, family: int, order: int, out: Integers) -> None:
+def lengths(values: UInt32s, family: int, order: int, out: Int64s) -> None:
     """out[i] = bits of the codeword of values[i]."""
     for i in range(min(values.size, out.size)):
         _, prefix_bits, _, suffix_bits = codeword(np.uint64(values[i]), family, order)
@@ -117,9 +114,7 @@ def lengths(values: Unsigned, family: int, order: int, out: Integers) -> None:
 
 
 @kernel
-def codewords(
-    values: Unsigned, family: int, order: int, codes: npt.NDArray[np.uint64], out: Integers
-) -> None:
+def codewords(values: UInt32s, family: int, order: int, codes: UInt64s, out: Int64s) -> None:
     """codes[i], out[i] = the codeword of values[i], which has at most 64 bits, and its bits."""
     for i in range(min(values.size, codes.size, out.size)):
         prefix, prefix_bits, suffix, suffix_bits = codeword(np.uint64(values[i]), family, order)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, Integers
 from slashbench.codecs.kernels import kernel
-
-Matrix = npt.NDArray[Any]  # integers
-Integers = npt.NDArray[np.int64]
 
 
 @kernel
-def tally(matrix: Matrix, by_row: Matrix, by_column: Matrix) -> None:
+def tally(matrix: Integers, by_row: Integers, by_column: Integers) -> None:
     """Add 1 to by_row[i, m] and by_column[j, m] for each magnitude m = |matrix[i, j]|.
 
     Both have `beyond` + 1 places a line; the last one takes all magnitudes from `beyond` on.
@@ -28,7 +23,7 @@ def tally(matrix: Matrix, by_row: Matrix, by_column: Matrix) -> None:
 
 
 @kernel
-def gather(matrix: Matrix, columns: Integers, out: Matrix) -> None:
+def gather(matrix: Integers, columns: Int64s, out: Integers) -> None:
     """The columns in that order, one row after the other; out has rows * len(columns) places."""
     place, n = 0, matrix.shape[1]
     for i in range(matrix.shape[0]):
@@ -39,7 +34,7 @@ def gather(matrix: Matrix, columns: Integers, out: Matrix) -> None:
 
 
 @kernel
-def scatter(symbols: Matrix, columns: Integers, matrix: Matrix) -> None:
+def scatter(symbols: Integers, columns: Int64s, matrix: Integers) -> None:
     """The inverse of `gather`."""
     place, n = 0, matrix.shape[1]
     for i in range(matrix.shape[0]):

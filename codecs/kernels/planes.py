@@ -7,23 +7,17 @@ compiler turns into wide instructions.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, FloatBits, Int64s
 from slashbench.codecs.kernels import brief, kernel
-
-Words = npt.NDArray[Any]  # uint16, uint32 or uint64
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 FORMS = RAW, CODED, PAIRS, PATCHED_PAIRS = 0, 1, 2, 3  # of a plane
 WINDOW = 16  # values that fit half a byte
 
 
 @kernel
-def take(words: Words, plane: int, out: Bytes) -> None:
+def take(words: FloatBits, plane: int, out: Bytes) -> None:
     """out[i] = byte `plane` of the rotated words[i]; 0 is the lowest."""
     n = min(words.size, out.size)
     words, out = words[:n], out[:n]
@@ -38,7 +32,7 @@ def take(words: Words, plane: int, out: Bytes) -> None:
 
 
 @kernel
-def put(bytes_: Bytes, plane: int, words: Words) -> None:
+def put(bytes_: Bytes, plane: int, words: FloatBits) -> None:
     """Write byte `plane` of the rotated words; plane 0 comes first and clears the others."""
     n = min(words.size, bytes_.size)
     words, bytes_ = words[:n], bytes_[:n]
@@ -55,7 +49,7 @@ def put(bytes_: Bytes, plane: int, words: Words) -> None:
 
 
 @kernel
-def join(high: Bytes, low: Bytes, words: Words) -> None:
+def join(high: Bytes, low: Bytes, words: FloatBits) -> None:
     """Both planes of 16-bit words at once: half the memory traffic of two times `put`."""
     n = min(words.size, high.size, low.size)
     words, high, low = words[:n], high[:n], low[:n]
@@ -66,7 +60,7 @@ def join(high: Bytes, low: Bytes, words: Words) -> None:
 
 
 @kernel
-def join_four(third: Bytes, second: Bytes, first: Bytes, last: Bytes, words: Words) -> None:
+def join_four(third: Bytes, second: Bytes, first: Bytes, last: Bytes, words: FloatBits) -> None:
     """All planes of 32-bit words at once, the highest first."""
     n = min(words.size, third.size, second.size, first.size, last.size)
     words, third, second, first, last = words[:n], third[:n], second[:n], first[:n], last[:n]
@@ -161,7 +155,7 @@ def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
 
 
 @kernel
-def locate(values: Bytes, low: int, positions: Integers) -> None:
+def locate(values: Bytes, low: int, positions: Int64s) -> None:
     """The places of the values outside the window, ascending, as many as there is room for."""
     base, found = np.uint8(low), 0
     for start in range(0, values.size, 256):

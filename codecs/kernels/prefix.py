@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Int64s, Places, UInt32s, UInt64s
 from slashbench.codecs.kernels import brief, integer_codes, kernel
 from slashbench.codecs.kernels.memory import load8, load32, load64, store8, store32, store64
 
@@ -26,10 +26,6 @@ FEW = 1024  # values below which a chunk is one stream
 MAX_LENGTH = 14  # so that four codewords fit the 56 bits that a refill brings at least
 HUFFMAN = 0  # family whose codewords are all in the table; the others are in integer_codes
 
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[Any]  # uint8 or uint16
-Words = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
 
 _SYMBOLS = np.uint64((1 << 48) - 1)
 _BYTE = np.uint64(0xFF)
@@ -40,7 +36,7 @@ _63 = np.uint64(63)
 
 
 @kernel
-def tally(symbols: Bytes, chunk: int, counts: npt.NDArray[np.uint32]) -> None:
+def tally(symbols: Bytes, chunk: int, counts: UInt32s) -> None:
     """Count the symbols of each stream; counts has shape (chunks, STREAMS, 256), zeros at first.
 
     Four tables side by side also keep a run of equal symbols from waiting for its own sums.
@@ -62,7 +58,7 @@ def tally(symbols: Bytes, chunk: int, counts: npt.NDArray[np.uint32]) -> None:
 
 
 @brief
-def total(tally: npt.NDArray[np.uint32], counts: Integers) -> None:
+def total(tally: UInt32s, counts: Int64s) -> None:
     """counts[i] = how often the symbol i - 128, as an int8, occurs in all rows of a tally."""
     counts[:] = 0
     for row in tally:
@@ -72,7 +68,7 @@ def total(tally: npt.NDArray[np.uint32], counts: Integers) -> None:
 
 
 @brief
-def add_up(tally: npt.NDArray[np.uint32], lengths: Integers, bits: Integers) -> None:
+def add_up(tally: UInt32s, lengths: Int64s, bits: Int64s) -> None:
     """bits[c, s] = what the symbols of a stream take; tally: of `tally`, lengths: of each byte."""
     for c in range(bits.shape[0]):
         for s in range(bits.shape[1]):
@@ -84,7 +80,7 @@ def add_up(tally: npt.NDArray[np.uint32], lengths: Integers, bits: Integers) -> 
 
 @kernel
 def measure(
-    places: Places, chunk: int, lengths: Integers, family: int, order: int, bits: Integers
+    places: Places, chunk: int, lengths: Int64s, family: int, order: int, bits: Int64s
 ) -> None:
     """Add up the codeword lengths of each stream; bits has shape (chunks, STREAMS).
 
@@ -109,7 +105,7 @@ def measure(
 
 @brief
 def build(
-    symbols: Words, codes: Words, lengths: Integers, width: int, bits: int, table: Words
+    symbols: UInt64s, codes: UInt64s, lengths: Int64s, width: int, bits: int, table: UInt64s
 ) -> None:
     """Fill the table, 2^(bits + 1) entries, from codewords and the `width` bytes of each symbol.
 
@@ -173,10 +169,10 @@ def build(
 def encode(
     symbols: Bytes,
     chunk: int,
-    codes: Words,
+    codes: UInt64s,
     longest: int,
-    begins: Integers,
-    ends: Integers,
+    begins: Int64s,
+    ends: Int64s,
     out: Bytes,
 ) -> bool:
     """Write the codewords of byte symbols; False if a stream does not end where it should.
@@ -271,11 +267,11 @@ def _write(
 def encode_wide(
     places: Places,
     chunk: int,
-    codes: Words,
+    codes: UInt64s,
     family: int,
     order: int,
-    begins: Integers,
-    ends: Integers,
+    begins: Int64s,
+    ends: Int64s,
     out: Bytes,
 ) -> bool:
     """`encode` for other than bytes, a symbol at a time.
@@ -330,11 +326,11 @@ def encode_wide(
 @kernel
 def decode(
     data: Bytes,
-    begins: Integers,
-    ends: Integers,
+    begins: Int64s,
+    ends: Int64s,
     chunk: int,
     width: int,
-    table: Words,
+    table: UInt64s,
     bits: int,
     family: int,
     order: int,

@@ -22,8 +22,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Int64s, Places, UInt64s
 from slashbench.codecs.kernels import brief, kernel
 from slashbench.codecs.kernels.memory import (
     high_product,
@@ -40,10 +40,6 @@ LANES = 8
 ROUND = 2 * LANES
 MAX_BITS = 15  # so that two symbols take less than a word
 
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[Any]  # uint8 or uint16
-Words = npt.NDArray[np.uint64]
-Integers = npt.NDArray[np.int64]
 
 _LOW = np.uint64(1 << 31)
 _2 = np.uint64(2)
@@ -56,16 +52,16 @@ _BYTE = np.uint64(0xFF)
 _WORD = np.uint64(0xFFFFFFFF)
 
 
-def whole_chunks(count: int, chunk: int) -> Integers:
+def whole_chunks(count: int, chunk: int) -> Int64s:
     """Edges of chunks of one run each."""
     chunk = min(chunk, count)  # a stream may declare chunks of any size
-    edges: Integers = np.arange(chunk, count + chunk, chunk, dtype=np.int64)[:, None]
+    edges: Int64s = np.arange(chunk, count + chunk, chunk, dtype=np.int64)[:, None]
     edges[-1] = count
     return edges
 
 
 @brief
-def normalise(counts: Integers, bits: int, frequencies: Integers) -> bool:
+def normalise(counts: Int64s, bits: int, frequencies: Int64s) -> bool:
     """Frequencies that sum to 2^bits, in proportion to the counts; at least 1 where there are any.
 
     Rounded, and then changed by one where that costs least until the sum is right. False if there
@@ -103,7 +99,7 @@ def _cost(count: int, frequency: int, step: int) -> float:
 
 
 @brief
-def decoding_table(patterns: Words, frequencies: Integers, bits: int, table: Words) -> bool:
+def decoding_table(patterns: UInt64s, frequencies: Int64s, bits: int, table: UInt64s) -> bool:
     """table[slot] = pattern | frequency << 16 | bias << 32; False unless 2^bits are filled."""
     slot = 0
     for i in range(frequencies.size):
@@ -118,7 +114,7 @@ def decoding_table(patterns: Words, frequencies: Integers, bits: int, table: Wor
 
 
 @brief
-def encoding_table(frequencies: Integers, bits: int, table: Words) -> None:
+def encoding_table(frequencies: Int64s, bits: int, table: UInt64s) -> None:
     """table[i] = reciprocal, bias, 2^bits - frequency, shift << 32 | frequency; shape (n, 4).
 
     With them floor(x / frequency) is the upper half of x * reciprocal, shifted: exact below 2^63
@@ -180,7 +176,7 @@ def _row(places: Any, lane: int) -> Any:
 
 @kernel
 def encode(
-    places: Places, edges: Integers, table: Words, bits: int, out: Bytes, sizes: Integers
+    places: Places, edges: Int64s, table: UInt64s, bits: int, out: Bytes, sizes: Int64s
 ) -> bool:
     """Encode all chunks, the last one first, towards the front of `out`; they end at its end.
 
@@ -281,10 +277,10 @@ def _take(x: Any, entries: Any, mask: Any, b: Any, target: Any) -> Any:
 @kernel
 def decode(
     data: Bytes,
-    begins: Integers,
-    ends: Integers,
-    edges: Integers,
-    table: Words,
+    begins: Int64s,
+    ends: Int64s,
+    edges: Int64s,
+    table: UInt64s,
     bits: int,
     out: Places,
 ) -> bool:

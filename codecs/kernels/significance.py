@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Integers
 from slashbench.codecs.kernels import kernel
-
-Symbols = npt.NDArray[Any]  # int8, int16 or int32
-Bytes = npt.NDArray[np.uint8]
 
 
 @kernel
-def gather(symbols: Symbols, flags: Bytes, values: Symbols) -> int:
+def gather(symbols: Integers, flags: Bytes, values: Integers) -> int:
     """Flag the symbols that are not 0, the first in a byte's lowest bit, and copy them to `values`.
 
     flags: ceil(n / 8) bytes. values: room for n. Returns the number of symbols flagged.
@@ -44,7 +41,7 @@ def count(flags: Bytes) -> int:
 
 
 @kernel
-def scatter(flags: Bytes, values: Symbols, symbols: Symbols) -> bool:
+def scatter(flags: Bytes, values: Integers, symbols: Integers) -> bool:
     """The inverse of `gather`; values: those flagged, and one more that is never used.
 
     False unless there are so many flags, none beyond the symbols and none for a zero.

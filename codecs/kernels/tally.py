@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int8s, Int64s, Symbols
 from slashbench.codecs.kernels import kernel
-
-Symbols = npt.NDArray[np.int32]
-Integers = npt.NDArray[np.int64]
 
 
 @kernel
-def count(symbols: Symbols, low: int, counts: Integers) -> None:
+def count(symbols: Symbols, low: int, counts: Int64s) -> None:
     """Add 1 to counts[s - low] for each symbol s; symbols outside are left out."""
     for i in range(symbols.size):
         place = np.int64(symbols[i]) - low
@@ -21,7 +18,7 @@ def count(symbols: Symbols, low: int, counts: Integers) -> None:
 
 
 @kernel
-def outside(symbols: npt.NDArray[np.int8], low: int, high: int, positions: Integers) -> None:
+def outside(symbols: Int8s, low: int, high: int, positions: Int64s) -> None:
     """The places of the symbols outside low to high, as many as there is room for."""
     found = 0
     for start in range(0, symbols.size, 256):

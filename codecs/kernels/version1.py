@@ -9,21 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int32s, Int64s, UInt32s
 from slashbench.codecs.kernels import kernel
-from slashbench.codecs.kernels.bitio import DAMAGED, Words, to_words, used_bytes
+from slashbench.codecs.kernels.bitio import DAMAGED, to_words, used_bytes
 from slashbench.errors import CorruptStream
 
 MAX_LENGTH = 32
 TABLE_BITS = 12
 
-Indices = npt.NDArray[np.int32]
-Codes = npt.NDArray[np.uint32]
-Integers = npt.NDArray[np.int64]
 
-
-def decode(data: bytes, count: int, lengths: Integers) -> Indices:
+def decode(data: bytes, count: int, lengths: Int64s) -> Int32s:
     """The `count` indices. Raises CorruptStream unless their codewords fill the data."""
     if lengths.min() < 1 or lengths.max() > MAX_LENGTH:
         raise CorruptStream(f"a codeword length is not in 1 to {MAX_LENGTH}")
@@ -45,7 +41,7 @@ def decode(data: bytes, count: int, lengths: Integers) -> Indices:
     return indices
 
 
-def _short_codes(order: Codes, lengths: Integers) -> Codes:
+def _short_codes(order: UInt32s, lengths: Int64s) -> UInt32s:
     """For each TABLE_BITS bits that may come next, index << 8 | length; 0 for a longer codeword."""
     ordered = lengths[order]
     n_short = int(np.searchsorted(ordered, TABLE_BITS, side="right"))
@@ -58,13 +54,13 @@ def _short_codes(order: Codes, lengths: Integers) -> Codes:
 
 @kernel
 def _decode(
-    words: Words,
-    table: Codes,
-    order: Codes,
-    first: Integers,
-    number: Integers,
-    start: Integers,
-    indices: Indices,
+    words: UInt32s,
+    table: UInt32s,
+    order: UInt32s,
+    first: Int64s,
+    number: Int64s,
+    start: Int64s,
+    indices: Int32s,
 ) -> int:
     """Fill `indices`. Returns the number of bits read, or DAMAGED."""
     position, window, have = 0, np.uint64(0), 0

@@ -9,16 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, Symbols
 from slashbench.codecs.kernels import tally
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
-
-Symbols = npt.NDArray[np.int32]
-Counts = npt.NDArray[np.int64]
 
 #: Most values an alphabet may hold, the escape symbol not counted.
 MAX_VALUES = 4096
@@ -35,7 +32,7 @@ class Histogram:
     """Distinct values, ascending, and how often each occurs; both of shape (a,)."""
 
     values: Symbols
-    counts: Counts
+    counts: Int64s
 
 
 def histogram(symbols: Symbols) -> Histogram:
@@ -76,7 +73,7 @@ class Alphabet:
         return int(self.values.size) + self.escape
 
     @classmethod
-    def choose(cls, found: Histogram, limit: int = MAX_VALUES) -> tuple[Alphabet, Counts]:
+    def choose(cls, found: Histogram, limit: int = MAX_VALUES) -> tuple[Alphabet, Int64s]:
         """(alphabet, count of each of its symbols): the `limit` most frequent values at most.
 
         Ties go to the value that comes first in zig-zag order.

@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Float64s, Int64s
 from slashbench.codecs.kernels import generalised_gaussian as kernels
 from slashbench.errors import CorruptStream
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class GeneralisedGaussian:
         ):
             raise CorruptStream(f"no generalised Gaussian for tables of {bits} bits: {self}")
 
-    def frequencies(self, bits: int) -> Integers:
+    def frequencies(self, bits: int) -> Int64s:
         """Frequencies that sum to 2^bits, all at least 1, shape (2 reach + 1,)."""
         masses = np.empty(self.reach + 1)
         kernels.cells(self.shape, self.scale, masses)
@@ -53,7 +51,7 @@ def max_reach(bits: int) -> int:
     return 1 << bits - 3
 
 
-def fit(folded: Integers) -> GeneralisedGaussian:
+def fit(folded: Int64s) -> GeneralisedGaussian:
     """The model that codes magnitudes with these counts in the fewest bits; its reach is theirs.
 
     folded: how often 0, 1, 2, ... occur as a magnitude, shape (reach + 1,). Approximate maximum
@@ -64,7 +62,7 @@ def fit(folded: Integers) -> GeneralisedGaussian:
     return GeneralisedGaussian(shape, scale, folded.size - 1)
 
 
-def _from_moments(counts: npt.NDArray[np.float64]) -> tuple[int, int]:
+def _from_moments(counts: Float64s) -> tuple[int, int]:
     """Indices near the best: from E[x^2] / E[|x|]^2, 2 for Laplace and 1.57 for a Gaussian.
 
     Straight lines and a parabola through those two and what lies between (Mallat, IEEE Trans.

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Int64s, UInt64s
 from slashbench.codecs.kernels import huffman_code
 from slashbench.codecs.kernels.prefix import MAX_LENGTH
 from slashbench.errors import CorruptStream
 
-Integers = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.uint64]
 
-
-def package_merge(counts: Integers, limit: int) -> Integers:
+def package_merge(counts: Int64s, limit: int) -> Int64s:
     """Codeword lengths, at most `limit`, that minimise (counts * lengths).sum().
 
     Larmore and Hirschberg, "A fast algorithm for optimal length-limited Huffman codes", JACM
@@ -30,7 +27,7 @@ def package_merge(counts: Integers, limit: int) -> Integers:
     return lengths
 
 
-def canonical(lengths: Integers) -> Codes:
+def canonical(lengths: Int64s) -> UInt64s:
     """The codewords, least significant bit first; 0 for a symbol of length 0, which has none.
 
     Raises CorruptStream unless the lengths make a complete code, whose codewords begin every

@@ -7,9 +7,9 @@ from typing import ClassVar
 import constriction
 import numpy as np
 
-from slashbench.codecs.base import Symbols
+from slashbench.arrays import Int64s, Symbols
 from slashbench.codecs.families.constriction_adapter import refusals, to_bytes, to_words
-from slashbench.codecs.families.frequency_codec import Frequencies, ModelledCodec
+from slashbench.codecs.families.frequency_codec import ModelledCodec
 from slashbench.errors import CorruptStream
 
 
@@ -21,7 +21,7 @@ class ConstrictionHuffman(ModelledCodec):
 
     codec_id: ClassVar[str] = "slashbench.constriction-huffman"
 
-    def encode_with(self, places: Symbols, frequencies: Frequencies) -> bytes:
+    def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
         """The payload of places under a model with an entry for each."""
         tree = constriction.symbol.huffman.EncoderHuffmanTree(frequencies.astype(np.float64))
         coder = constriction.symbol.QueueEncoder()
@@ -30,7 +30,7 @@ class ConstrictionHuffman(ModelledCodec):
         words, _ = coder.get_compressed()
         return to_bytes(words)
 
-    def decode_with(self, payload: bytes, frequencies: Frequencies, count: int) -> Symbols:
+    def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
         """The `count` places."""
         if count > 8 * len(payload):
             raise CorruptStream(f"{len(payload)} bytes can't hold {count} codewords")

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from slashbench.codecs import pack
-from slashbench.codecs.base import SymbolCodec, Symbols
+from slashbench.arrays import Symbols
+from slashbench.codecs.families.base import SymbolCodec
+from slashbench.codecs.stream import packing
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream, MissingDependency
 
@@ -39,8 +40,8 @@ class DeepCabac(SymbolCodec):
     def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
         """(tables, payload) of symbols, shape (n,)."""
         if int(symbols.max()) > _LARGEST or int(symbols.min()) < -_LARGEST:
-            low, width = pack.range_of(symbols)
-            return bytes([_PACKED]) + pack.table(low, width), pack.pack(symbols, low, width)
+            low, width = packing.range_of(symbols)
+            return bytes([_PACKED]) + packing.table(low, width), packing.pack(symbols, low, width)
         library = _library()
         encoder = library.Encoder()
         encoder.initCtxModels(_UNARY, self.optimise)
@@ -53,9 +54,9 @@ class DeepCabac(SymbolCodec):
         reader = Reader(tables)
         form = reader.byte()
         if form == _PACKED:
-            low, width = pack.read_table(reader)
+            low, width = packing.read_table(reader)
             reader.end()
-            return pack.unpack(payload, count, low, width)
+            return packing.unpack(payload, count, low, width)
         reader.end()
         if form != _CODED:
             raise CorruptStream(f"the form {form} is unknown")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pcodec import ChunkConfig, standalone
 
-from slashbench.codecs.base import WholeTensorCodec, narrowest
+from slashbench.arrays import Array
+from slashbench.codecs.families.base import WholeTensorCodec, narrowest
 from slashbench.codecs.families.byte_codec import level_in
 from slashbench.errors import CorruptStream
 
@@ -26,7 +26,7 @@ class Pcodec(WholeTensorCodec):
     def __init__(self, level: int = 8) -> None:
         self.level = level_in(level, 0, 12)
 
-    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode_whole(self, flat: Array) -> tuple[bytes, bytes]:
         if flat.dtype.kind in "iu":
             flat = narrowest(flat.view(f"i{flat.itemsize}"))
         config = ChunkConfig(compression_level=self.level, enable_8_bit=True)
@@ -35,7 +35,7 @@ class Pcodec(WholeTensorCodec):
 
     def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         integers = dtype.kind in "iu"
         if len(tables) != 1 or tables[0] not in ((1, 2, 4) if integers else (dtype.itemsize,)):
             raise CorruptStream("the tables of pcodec are damaged")

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
-from slashbench.codecs.base import WholeTensorCodec, narrowest
+from slashbench.arrays import Array
+from slashbench.codecs.families.base import WholeTensorCodec, narrowest
 from slashbench.errors import CorruptStream
 
 _FLOATS = {
@@ -31,7 +31,7 @@ class ZipNN(WholeTensorCodec):
     trusts_input: ClassVar[bool] = True
     domains: ClassVar[frozenset[str]] = frozenset({"integers", "floats"})
 
-    def _encode_whole(self, flat: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    def _encode_whole(self, flat: Array) -> tuple[bytes, bytes]:
         width = 0
         if flat.dtype.kind in "iu":
             flat = narrowest(flat.view(f"i{flat.itemsize}"))
@@ -41,7 +41,7 @@ class ZipNN(WholeTensorCodec):
 
     def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         integers = dtype.kind in "iu"
         if len(tables) != 1 or tables[0] not in ((1, 2, 4) if integers else (0,)):
             raise CorruptStream("the tables of zipnn are damaged")

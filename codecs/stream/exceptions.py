@@ -13,23 +13,18 @@ exceptions). Decoding then needs no escape symbol and no second look at the symb
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array, Bytes, Int8s, Int64s, Integers
 from slashbench.codecs.kernels import exceptions as kernel
 from slashbench.codecs.kernels import tally
 from slashbench.codecs.kernels.exceptions import LONG
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream
 
-Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.int64]
-Symbols = npt.NDArray[Any]  # int8, int16 or int32
 
-
-def outside(symbols: npt.NDArray[np.int8], low: int, high: int, count: int) -> Positions:
+def outside(symbols: Int8s, low: int, high: int, count: int) -> Int64s:
     """The positions of the `count` symbols that lie outside low to high, ascending."""
     positions = np.empty(count, np.int64)
     if count:
@@ -37,7 +32,7 @@ def outside(symbols: npt.NDArray[np.int8], low: int, high: int, count: int) -> P
     return positions
 
 
-def to_bytes(positions: Positions, values: Symbols) -> bytes:
+def to_bytes(positions: Int64s, values: Integers) -> bytes:
     """The exceptions of one chunk; positions ascend."""
     gaps = positions.copy()
     gaps[1:] -= positions[:-1] + 1
@@ -51,7 +46,7 @@ def to_bytes(positions: Positions, values: Symbols) -> bytes:
     return frame.varint(steps.size) + steps.tobytes() + little.tobytes()
 
 
-def by_chunk(positions: Positions, symbols: npt.NDArray[Any], chunk: int) -> list[bytes]:
+def by_chunk(positions: Int64s, symbols: Array, chunk: int) -> list[bytes]:
     """`to_bytes` for each chunk of the symbols; positions are in the whole tensor, ascending."""
     n_chunks = -(-symbols.size // chunk)
     edges = np.searchsorted(positions, chunk * np.arange(n_chunks + 1))
@@ -68,7 +63,7 @@ def before(patches: list[bytes], chunks: list[frame.Pieces]) -> list[frame.Piece
     return [(patch, *pieces) for patch, pieces in zip(patches, chunks, strict=True)]
 
 
-def skip(data: Bytes, begins: Positions, ends: Positions, width: int) -> Positions:
+def skip(data: Bytes, begins: Int64s, ends: Int64s, width: int) -> Int64s:
     """Where in `data` each chunk goes on after its exceptions. Raises CorruptStream."""
     after = np.empty(begins.size, np.int64)
     if not kernel.skip(data, begins, ends, width, after):
@@ -76,7 +71,7 @@ def skip(data: Bytes, begins: Positions, ends: Positions, width: int) -> Positio
     return after
 
 
-def put(data: Bytes, begins: Positions, ends: Positions, chunk: int, symbols: Symbols) -> None:
+def put(data: Bytes, begins: Int64s, ends: Int64s, chunk: int, symbols: Integers) -> None:
     """Write the exceptions of chunks of so many symbols over those. Raises CorruptStream."""
     if not kernel.put(data, begins, ends, chunk, symbols.itemsize, symbols.view(np.uint8)):
         raise CorruptStream("an exception lies beyond its chunk")

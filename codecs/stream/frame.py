@@ -15,7 +15,7 @@ little-endian; varint is LEB128.
     ...     tables, chunks
 
 Version 1 is still read: u8 version (1), dtype, shape, lengths of tables and payload, one CRC-32 of
-all, tables, payload. Its payloads differ too: `slashbench.codecs.families.version1`.
+all, tables, payload. Its payloads differ too: each codec that wrote some has `decode_version1`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 from isal.isal_zlib import crc32  # zlib's CRC-32, eight times as fast
 
+from slashbench.arrays import Bytes, Int64s
 from slashbench.errors import CorruptStream
 
 MAGIC = b"\x93SB"
@@ -53,8 +53,6 @@ _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 _FLOATS = frozenset(_DTYPES[6:])
 
 Pieces = tuple[Any, ...]  # buffers of bytes that follow one another in a chunk
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,8 @@ class Frame:
     chunk: int  # values per chunk; 0 in an empty tensor
     tables: bytes
     data: Bytes  # the whole stream
-    begins: Integers  # where in `data` each chunk begins, shape (chunks,)
-    ends: Integers
+    begins: Int64s  # where in `data` each chunk begins, shape (chunks,)
+    ends: Int64s
     checksums: tuple[int, ...]
 
     @property
@@ -95,7 +93,7 @@ class Frame:
         return self.data[self.begins[index] : self.ends[index]]
 
     def within(
-        self, tables: bytes, begins: Integers, ends: Integers, chunk: int | None = None
+        self, tables: bytes, begins: Int64s, ends: Int64s, chunk: int | None = None
     ) -> Frame:
         """A coder's own stream inside this one's chunks; its checksums are these."""
         values = self.chunk if chunk is None else chunk

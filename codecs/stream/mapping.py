@@ -8,28 +8,26 @@ Algorithm 2): values are numbered by falling frequency, and the table of values 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Symbols = npt.NDArray[np.int32]
-Unsigned = npt.NDArray[np.uint32]
+from slashbench.arrays import Int64s, Symbols, UInt32s
 
 
-def zigzag(symbols: Symbols) -> Unsigned:
+def zigzag(symbols: Symbols) -> UInt32s:
     """Small magnitudes to small numbers.
 
     >>> zigzag(np.array([0, -1, 1, -2, 2, -(2**31)], np.int32)).tolist()
     [0, 1, 2, 3, 4, 4294967295]
     """
     sign = (symbols >> 31).view(np.uint32)  # all ones below zero
-    mapped: Unsigned = symbols.view(np.uint32) << np.uint32(1)
+    mapped: UInt32s = symbols.view(np.uint32) << np.uint32(1)
     mapped ^= sign
     return mapped
 
 
-def unzigzag(values: Unsigned) -> Symbols:
+def unzigzag(values: UInt32s) -> Symbols:
     """The inverse of `zigzag`."""
     negative = np.uint32(0) - (values & np.uint32(1))
-    symbols: Unsigned = values >> np.uint32(1)
+    symbols: UInt32s = values >> np.uint32(1)
     symbols ^= negative
     return symbols.view(np.int32)
 
@@ -44,7 +42,7 @@ def unzigzag_of(value: int) -> int:
     return value >> 1 ^ -(value & 1)
 
 
-def by_rank(values: Symbols, counts: npt.NDArray[np.int64]) -> Symbols:
+def by_rank(values: Symbols, counts: Int64s) -> Symbols:
     """Distinct values in the paper's order: most frequent first, then small |v|, then v < 0.
 
     >>> by_rank(np.array([-3, -1, 0, 1], np.int32), np.array([9, 2, 5, 2])).tolist()
@@ -54,7 +52,7 @@ def by_rank(values: Symbols, counts: npt.NDArray[np.int64]) -> Symbols:
     return ranked
 
 
-def rank_table(ranked: Symbols) -> Unsigned:
+def rank_table(ranked: Symbols) -> UInt32s:
     """The ranked values as small numbers: zig-zagged steps from one zig-zagged value to the next.
 
     Frequency falls with |v| in a typical tensor, so the steps are short. Sums wrap around at 2^32.
@@ -63,7 +61,7 @@ def rank_table(ranked: Symbols) -> Unsigned:
     return zigzag(np.diff(places, prepend=np.uint32(0)).view(np.int32))
 
 
-def from_rank_table(table: Unsigned) -> Symbols:
+def from_rank_table(table: UInt32s) -> Symbols:
     """The inverse of `rank_table`."""
     places = np.cumsum(unzigzag(table).view(np.uint32), dtype=np.uint32)
     return unzigzag(places)

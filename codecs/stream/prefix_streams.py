@@ -9,15 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes, Int8s, Int64s, UInt32s, UInt64s
 from slashbench.codecs.kernels import prefix
 from slashbench.codecs.kernels.prefix import FEW, MAX_LENGTH, STREAMS
-
-Integers = npt.NDArray[np.int64]
-Symbols = npt.NDArray[np.int8]
-Words = npt.NDArray[np.uint64]
-Bytes = npt.NDArray[np.uint8]
 
 _HEADS = 4 * (STREAMS - 1)
 
@@ -28,11 +23,11 @@ TABLE_BITS = 12  # 4096 entries of 8 bytes stay in the first-level cache
 class Layout:
     """Places in the payload: streams of chunk c begin at begins[c]; stream s ends at ends[c, s]."""
 
-    begins: Integers
-    ends: Integers
+    begins: Int64s
+    ends: Int64s
 
     @classmethod
-    def of(cls, bits: Integers, count: int, chunk: int) -> Layout:
+    def of(cls, bits: Int64s, count: int, chunk: int) -> Layout:
         """From the bits of each stream, shape (chunks, STREAMS)."""
         sizes = (bits + 7) // 8
         n_last = count - chunk * (len(sizes) - 1)
@@ -53,22 +48,22 @@ class Layout:
         return np.empty(int(self.ends[-1, -1]), np.uint8)
 
 
-def tally(symbols: Symbols, chunk: int) -> npt.NDArray[np.uint32]:
+def tally(symbols: Int8s, chunk: int) -> UInt32s:
     """How often each byte occurs in each stream; shape (chunks, STREAMS, 256)."""
     counts = np.zeros((-(-symbols.size // chunk), STREAMS, 256), np.uint32)
     prefix.tally(symbols.view(np.uint8), chunk, counts)
     return counts
 
 
-def entry_of(codes: Words, lengths: Integers) -> Words:
+def entry_of(codes: UInt64s, lengths: Int64s) -> UInt64s:
     """What the encoder looks up: codeword << 8 | length."""
-    entries: Words = codes << np.uint64(8) | lengths.astype(np.uint64)
+    entries: UInt64s = codes << np.uint64(8) | lengths.astype(np.uint64)
     return entries
 
 
 def decoding_table(
-    symbols: Words, codes: Words, lengths: Integers, width: int, count: int
-) -> tuple[Words, int]:
+    symbols: UInt64s, codes: UInt64s, lengths: Int64s, width: int, count: int
+) -> tuple[UInt64s, int]:
     """(table, bits looked at) for `count` symbols of `width` bytes; few don't earn a big table."""
     longest = min(int(lengths.max()), MAX_LENGTH)
     bits = max(longest, TABLE_BITS) if count >= 1 << TABLE_BITS else longest

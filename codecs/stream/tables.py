@@ -9,27 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array, Int64s, UInt32s
 from slashbench.codecs.kernels import golomb
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream
 
-Unsigned = npt.NDArray[np.uint32]
 
-
-def integer_list(values: Unsigned) -> bytes:
+def integer_list(values: UInt32s) -> bytes:
     """The values in as few bytes as exp-Golomb codewords of one order allow."""
     order, bits = golomb.best_order(values)
     return bytes([order]) + golomb.encode(values, order, bits)
 
 
-def integer_list_bits(values: Unsigned) -> int:
+def integer_list_bits(values: UInt32s) -> int:
     """Length of `integer_list(values)`, in bits before padding."""
     return 8 + golomb.best_order(values)[1]
 
 
-def nibbles(values: npt.NDArray[np.int64]) -> bytes:
+def nibbles(values: Int64s) -> bytes:
     """Values below 16 in four bits each, the first one in the low half of a byte."""
     padded = np.append(values, 0) if values.size % 2 else values
     return (padded[::2] | padded[1::2] << 4).astype(np.uint8).tobytes()
@@ -56,14 +54,14 @@ class Reader:
             raise CorruptStream(f"a number in the tables is {value}, over its limit of {limit}")
         return value
 
-    def integers(self, count: int) -> Unsigned:
+    def integers(self, count: int) -> UInt32s:
         """The next integer list, `count` values long."""
         order = self.byte()
         values, used = golomb.decode(self._data[self._position :], count, order)
         self._position += used
         return values
 
-    def nibbles(self, count: int) -> npt.NDArray[np.int64]:
+    def nibbles(self, count: int) -> Int64s:
         """The next `count` values of four bits."""
         end = self._position + (count + 1) // 2
         if end > len(self._data):
@@ -76,7 +74,7 @@ class Reader:
         self._position = end
         return values[:count]
 
-    def array(self, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+    def array(self, dtype: np.dtype[Any], count: int) -> Array:
         """The next `count` numbers as they are; read-only."""
         end = self._position + count * dtype.itemsize
         if end > len(self._data):

@@ -84,7 +84,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "codecs/families": ("codecs/kernels", "codecs/modelling", "codecs/stream"),
     "codecs/kernels": (),
     "codecs/modelling": ("codecs/kernels", "codecs/stream"),
-    "codecs/peers": ("codecs", "codecs/families", "codecs/stream"),
+    "codecs/peers": ("codecs/families", "codecs/stream"),
     "codecs/reference": (),
     "codecs/stream": ("codecs/kernels",),
     "trainers": ("trainers/regimes",),
