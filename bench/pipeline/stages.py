@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.machine import timing
@@ -111,6 +112,7 @@ class Stages:
         self.command = command
         self.patient = False
         self._weights: tuple[str, Weights] | None = None
+        self._reference: tuple[str, nn.Module] | None = None
         self._prepared: tuple[tuple[str, str], Prepared] | None = None
 
     def cached_cell(self, cell: Cell) -> CellRecord | None:
@@ -218,11 +220,15 @@ class Stages:
         keys["checkpoint"] = point.key
         compressed = self.compress(cell, point)
         keys["compress"] = compressed.key
+        trained = self.checkpoint(cell, 0)
         keys["evaluate_float"] = self.evaluate(
-            cell, point.weights_sha256, lambda: self._load(point)
+            cell, point.weights_sha256, lambda: self._load(point), trained
         ).key
         keys["evaluate"] = self.evaluate(
-            cell, compressed.weights_sha256, lambda: self._decoded(cell, point, compressed)
+            cell,
+            compressed.weights_sha256,
+            lambda: self._decoded(cell, point, compressed),
+            trained,
         ).key
         return point, compressed
 
@@ -245,11 +251,15 @@ class Stages:
     ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         compressed = self.compress(cell, point)
-        floats = self.evaluate(cell, point.weights_sha256, lambda: self._load(point), split)
+        trained = self.checkpoint(cell, 0)
+        floats = self.evaluate(
+            cell, point.weights_sha256, lambda: self._load(point), trained, split
+        )
         decoded = self.evaluate(
             cell,
             compressed.weights_sha256,
             lambda: self._decoded(cell, point, compressed),
+            trained,
             split,
         )
         return point, compressed, floats, decoded
@@ -268,6 +278,7 @@ class Stages:
             cell,
             sized.weights_sha256,
             lambda: self._decoded(cell, point(), self.compress(cell, point())),
+            self.checkpoint(cell, 0),
             split,
         )
 
@@ -412,26 +423,54 @@ class Stages:
     # -- evaluate -------------------------------------------------------------------------------
 
     def evaluate(
-        self, cell: Cell, weights_sha256: str, load: Callable[[], Weights], split: Split = SPLIT
+        self,
+        cell: Cell,
+        weights_sha256: str,
+        load: Callable[[], Weights],
+        trained: CheckpointRecord,
+        split: Split = SPLIT,
     ) -> EvaluateRecord:
-        """The metric of the weights with that hash; `load` is called only if it is not known."""
+        """Evaluate the weights with that hash beside the trained float weights.
+
+        `load` is called only if there is no record of them.
+        """
+        reference = "" if weights_sha256 == trained.weights_sha256 else trained.weights_sha256
         key = key_of(
             "evaluate",
             model=cell.model.config,
             inputs=cell.model.item.inputs(),
             split=split,
             weights=weights_sha256,
+            reference=reference,
             torch=torch.__version__,
         )
-        what = {"model": cell.model.text, "weights_sha256": weights_sha256, "split": split}
+        what = {
+            "model": cell.model.text,
+            "weights_sha256": weights_sha256,
+            "reference_sha256": reference,
+            "split": split,
+        }
         return self._stage(
-            cell, "evaluate", EvaluateRecord, key, what, lambda: self._evaluate(cell, load, split)
+            cell,
+            "evaluate",
+            EvaluateRecord,
+            key,
+            what,
+            lambda: self._evaluate(cell, load, trained if reference else None, split),
         )
 
-    def _evaluate(self, cell: Cell, load: Callable[[], Weights], split: Split) -> Fields:
-        module = cell.model.item.build(cell.seed)
+    def _evaluate(
+        self,
+        cell: Cell,
+        load: Callable[[], Weights],
+        trained: CheckpointRecord | None,
+        split: Split,
+    ) -> Fields:
+        model = cell.model.item
+        module = model.build(cell.seed)
         module.load_state_dict(load())
-        metrics = cell.model.item.evaluate(module, split)
+        reference = self._float_module(cell, trained) if trained else None
+        metrics = model.evaluate(module, split, reference)
         if not np.isfinite([metrics.value, metrics.stderr, *metrics.per_item]).all():
             raise TrainingDiverged(
                 f"{metrics.name} is {metrics.value}: the weights or their outputs are not finite"
@@ -444,7 +483,22 @@ class Stages:
             "higher_is_better": metrics.higher_is_better,
             "per_item": [float(f"{item:.6g}") for item in metrics.per_item],
             "also": {n: v for n, v in metrics.also.items() if math.isfinite(v)},
+            "noise": None if trained else self._noise(cell, module, split, metrics.value),
         }
+
+    def _float_module(self, cell: Cell, trained: CheckpointRecord) -> nn.Module:
+        """The module with its trained float weights; the last one is kept."""
+        if self._reference is None or self._reference[0] != trained.weights_sha256:
+            self._reference = None
+            module = cell.model.item.build(cell.seed)
+            module.load_state_dict(self._load(trained))
+            self._reference = trained.weights_sha256, module
+        return self._reference[1]
+
+    def _noise(self, cell: Cell, module: nn.Module, split: Split, value: float) -> float:
+        """What the same weights change in the metric, computed by another number of threads."""
+        with loop.threads(1 if torch.get_num_threads() > 1 else 2):
+            return abs(cell.model.item.evaluate(module, split).value - value)
 
     def _decoded(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> Weights:
         """The weights that a fresh process decodes from the file; a bound's, dequantised."""

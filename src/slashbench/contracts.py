@@ -34,8 +34,10 @@ Split = Literal["train", "validation", "test"]
 class Metrics:
     """What an evaluation found.
 
-    per_item: one number per test item, whose mean is `value` before `transform` (accuracy: 0 or 1;
-    bits per byte: bits of a chunk over its mean bytes). It lets reports pair two evaluations.
+    per_item: one number per test item, whose mean is `value` (a cross-entropy in nats; bits per
+    byte: bits of a chunk over its mean bytes). It lets reports pair two evaluations.
+    also: metrics beside the primary one. Known to boards: `accuracy` (percent) and, where a
+    reference was given, `kl` with `kl_stderr` (nats), `same_top` and `flips` (percent).
     """
 
     name: str
@@ -125,7 +127,8 @@ class Model(ABC):
     source: ClassVar[str]  # where weights and data come from, with versions
     licence: ClassVar[str]
     metric: ClassVar[str]
-    #: Largest loss of the metric that still counts as equal accuracy, in its own units.
+    #: Largest loss of quality that still counts as equal, in units of the metric; each model says
+    #: why. Models with a cross-entropy share one rule, slashbench.bench.models.scoring.
     tolerance: ClassVar[float]
     #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are
     #: so small that threads cost more than they bring.
@@ -166,11 +169,14 @@ class Model(ABC):
         return self.batches(seed)
 
     @abstractmethod
-    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
-        """The metric on held-out data, or on some of the training data.
+    def evaluate(
+        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+    ) -> Metrics:
+        """Evaluate the primary metric on held-out data, or on some of the training data.
 
-        Hyper-parameters are chosen on `validation` only. Raises UsageError for `train` where there
-        is none.
+        Hyper-parameters are chosen on `validation` only. Beside a `reference`, the float model
+        that `module` was compressed from, `Metrics.also` says how far their answers are apart.
+        Raises UsageError for `train` where there is none.
         """
 
     def is_embedding(self, name: str) -> bool:

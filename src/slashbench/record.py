@@ -131,10 +131,16 @@ class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
 
 
 class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
-    """The metric of one set of weights, whichever codecs carried them."""
+    """The metric of one set of weights, whichever codecs carried them.
+
+    reference_sha256: of the float weights that `also` compares with (KL divergence, flips); empty
+    where the weights are those. noise: what the same weights change in `value` when computed by
+    another number of threads; recorded for float weights.
+    """
 
     model: str
     weights_sha256: str
+    reference_sha256: str = ""
     split: str
     metric: str = ""
     value: float = 0.0
@@ -143,6 +149,7 @@ class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
     higher_is_better: bool = True
     per_item: list[float] = []
     also: dict[str, float] = {}
+    noise: float | None = None
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):

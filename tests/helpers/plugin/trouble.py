@@ -48,9 +48,11 @@ class Trouble(DigitsMLP):
             time.sleep(self.pause)
             yield images.double() if self.double else images, labels
 
-    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+    def evaluate(
+        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+    ) -> Metrics:
         """That of digits-mlp."""
-        return super().evaluate(module.float(), split)
+        return super().evaluate(module.float(), split, reference)
 
 
 def die() -> None:
