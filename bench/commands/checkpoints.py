@@ -1,4 +1,4 @@
-"""Verbs for a user's own checkpoints: compress, decompress, inspect, verify, scan."""
+"""Verbs for a user's own checkpoints: compress, decompress, inspect, verify."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from slashbench.errors import UsageError, VerificationMismatch
 if TYPE_CHECKING:
     from slashbench.bench.checkpoint.reader import Checkpoint
     from slashbench.bench.checkpoint.verify import Comparison
+    from slashbench.bench.commands.parsing import Verbs
 
 COMPRESSING = """\
 examples
@@ -59,22 +60,10 @@ step.
 exit codes: 0 whole, 1 damaged, 2 wrong use, 3 not what the original is, 130 interrupted
 """
 
-SCANNING = """\
-examples
-  bench scan model.safetensors                   lossless: each dtype apart
-  bench scan model.safetensors --quantize quantize-std:step=0.25
-  bench scan folder/ --codecs huffman,rans,max,zstd:level=3/19 --sample 100
-
-Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
-back bit for bit. The front: codecs than which none is both smaller and faster to decode.
-
-exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
-"""
-
 _TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verbs to `bench`."""
     compress = _verb(
         verbs, "compress", _compress, COMPRESSING, "make a checkpoint of yours smaller"
@@ -123,32 +112,9 @@ def add(verbs: Any) -> None:
     )
     _trust(verify)
 
-    scan = _verb(
-        verbs,
-        "scan",
-        _scan,
-        SCANNING,
-        "every codec over a checkpoint of yours: which is smallest, which fastest",
-    )
-    scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
-    scan.add_argument(
-        "--quantize",
-        metavar="NAME",
-        help="round the weights first (default: lossless), by one of `bench list trainers`",
-    )
-    scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
-    scan.add_argument(
-        "--sample",
-        type=float,
-        default=16,
-        metavar="MB",
-        help="megabytes of it to try (default: %(default)s)",
-    )
-    scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
 
-
-def _verb(verbs: Any, name: str, run: Any, examples: str, about: str) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = verbs.add_parser(name, help=about, epilog=examples)
+def _verb(verbs: Verbs, name: str, run: Any, examples: str, about: str) -> argparse.ArgumentParser:
+    made = verbs.add_parser(name, help=about, epilog=examples)
     made.set_defaults(verb=run)
     return made
 
@@ -175,7 +141,7 @@ def _compress(options: argparse.Namespace) -> int:
     from slashbench.bench.checkpoint import convert, sources, target_size
     from slashbench.bench.checkpoint.encoder import Coding
     from slashbench.bench.commands import paths
-    from slashbench.bench.commands.bar import Bar
+    from slashbench.bench.commands.console import Bar
     from slashbench.codecs.catalog import CODECS
     from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
@@ -203,7 +169,7 @@ def _compress(options: argparse.Namespace) -> int:
                 float(wanted[1]),
                 tried,
             )
-            shown.print(f"quantised by {quantiser.text}", highlight=False, markup=False)
+            shown.print(f"quantised by {quantiser.text}")
         how = Coding.of(codec, quantiser)
         before = after = count = 0
 
@@ -222,12 +188,11 @@ def _compress(options: argparse.Namespace) -> int:
         else:
             left_out = paths.convert(path, out, work)
     for file in left_out:
-        shown.print(f"left out: {file}, weights in another format", style="yellow", markup=False)
+        shown.print(f"left out: {file}, weights in another format", style="yellow")
     bits = f", {8 * after / count:.3f} bits a parameter" if count else ""
     shown.print(
         f"{'would be ' if out is None else ''}{_mb(after)} of {_mb(before)} MB, "
         f"{100 * after / max(1, before):.1f} %{bits}",
-        highlight=False,
     )
     return 0
 
@@ -235,7 +200,7 @@ def _compress(options: argparse.Namespace) -> int:
 def _decompress(options: argparse.Namespace) -> int:
     from slashbench.bench.checkpoint import convert
     from slashbench.bench.commands import paths
-    from slashbench.bench.commands.bar import Bar
+    from slashbench.bench.commands.console import Bar
 
     shown = console(stderr=True)
     out = _out(options)
@@ -244,7 +209,7 @@ def _decompress(options: argparse.Namespace) -> int:
             for file in paths.weights(path):
                 header = _opened(file, options).header
                 size = len(header.front) + header.nbytes
-                shown.print(f"{file}: would be {_mb(size)} MB", highlight=False, markup=False)
+                shown.print(f"{file}: would be {_mb(size)} MB")
             return 0
 
         def work(file: Path, into: Any) -> None:
@@ -279,7 +244,7 @@ def _inspect(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from slashbench.bench.checkpoint import sources, verify
     from slashbench.bench.commands import paths
-    from slashbench.bench.commands.bar import Bar
+    from slashbench.bench.commands.console import Bar
 
     shown = console()
     differing = 0
@@ -300,10 +265,10 @@ def _verify(options: argparse.Namespace) -> int:
                 )
                 compared = verify.compare(checkpoint, sources.of_file(other), show)
                 for name, how in sorted(compared.differing.items()):
-                    shown.print(f"{file.name}: {name}: {how}", style="red", markup=False)
+                    shown.print(f"{file.name}: {name}: {how}", style="red")
                 differing += len(compared.differing)
                 said = _compared(compared)
-            shown.print(f"{file.name}: {said}", highlight=False, markup=False)
+            shown.print(f"{file.name}: {said}")
     if differing:
         raise VerificationMismatch(f"{differing} tensors are not those of {options.against}")
     return 0
@@ -322,35 +287,6 @@ def _compared(found: Comparison) -> str:
     if not found.same_header:
         return f"{same}; the header is spelled in another way"
     return f"{same}, and so is the whole file, byte for byte"
-
-
-def _scan(options: argparse.Namespace) -> int:
-    from slashbench.bench.commands.bar import Bar
-    from slashbench.bench.report.output import terminal
-    from slashbench.bench.speed import codec_speed, own_checkpoint
-    from slashbench.bench.speed import speed_tables as board
-    from slashbench.entries import entries
-    from slashbench.trainers.catalog import QUANTISERS
-
-    shown = console()
-    codecs, left_out = codec_speed.contestants(options.codecs)
-    quantiser = None
-    if options.quantize is not None:
-        (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
-    weights = own_checkpoint.read(options.path, round(options.sample * 1e6))
-    for what, why in {**left_out, **weights.left_out}.items():
-        shown.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
-    shown.print(
-        f"{weights.sampled_bytes / 1e6:.1f} of {weights.n_bytes / 1e6:.1f} MB: rows of "
-        f"{len(weights.tensors)} tensors",
-        highlight=False,
-    )
-    samples = own_checkpoint.samples(weights, quantiser, options.quantize or "")
-    with Bar(shown) as bar:
-        for speeds in codec_speed.run(samples, codecs, options.repeats, (1,), bar.show):
-            terminal.print_table(board.ranking(speeds), shown)
-    shown.print(board.RANKING_LEGEND, style="dim")
-    return 0
 
 
 def _opened(file: Path, options: argparse.Namespace) -> Checkpoint:

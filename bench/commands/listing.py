@@ -1,33 +1,63 @@
-"""`bench list`: what there is, what is missing, and which pip line brings it."""
+"""The verb `list`: the entries of a registry, and the pip command for those not installed."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
-from slashbench import selector
-from slashbench.bench.data.catalog import DATASETS
-from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.plan import matrix
-from slashbench.codecs.catalog import CODECS
-from slashbench.registry import Registry
-from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
+    from slashbench.bench.commands.parsing import Verbs
+    from slashbench.registry import Registry
 
-KINDS: dict[str, tuple[Registry[Any], ...]] = {
-    "codecs": (CODECS,),
-    "trainers": (REGIMES, TRANSFORMS, QUANTISERS),
-    "models": (MODELS,),
-    "datasets": (DATASETS,),
-}
+KINDS = ("codecs", "trainers", "models", "datasets", "suites")
 
 
-def entries(kind: str) -> list[dict[str, Any]]:
-    """One dictionary per entry: name, kind, available, reason, summary, origin, settings."""
-    if kind == "suites":
-        return [_suite(name) for name in matrix.suites()]
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
+    listing = verbs.add_parser(
+        "list", help="list entries, and the pip command for what is not installed"
+    )
+    listing.add_argument("kind", choices=KINDS)
+    listing.add_argument("--json", action="store_true", help="print JSON, for programs")
+    listing.set_defaults(verb=_list)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.console import console
+
+    registries = _registries(options.kind)
+    entries = _suites() if options.kind == "suites" else _entries(registries)
+    if options.json:
+        print(json.dumps(entries, indent=1))
+        return 0
+    out = console()
+    _show(entries, out)
+    for registry in registries:
+        for problem in registry.problems:
+            out.print(problem, style="yellow")
+    return 0
+
+
+def _registries(kind: str) -> tuple[Registry[Any], ...]:
+    from slashbench.bench.data.catalog import DATASETS
+    from slashbench.bench.models.catalog import MODELS
+    from slashbench.codecs.catalog import CODECS
+    from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
+
+    kinds: dict[str, tuple[Registry[Any], ...]] = {
+        "codecs": (CODECS,),
+        "trainers": (REGIMES, TRANSFORMS, QUANTISERS),
+        "models": (MODELS,),
+        "datasets": (DATASETS,),
+    }
+    return kinds.get(kind, ())
+
+
+def _entries(registries: tuple[Registry[Any], ...]) -> list[dict[str, Any]]:
+    """Return a dictionary per entry: name, kind, available, reason, summary, origin, settings."""
     return [
         {
             "name": status.name,
@@ -38,50 +68,50 @@ def entries(kind: str) -> list[dict[str, Any]]:
             "origin": status.origin,
             "settings": _settings(registry, status.name) if status.available else {},
         }
-        for registry in KINDS[kind]
+        for registry in registries
         for status in registry.statuses()
     ]
 
 
-def problems(kind: str) -> list[str]:
-    """Plug-ins that were skipped, and why."""
-    return [problem for registry in KINDS.get(kind, ()) for problem in registry.problems]
+def _show(entries: list[dict[str, Any]], console: Console) -> None:
+    """Print entries as a table."""
+    from rich.table import Table
+    from rich.text import Text
 
-
-def show(kind: str, console: Console) -> None:
-    """Print the entries of a kind as a table."""
     table = Table(box=None, pad_edge=False)
     for column in ("name", "kind", "settings (default)", "what it is"):
         table.add_column(column, overflow="fold")
-    for entry in entries(kind):
+    for entry in entries:
         settings = ", ".join(f"{key}={value}" for key, value in entry["settings"].items())
-        about = entry["summary"] if entry["available"] else f"[red]missing:[/red] {entry['reason']}"
-        table.add_row(entry["name"], entry["kind"], settings, about)
+        about = Text(entry["summary"])
+        if not entry["available"]:
+            about = Text.assemble(("missing:", "red"), f" {entry['reason']}")
+        table.add_row(Text(entry["name"]), Text(entry["kind"]), Text(settings), about)
     console.print(table)
-    for problem in problems(kind):
-        console.print(f"[yellow]{problem}[/yellow]")
-
-
-def as_json(kind: str) -> str:
-    """The entries of a kind as JSON."""
-    return json.dumps(entries(kind), indent=1)
 
 
 def _settings(registry: Registry[Any], name: str) -> dict[str, str]:
+    from slashbench import selector
+
     return {
         setting.name: selector.spell_value(setting.default)
         for setting in selector.settings_of(registry.get(name))
     }
 
 
-def _suite(name: str) -> dict[str, Any]:
-    first = (matrix.SUITES / f"{name}.toml").read_text().partition("\n")[0]
+def _suites() -> list[dict[str, Any]]:
+    from slashbench.bench.plan import matrix
+
+    return [_suite(name, matrix.about(name)) for name in matrix.suites()]
+
+
+def _suite(name: str, about: str) -> dict[str, Any]:
     return {
         "name": name,
         "kind": "suite",
         "available": True,
         "reason": "",
-        "summary": first.removeprefix("# "),
+        "summary": about,
         "origin": "slashbench",
         "settings": {},
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from slashbench.bench.plan.estimate import Training, estimate_s, training_of
 from slashbench.bench.plan.matrix import Cell
@@ -26,7 +27,7 @@ class Display:
         self._trainings: set[Training] = set()  # not begun yet
         self._started = time.monotonic()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}", markup=False),
@@ -50,7 +51,7 @@ class Display:
     def stage(self, who: str, cell: str, name: str) -> None:
         """Show the stage that the process `who` starts."""
         if name == "train" and not self.console.is_terminal:
-            self.console.print(f"train {cell}", highlight=False, markup=False)
+            self.console.print(f"train {cell}")
         self._line(who, description=f"  {name}", note=cell, completed=0)
 
     def progress(self, who: str, fraction: float, text: str) -> None:
@@ -70,12 +71,12 @@ class Display:
             self._left_s -= cell.model.item.train_hint_s
         self._bars.update(self._all, completed=self.done, note=self.time_left())
         if record.status == "failed":
-            self.console.print(f"[red]failed[/red] {cell}: {record.reason}", highlight=False)
+            self.console.print(
+                Text.assemble(("failed", "red"), f" {cell}: {record.reason}"), soft_wrap=True
+            )
         elif not self.console.is_terminal:
             self.console.print(
                 f"[{self.done}/{self.count}] {record.wall_s:.1f} s  {cell}",
-                highlight=False,
-                markup=False,
             )
 
     def time_left(self) -> str:

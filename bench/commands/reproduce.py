@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slashbench.bench.commands import run_options
-from slashbench.bench.commands.console import console
+from slashbench.bench.commands.parsing import out_option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from slashbench.bench.commands.parsing import Verbs
+    from slashbench.bench.reproduce.study import Paper
     from slashbench.bench.store.store import Store
 
 REPRODUCING = """\
@@ -31,11 +33,11 @@ exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights diff
 """
 
 
-def add(verbs: Any, out: argparse.ArgumentParser) -> None:
-    """Add the verb. out: the parent that brings --out."""
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
     verb = verbs.add_parser(
         "reproduce",
-        parents=[out],
+        parents=[out_option()],
         help="run a paper's figures and tables here, and judge its claims",
         epilog=REPRODUCING,
     )
@@ -58,31 +60,31 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.console import console
     from slashbench.bench.reproduce import report
+    from slashbench.bench.reproduce.backslash.studies import BACKSLASH
     from slashbench.bench.store.store import Store
 
     out = console()
     store = Store(options.out)
-    code = 0 if options.report else _run(options, store, out)
+    code = 0 if options.report else _run(options, BACKSLASH, store, out)
     if options.dry_run or code == run_options.INTERRUPTED:
         return code
-    found = report.findings(store)
+    found = report.findings(BACKSLASH, store)
     written = report.write(found, Path(options.out))
     for warning in store.warnings:
-        out.print(warning, style="yellow", highlight=False, markup=False)
+        out.print(warning, style="yellow")
     for claim in found.claims:
         out.print(
             f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
-            highlight=False,
-            markup=False,
         )
-    out.print(f"written: {', '.join(map(str, written))}", highlight=False)
+    out.print(f"written: {', '.join(map(str, written))}")
     return code
 
 
-def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
+def _run(options: argparse.Namespace, paper: Paper, store: Store, out: Console) -> int:
     """Run what is missing of the study. Returns the exit code."""
-    from slashbench.bench.commands import progress, training_data
+    from slashbench.bench.commands import progress
     from slashbench.bench.engines import session
     from slashbench.bench.plan import matrix
 
@@ -98,7 +100,7 @@ def _run(options: argparse.Namespace, store: Store, out: Console) -> int:
             with display.over(missing), work.engaged(missing) as driver:
                 for model in dict.fromkeys(cell.model.text for cell in plan.cells):
                     driver.run([cell for cell in missing if cell.model.text == model])
-                    training_data.evaluate(
+                    paper.afterwards(
                         [cell for cell in plan.cells if cell.model.text == model], work.stages
                     )
         except KeyboardInterrupt:

@@ -1,12 +1,15 @@
-"""Verbs that run cells, here or on other machines: run, worker, merge."""
+"""The verb `run`: fill what is missing of a plan, then show the boards."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slashbench.bench.commands import run_options
-from slashbench.bench.commands.console import console
+from slashbench.bench.commands.parsing import out_option
+
+if TYPE_CHECKING:
+    from slashbench.bench.commands.parsing import Verbs
 
 EXAMPLES = """\
 examples
@@ -31,22 +34,12 @@ another is at, and one goes on where another was killed. Speeds are measured whe
 ours runs on the machine, with several processes at the end.
 """
 
-SERVING = """\
-examples
-  dask scheduler --port 8786                     once, on one machine
-  bench worker tcp://head:8786                   on each machine that is to run cells
-  bench run --scheduler tcp://head:8786 --out /shared/results
 
-Whoever reaches a Dask scheduler can run programs on its workers: keep it on a private network, or
-use certificates (tls://); see bench/engines/OPERATORS.md.
-"""
-
-
-def add(verbs: Any, out: argparse.ArgumentParser) -> None:
-    """Add the verbs. out: the parent that brings --out."""
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
     run = verbs.add_parser(
         "run",
-        parents=[out],
+        parents=[out_option()],
         help="train, compress, decode, evaluate and time what is missing, then show the boards",
         epilog=EXAMPLES + run_options.SELECTORS,
     )
@@ -95,26 +88,10 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
     run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     run.set_defaults(verb=_run)
 
-    worker = verbs.add_parser(
-        "worker",
-        help="lend this machine to a Dask scheduler, for `bench run --scheduler`",
-        epilog=SERVING,
-    )
-    worker.add_argument("scheduler", metavar="URL", help="tcp://HOST:PORT or tls://HOST:PORT")
-    worker.add_argument(
-        "--jobs", default="auto", metavar="N", help="processes; auto: one for each core (default)"
-    )
-    worker.set_defaults(verb=_worker)
-
-    merge = verbs.add_parser(
-        "merge", parents=[out], help="copy the results of several folders or URLs into one"
-    )
-    merge.add_argument("sources", nargs="+", metavar="DIR", help="results to take from")
-    merge.set_defaults(verb=_merge)
-
 
 def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.commands import progress
+    from slashbench.bench.commands.console import console
     from slashbench.bench.engines import session
     from slashbench.bench.plan import matrix
     from slashbench.bench.report.data import results
@@ -155,32 +132,7 @@ def _run(options: argparse.Namespace) -> int:
     found = results.load(store)
     written = export.write_boards(found, store)
     for warning in store.warnings:
-        out.print(warning, style="yellow", highlight=False, markup=False)
+        out.print(warning, style="yellow")
     terminal.show(found, out)
-    out.print(f"written: {', '.join(written)}", highlight=False)
+    out.print(f"written: {', '.join(written)}")
     return run_options.conclude(plan, work, out)
-
-
-def _worker(options: argparse.Namespace) -> int:
-    from slashbench.bench.engines import dask_serve
-
-    dask_serve.serve(options.scheduler, options.processes(options.jobs))
-    return 0
-
-
-def _merge(options: argparse.Namespace) -> int:
-    from slashbench.bench.store import merge
-    from slashbench.bench.store.store import Store
-
-    target = Store(options.out)
-    sources = [Store(source) for source in options.sources]
-    for source in sources:
-        merge.check_source(source)
-    for source in sources:
-        found = merge.merge(source, target)
-        console().print(
-            f"{source.where}: {found.records} records and {found.artifacts} artifacts taken, "
-            f"{found.known} were there already",
-            highlight=False,
-        )
-    return 0

@@ -83,12 +83,11 @@ def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
     from slashbench.bench.plan.estimate import estimate_s
 
     for what, why in plan.left_out.items():
-        console.print(f"left out: {what}: {why}", style="yellow", highlight=False, markup=False)
+        console.print(f"left out: {what}: {why}", style="yellow")
     missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
     console.print(
         f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
         f"{len(missing)} to run, about {progress.spell_seconds(estimate_s(missing))}",
-        highlight=False,
     )
     return missing
 
@@ -96,7 +95,7 @@ def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
 def enumerate_cells(cells: list[Cell], console: Console) -> int:
     """Say which cells would run. Returns the exit code."""
     for cell in cells:
-        console.print(str(cell), highlight=False, markup=False)
+        console.print(str(cell))
     return 0
 
 
@@ -112,7 +111,7 @@ def stopped(display: Display, console: Console) -> int:
 def conclude(plan: Plan, session: Session, console: Console) -> int:
     """Say what went wrong. Returns the exit code."""
     for what, why in session.refused.items():
-        console.print(f"not run: {what}: {why}", style="red", highlight=False, markup=False)
+        console.print(f"not run: {what}: {why}", style="red")
     if session.mismatches:
         console.print(f"{len(session.mismatches)} cells decode to other weights", style="red bold")
         return 3

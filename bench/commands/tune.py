@@ -1,12 +1,15 @@
-"""Verbs about training regimes: tune; and what `bench speed --trainers` does."""
+"""The verb `tune`: the setting of a recipe that meets a size or a loss."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
-from slashbench.bench.commands.console import console
+from slashbench.bench.commands.parsing import out_option
 from slashbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from slashbench.bench.commands.parsing import Verbs
 
 TUNING = """\
 examples
@@ -21,11 +24,11 @@ exit codes: 0 found, 1 no trial met the goal, 2 wrong use, 130 interrupted
 """
 
 
-def add(verbs: Any, out: argparse.ArgumentParser) -> None:
-    """Add the verb `tune`. out: the parent that brings --out."""
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
     tune = verbs.add_parser(
         "tune",
-        parents=[out],
+        parents=[out_option()],
         help="the setting of a recipe that just meets a size or a loss of the metric",
         epilog=TUNING,
     )
@@ -52,6 +55,7 @@ def add(verbs: Any, out: argparse.ArgumentParser) -> None:
 
 def _tune(options: argparse.Namespace) -> int:
     from slashbench.bench.commands import progress
+    from slashbench.bench.commands.console import console
     from slashbench.bench.engines.inline import Here
     from slashbench.bench.pipeline import tune
     from slashbench.bench.pipeline.stages import Stages
@@ -79,42 +83,11 @@ def _tune(options: argparse.Namespace) -> int:
             out.print(
                 f"{options.vary}={trial.value:g}: {trial.bits:.3f} bits per parameter, "
                 f"{trial.metric:.4g} on validation data, {trial.loss:+.3g} lost: {verdict}",
-                highlight=False,
                 soft_wrap=True,
             )
     found = tune.best(trials, goal)
     if found is None:
         out.print("No trial met the goal; try another --between, or more --runs", style="red")
         return 1
-    out.print(f"best: {found.recipe}", highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
-def cost(options: argparse.Namespace) -> int:
-    """`bench speed --trainers`: what regimes add to a training step."""
-    from slashbench.bench.commands import bar
-    from slashbench.bench.machine import timing
-    from slashbench.bench.machine.atomic_files import write_atomically
-    from slashbench.bench.models.catalog import MODELS
-    from slashbench.bench.report.output import terminal
-    from slashbench.bench.report.output.markdown import trainer_speeds_to_markdown
-    from slashbench.bench.speed import trainer_speed
-    from slashbench.bench.speed import trainer_tables as board
-    from slashbench.entries import entries
-    from slashbench.record import TrainerSpeeds, encode_speeds
-    from slashbench.trainers.catalog import REGIMES
-
-    out = console()
-    left_out: dict[str, str] = {}
-    regimes = list(entries(REGIMES, options.trainers or trainer_speed.USUAL, left_out))
-    (model,) = entries(MODELS, options.model, left_out)
-    with bar.Bar(out) as shown:
-        speeds = trainer_speed.run(model, regimes, options.rounds, shown.show)
-    terminal.print_table(board.table(speeds), out)
-    out.print(board.LEGEND, style="dim")
-    found = TrainerSpeeds(speeds=speeds, provenance=timing.provenance(model.item.threads))
-    if options.json is not None:
-        write_atomically(options.json, encode_speeds(found))
-    if options.md is not None:
-        write_atomically(options.md, trainer_speeds_to_markdown(found).encode())
+    out.print(f"best: {found.recipe}", soft_wrap=True)
     return 0

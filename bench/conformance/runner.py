@@ -10,10 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from slashbench import selector
 from slashbench.bench.conformance import checks
 from slashbench.bench.conformance.checks import Outcome
@@ -22,8 +18,6 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import UsageError
 from slashbench.link import links
-
-_STYLES = {"pass": "green", "fail": "red bold", "skip": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -93,36 +87,6 @@ def _imported(module: str, name: str) -> type:
     if not isinstance(found, type):
         raise UsageError(f"module {module!r} has no class {name!r}")
     return found
-
-
-def show(trial: Trial, console: Console) -> None:
-    """Print one codec's checks as a table."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("check", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("s", justify="right", no_wrap=True)
-    table.add_column("what it promises, or what came", overflow="fold")
-    for outcome in trial.outcomes:
-        said = outcome.detail if outcome.status != "pass" else _promise(outcome)
-        table.add_row(
-            outcome.check,
-            Text(outcome.status, _STYLES[outcome.status]),
-            f"{outcome.seconds:.2f}",
-            Text(said),
-        )
-    counts = dict.fromkeys(_STYLES, 0)
-    for outcome in trial.outcomes:
-        counts[outcome.status] += 1
-    console.print(Text(trial.codec, "bold"))
-    console.print(table)
-    console.print(
-        f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped\n",
-        highlight=False,
-    )
-
-
-def _promise(outcome: Outcome) -> str:
-    return f"{outcome.promise} ({outcome.detail})" if outcome.detail else outcome.promise
 
 
 def as_json(done: Sequence[Trial]) -> str:

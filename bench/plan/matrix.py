@@ -115,6 +115,12 @@ def suites() -> list[str]:
     return sorted(path.stem for path in SUITES.glob("*.toml"))
 
 
+def about(name: str) -> str:
+    """Return what a suite is, the comment of its first line."""
+    first = (SUITES / f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("# ")
+
+
 def plan(request: Request) -> Plan:
     """Build the plan. Raises UsageError (and its kinds) before anything is run."""
     _check_device(request.execution.device)

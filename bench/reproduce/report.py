@@ -12,48 +12,17 @@ from slashbench.bench.report import tables
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import NOTHING, Table
-from slashbench.bench.reproduce.backslash import (
-    accuracy,
-    architectures_and_tasks,
-    code_length,
-    distributions,
-    inconsistencies,
-    norms,
-    rounding_and_pruning,
-    training_curves,
-)
 from slashbench.bench.reproduce.claims import CONFIDENCE, Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
-from slashbench.bench.reproduce.study import Rows, Study, percent
+from slashbench.bench.reproduce.study import Paper, Rows, Study, percent
 from slashbench.bench.store.store import Store
-
-TITLE = "BackSlash, reproduced"
-ABOUT = (
-    "Every figure and table of Wu, Wen & Han, BackSlash: Rate Constrained Optimized Training of "
-    "Large Language Models (ICML 2025, arXiv 2504.16968), run on small models. The paper's numbers "
-    "stand beside ours; its absolute numbers need its models, its claims do not."
-)
-
-STUDIES = (
-    distributions.fits,
-    training_curves.cost,
-    training_curves.shape,
-    code_length.by_coder,
-    accuracy.by_lambda,
-    distributions.histograms,
-    rounding_and_pruning.rounding,
-    rounding_and_pruning.pruning,
-    code_length.by_order,
-    architectures_and_tasks.architectures,
-    architectures_and_tasks.tasks,
-    norms.norms,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What the records say, study by study."""
 
+    paper: Paper
     evidence: Evidence
     studies: Sequence[Study]
 
@@ -63,26 +32,26 @@ class Findings:
         return [claim for study in self.studies for claim in study.claims]
 
 
-def findings(store: Store) -> Findings:
-    """Every study over the records of a store, complete or not."""
+def findings(paper: Paper, store: Store) -> Findings:
+    """Return every study of a paper over the records of a store, complete or not."""
     evidence = Evidence(store)
-    return Findings(evidence, [study(evidence) for study in STUDIES])
+    return Findings(paper, evidence, [study(evidence) for study in paper.studies])
 
 
 def sections(found: Findings) -> list[Section]:
     """The whole report."""
     return [
         _verdicts(found.claims),
-        inconsistencies.section(),
+        *(opening() for opening in found.paper.openings),
         *map(_section, found.studies),
         _coverage(found.evidence),
         _origin(found.evidence),
     ]
 
 
-def to_markdown(parts: Sequence[Section]) -> str:
-    """The report of `sections` as Markdown; figures are pictures beside the file."""
-    return markdown.document(TITLE, [Section("paper", "The paper", ABOUT), *parts])
+def to_markdown(paper: Paper, parts: Sequence[Section]) -> str:
+    """Return the report of `sections` as Markdown; figures are pictures beside the file."""
+    return markdown.document(paper.title, [Section("paper", "The paper", paper.about), *parts])
 
 
 def pictures(parts: Sequence[Section]) -> dict[str, str]:
@@ -103,8 +72,8 @@ def write(found: Findings, folder: Path) -> list[Path]:
 
     html.prepare()
     parts = sections(found)
-    files = {"report.md": to_markdown(parts), **pictures(parts)}
-    files["report.html"] = html.page(TITLE, ABOUT, parts)
+    files = {"report.md": to_markdown(found.paper, parts), **pictures(parts)}
+    files["report.html"] = html.page(found.paper.title, found.paper.about, parts)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return [folder / name for name in files]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slashbench import selector
-from slashbench.bench.report.sections import Figure
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan.matrix import Cell
+from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import NOTHING, Table
 from slashbench.bench.reproduce.claims import Claim, Sample, estimate
 from slashbench.bench.reproduce.evidence import GRADIENT, PLAIN, Evidence, Method
@@ -30,6 +32,21 @@ class Study:
     about: str
     parts: Sequence[Table | Figure | str]
     claims: Sequence[Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A paper and what is run, shown and judged of it.
+
+    openings: sections before the studies. afterwards: what is done with the cells of a model, and
+    the stages that made them, when all of them are done.
+    """
+
+    title: str
+    about: str
+    openings: Sequence[Callable[[], Section]]
+    studies: Sequence[Callable[[Evidence], Study]]
+    afterwards: Callable[[Sequence[Cell], Stages], None]
 
 
 def chosen(evidence: Evidence, model: str) -> Method | None:

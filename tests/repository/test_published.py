@@ -8,8 +8,9 @@ import pytest
 
 from slashbench.bench.report.data import results
 from slashbench.bench.report.output import export
-from slashbench.bench.report.output.markdown import speeds_to_markdown, trainer_speeds_to_markdown
 from slashbench.bench.reproduce import report
+from slashbench.bench.reproduce.backslash.studies import BACKSLASH
+from slashbench.bench.speed.recording import speeds_to_markdown, trainer_speeds_to_markdown
 from slashbench.bench.store.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
 
@@ -43,9 +44,9 @@ def test_boards_follow_from_the_records(folder: Path) -> None:
 
 def test_the_reproduced_paper_follows_from_the_records() -> None:
     folder = RESULTS / "backslash"
-    parts = report.sections(report.findings(Store(folder)))
+    parts = report.sections(report.findings(BACKSLASH, Store(folder)))
     again = "bench reproduce backslash --report --out results/backslash"
-    assert (folder / "report.md").read_text() == report.to_markdown(parts), again
+    assert (folder / "report.md").read_text() == report.to_markdown(BACKSLASH, parts), again
     drawn = report.pictures(parts)
     assert {path.name for path in folder.glob("*.svg")} == set(drawn)
     for name, picture in drawn.items():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from slashbench.bench.reproduce import report
+from slashbench.bench.reproduce.backslash.studies import BACKSLASH
 from slashbench.bench.reproduce.claims import Claim, Verdict
-from slashbench.bench.reproduce.report import STUDIES
 from slashbench.bench.store.store import Store
 from tests.helpers.paper_lab import Lab, Result
 
@@ -19,7 +19,7 @@ NOISE = (0.0, 0.01, -0.01)  # of the three seeds
 
 
 def judged(store: Store) -> dict[str, Claim]:
-    return {claim.text: claim for claim in report.findings(store).claims}
+    return {claim.text: claim for claim in report.findings(BACKSLASH, store).claims}
 
 
 def recipe(lam: float) -> str:
@@ -93,7 +93,7 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_what_has_no_records_was_not_run(tmp_path: Path) -> None:
-    for claim in report.findings(Store(tmp_path)).claims:
+    for claim in report.findings(BACKSLASH, Store(tmp_path)).claims:
         assert claim.verdict is (Verdict.UNTESTABLE if claim.impossible else Verdict.NOT_RUN)
 
 
@@ -177,7 +177,9 @@ def test_a_heavy_tailed_network_is_no_gaussian(tmp_path: Path) -> None:
 
 
 def test_every_figure_and_table_of_the_paper_has_a_study(tmp_path: Path) -> None:
-    names = [section.name for section in report.sections(report.findings(Store(tmp_path)))]
+    names = [
+        section.name for section in report.sections(report.findings(BACKSLASH, Store(tmp_path)))
+    ]
     wanted = [f"figure-{n}" for n in range(1, 9)] + [f"table-{n}" for n in range(3, 7)]
     assert sorted(names[2:-2]) == sorted(wanted)
-    assert len(STUDIES) == len(wanted)
+    assert len(BACKSLASH.studies) == len(wanted)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slashbench.bench.report.output.markdown import speeds_to_markdown
+from slashbench.bench.speed.recording import speeds_to_markdown
 from slashbench.record import decode_speeds
 
 

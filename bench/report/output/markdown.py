@@ -10,8 +10,7 @@ from slashbench.bench.report.boards.catalog import sections
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import Table, provenance
-from slashbench.bench.speed import speed_tables, trainer_tables
-from slashbench.record import Provenance, Speeds, TrainerSpeeds
+from slashbench.record import Provenance
 
 
 def to_markdown(results: Results) -> str:
@@ -26,22 +25,6 @@ def document(title: str, parts: Sequence[Section]) -> str:
     return "\n\n".join([f"# {title}", *(text for part in parts for text in _section(part))]) + "\n"
 
 
-def speeds_to_markdown(found: Speeds) -> str:
-    """The board of `bench speed`, and where its numbers come from."""
-    parts = ["# slashbench speed", speed_tables.LEGEND]
-    parts += [_table(table, "##") for table in speed_tables.boards(found)]
-    parts += _origin([found.provenance])
-    return "\n\n".join(parts) + "\n"
-
-
-def trainer_speeds_to_markdown(found: TrainerSpeeds) -> str:
-    """The board of `bench speed --trainers`, and where its numbers come from."""
-    parts = ["# What training regimes cost", trainer_tables.LEGEND]
-    parts.append(_table(trainer_tables.table(found.speeds), "##"))
-    parts += _origin([found.provenance])
-    return "\n\n".join(parts) + "\n"
-
-
 def _section(section: Section) -> list[str]:
     said = [f"## {section.title}", section.about]
     sentences: list[str] = []
@@ -51,16 +34,18 @@ def _section(section: Section) -> list[str]:
         elif isinstance(part, Figure):
             said += [f"### {part.title}", f"![{part.title}]({part.name}.svg)", part.about]
         else:
-            said.append(_table(part, "###"))
+            said.append(spell(part, "###"))
     return [text for text in [*said, "\n".join(sentences)] if text]
 
 
-def _origin(runs: list[Provenance]) -> list[str]:
+def origin(runs: Sequence[Provenance]) -> list[str]:
+    """Return a heading and a list that say where numbers come from."""
     lines = "\n".join(f"- {line}" for line in provenance(runs))
     return ["## Where the numbers come from", lines]
 
 
-def _table(table: Table, heading: str) -> str:
+def spell(table: Table, heading: str) -> str:
+    """Return a table under its title; heading: the marks of its level."""
     # One line a cell: a failure's reason may have several.
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in table.rows]
     text = tabulate(cells, table.columns, tablefmt="github", disable_numparse=True)

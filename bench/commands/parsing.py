@@ -1,0 +1,30 @@
+"""What the parsers of all verbs share: their class, and the options that several of them have."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+
+class Parser(argparse.ArgumentParser):
+    """Show examples as they are written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[Parser]
+
+
+def out_option() -> argparse.ArgumentParser:
+    """Return a parent parser that brings `--out`."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--out",
+        default="results/local",
+        metavar="DIR",
+        help="results folder, or a URL such as s3://bucket/results that fsspec opens: records, "
+        "artifacts and boards (default: %(default)s)",
+    )
+    return parent

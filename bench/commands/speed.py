@@ -1,0 +1,120 @@
+"""The verb `speed`: codecs, or training regimes, timed side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slashbench.bench.commands.parsing import Verbs
+
+TIMING = """\
+examples
+  bench speed                                    a codec of each kind, on one and all threads
+  bench speed --codecs huffman,zipnn --data 4bits --against zipnn --threads 1
+  bench speed --codecs all --data bf16,fp16 --json speed.json
+  bench speed --codecs my-codec,huffman          yours, once it is registered
+  bench speed --trainers                         what regimes add to a training step
+  bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
+
+The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as floats. Every codec
+is checked to give them back, then all take turns, so that noise of the machine hits all alike.
+Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
+it is ready: Ctrl-C keeps those there are.
+
+exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
+"""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
+    speed = verbs.add_parser(
+        "speed",
+        help="time codecs side by side on real weights, as ratios to their peers",
+        epilog=TIMING,
+    )
+    speed.add_argument("--codecs", metavar="LIST", help="codecs (default: one of each kind)")
+    speed.add_argument(
+        "--data",
+        metavar="LIST",
+        default="2bits,3bits,4bits,6bits,bf16",
+        help="entropies, such as 4bits or 0.5bits, and bf16, fp16, fp32 (default: %(default)s)",
+    )
+    speed.add_argument("--repeats", type=int, default=9, metavar="N", help="rounds (default: 9)")
+    speed.add_argument(
+        "--threads",
+        default="1,all",
+        metavar="LIST",
+        help="numbers of threads, each measured apart (default: %(default)s)",
+    )
+    speed.add_argument(
+        "--against",
+        default="zipnn,openzl-fse,zstd:level=1,memcpy",
+        metavar="LIST",
+        help="codecs whose speed is the measure of all others (default: %(default)s)",
+    )
+    speed.add_argument(
+        "--trainers",
+        metavar="LIST",
+        nargs="?",
+        const="",
+        help="time training regimes in place of codecs: what each adds to a training step",
+    )
+    speed.add_argument(
+        "--model", default="minilm-kjv", metavar="NAME", help="to train (default: %(default)s)"
+    )
+    speed.add_argument(
+        "--rounds",
+        type=int,
+        default=24,
+        metavar="N",
+        help="training steps, the second half counts (default: %(default)s)",
+    )
+    speed.add_argument("--json", type=Path, metavar="FILE", help="write every round's time as well")
+    speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
+    speed.set_defaults(verb=_speed)
+
+
+def _speed(options: argparse.Namespace) -> int:
+    return _codecs(options) if options.trainers is None else _trainers(options)
+
+
+def _codecs(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.console import Bar, console
+    from slashbench.bench.report.output import terminal
+    from slashbench.bench.speed import codec_speed, recording, samples, speed_tables
+
+    out = console()
+    threads = codec_speed.numbers_of_threads(options.threads)
+    codecs, left_out = codec_speed.contestants(options.codecs)
+    sets = samples.samples(samples.names(options.data))
+    for what, why in left_out.items():
+        out.print(f"left out: {what}: {why}", style="yellow")
+    against = options.against.split(",")
+    with Bar(out) as bar:
+        races = codec_speed.run(sets, codecs, options.repeats, threads, bar.show)
+        for table in recording.record_codecs(races, against, options.json, options.md):
+            terminal.print_table(table, out)
+    out.print(speed_tables.LEGEND, style="dim")
+    return 0
+
+
+def _trainers(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.console import Bar, console
+    from slashbench.bench.models.catalog import MODELS
+    from slashbench.bench.report.output import terminal
+    from slashbench.bench.speed import recording, trainer_speed, trainer_tables
+    from slashbench.entries import entries
+    from slashbench.trainers.catalog import REGIMES
+
+    out = console()
+    left_out: dict[str, str] = {}
+    regimes = list(entries(REGIMES, options.trainers or trainer_speed.USUAL, left_out))
+    (model,) = entries(MODELS, options.model, left_out)
+    with Bar(out) as bar:
+        speeds = trainer_speed.run(model, regimes, options.rounds, bar.show)
+    recording.record_trainers(speeds, model.item.threads, options.json, options.md)
+    terminal.print_table(trainer_tables.table(speeds), out)
+    out.print(trainer_tables.LEGEND, style="dim")
+    return 0
