@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ from slashbench.bench.commands import (
     worker,
 )
 from slashbench.bench.commands.parsing import Parser
+from slashbench.bench.commands.streams import be_lenient, give_up, spelled
 from slashbench.errors import SlashbenchError
 
 EXAMPLES = """\
@@ -46,19 +48,30 @@ examples
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code."""
+    be_lenient(sys.stdout, sys.stderr)
     options = _parser().parse_args(arguments)
     try:
         code = int(options.verb(options))
+        sys.stdout.flush()
     except SlashbenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("bench: interrupted", file=sys.stderr)
-        code = run_options.INTERRUPTED
+        code = _failed("interrupted", run_options.INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing more to say
+        give_up(sys.stdout)  # the reader of our output has gone: nothing more to say
         code = 0
+    except OSError as error:
+        give_up(sys.stdout)
+        code = _failed(
+            f"{error.strerror or error}{f': {error.filename}' * bool(error.filename)}", 1
+        )
     sys.exit(code)
+
+
+def _failed(why: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"bench: {spelled(why)}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

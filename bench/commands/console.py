@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -13,11 +11,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.segment import Segment
 
-#: Characters of a board, and what a terminal shows that has no such character: all one wide.
-_PLAIN = str.maketrans("·−–—●×…±≤≥", "*---*x.~<>")
-
-#: What a terminal takes as a command: C0 but tab and newline, DEL, and C1.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from slashbench.bench.commands.streams import be_lenient, spelled
 
 _NARROWEST = 20
 _USUAL = 140  # characters that a board wants where there is no terminal
@@ -30,7 +24,7 @@ def console(stderr: bool = False) -> Console:
     otherwise, if it is a number above 0. Characters that the terminal's encoding does not have are
     replaced, escape sequences in names are spelled out.
     """
-    _be_lenient(sys.stderr if stderr else sys.stdout)
+    be_lenient(sys.stderr if stderr else sys.stdout)
     made = _Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
@@ -41,15 +35,6 @@ def console(stderr: bool = False) -> Console:
         made.width = max(shutil.get_terminal_size().columns, _NARROWEST)
     made.push_render_hook(_Spelled())
     return made
-
-
-def spelled(text: str) -> str:
-    r"""Return the text without what a terminal would obey.
-
-    >>> spelled("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class Bar:
@@ -100,25 +85,7 @@ class _Safe:
 
 def _safe(segments: Iterable[Segment]) -> Iterable[Segment]:
     for segment in segments:
-        if segment.control or not _CONTROL.search(segment.text):
+        if segment.control:
             yield segment
         else:
             yield Segment(spelled(segment.text), segment.style)
-
-
-def _be_lenient(stream: object) -> None:
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors=_ERRORS)
-
-
-def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Handle what an encoding does not have: a character of about its look, or a question mark."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    text = error.object[error.start : error.end].translate(_PLAIN)
-    return "".join(char if char.isascii() else "?" for char in text), error.end
-
-
-_ERRORS = "slashbench.terminal"
-codecs.register_error(_ERRORS, _replaced)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[Parser]
 
 
-def out_option() -> argparse.ArgumentParser:
+def out_option() -> Parser:
     """Return a parent parser that brings `--out`."""
-    parent = argparse.ArgumentParser(add_help=False)
+    parent = Parser(add_help=False)
     parent.add_argument(
         "--out",
         default="results/local",

@@ -15,7 +15,7 @@ from slashbench.record import Speed, Speeds, TrainerSpeed, TrainerSpeeds, encode
 
 def record_codecs(
     races: Iterable[Sequence[Speed]],
-    against: Sequence[str],
+    against: list[str],
     json: Path | None = None,
     md: Path | None = None,
 ) -> Iterator[Table]:
