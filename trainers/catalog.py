@@ -13,7 +13,7 @@ REGIMES.lazy("plain", "slashbench.trainers.regimes.plain:Plain")
 REGIMES.lazy("backslash", "slashbench.trainers.regimes.backslash:BackSlashRegime")
 REGIMES.lazy("backslash-q", "slashbench.trainers.regimes.backslash_q:BackSlashQ")
 REGIMES.lazy("norm", "slashbench.trainers.regimes.norm:Norm")
-REGIMES.lazy("qat", "slashbench.trainers.regimes.qat:QuantisationAware")
+REGIMES.lazy("qat", "slashbench.trainers.regimes.qat:QuantizationAware")
 REGIMES.lazy("gradual-prune", "slashbench.trainers.regimes.gradual_prune:GradualPrune")
 REGIMES.lazy("gg-init", "slashbench.trainers.regimes.gg_init:GeneralisedGaussianInit")
 

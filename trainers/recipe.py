@@ -1,4 +1,4 @@
-"""A recipe: train + transform ... + quantise, written as it reads.
+"""A recipe: train + transform ... + quantize, written as it reads.
 
 `backslash:lam=1000+prune:sparsity=0.8+quantize:step=2^-8`: the first link trains, the last makes
 integers (where it is not written, the one that goes with the regime), those between transform a
@@ -45,7 +45,7 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
     Raises UnknownName, BadSetting, MissingDependency, or UsageError for links out of order.
     """
     chain = list(selector.parse_chain(text))
-    last = chain.pop() if _last_quantises(chain) else None
+    last = chain.pop() if _last_quantizes(chain) else None
     first, *middle = chain
     transforms = [list(links(TRANSFORMS, link)) for link in middle]
     return [
@@ -56,7 +56,7 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
     ]
 
 
-def _last_quantises(chain: list[Selector]) -> bool:
+def _last_quantizes(chain: list[Selector]) -> bool:
     """Whether the chain ends in a quantiser. Raises UsageError where one stands elsewhere."""
     known = QUANTISERS.names()
     for link in chain[:-1]:

@@ -9,7 +9,7 @@ from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.file_format import STORED
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.codecs.catalog import CODECS
-from slashbench.grid import Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, TensorScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ def ledger(checkpoint: Checkpoint) -> dict[str, int]:
             stream = checkpoint.data[segment.begin : segment.end].tobytes()
             for part, size in checkpoint.codec(segment.codec).ledger(stream).items():
                 found[part] += size
-        if isinstance(blob.grid, Steps):
-            found["scales"] += blob.grid.steps.nbytes
-        elif isinstance(blob.grid, Levels):
+        if isinstance(blob.grid, ChannelScales):
+            found["scales"] += blob.grid.scales.nbytes
+        elif isinstance(blob.grid, Codebook):
             found["codebooks"] += blob.grid.levels.nbytes
     found["container"] = checkpoint.data.size - sum(found.values())
     return found
@@ -124,10 +124,10 @@ def _spelled(checkpoint: Checkpoint, place: int) -> str:
 
 def _step(checkpoint: Checkpoint, name: str) -> str:
     match checkpoint.blob(name).grid:
-        case OneStep(step):
+        case TensorScale(step):
             return selector.spell_value(step)
-        case Steps(steps):
+        case ChannelScales(steps):
             return " x ".join(map(str, steps.shape)) + " steps"
-        case Levels(levels):
+        case Codebook(levels):
             return f"{levels.size} levels"
     return ""

@@ -25,7 +25,7 @@ from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
 from slashbench.contracts import Quantiser
 from slashbench.errors import UsageError
-from slashbench.grid import Steps
+from slashbench.grid import ChannelScales
 from slashbench.link import Link
 
 Array = npt.NDArray[Any]
@@ -34,12 +34,12 @@ Bytes = npt.NDArray[np.uint8]
 Job = Callable[[], Piece]
 
 SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows to rows
-QUANTISED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
+QUANTIZED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
 _TOGETHER = 4  # segments that a core takes at a time
 
-FLOATS, INTEGERS, QUANTISED = "float-rans", "huffman", "max"  # unless the user names one
+FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "max"  # unless the user names one
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
 # bytes are coded plane by plane.
@@ -65,7 +65,7 @@ class Coding:
         if quantiser is None:
             usual = [FLOATS, INTEGERS]
         else:
-            if type(quantiser.item).quantise_all is not Quantiser.quantise_all:
+            if type(quantiser.item).quantize_all is not Quantiser.quantize_all:
                 raise UsageError(
                     f"{quantiser.name} looks at a model and its training data; use it in a recipe "
                     "of `bench run`, or take one that needs weights only, such as quantize-std"
@@ -74,7 +74,7 @@ class Coding:
                 raise UsageError(
                     f"{codec.name} takes no integers, so not what {quantiser.name} makes"
                 )
-            usual = [QUANTISED, FLOATS, INTEGERS]
+            usual = [QUANTIZED, FLOATS, INTEGERS]
         chosen = [] if codec is None else [codec]
         found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
         return cls(chosen + found, None if quantiser is None else quantiser.item)
@@ -104,7 +104,7 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
             if name in source.tied or name in copies:
                 continue
             if coding.quantiser is not None and tensor.dtype in plain_header.FLOATS:
-                yield from _quantised(source, name, coding)
+                yield from _quantized(source, name, coding)
             else:
                 yield from _by_segment(source, name, coding)
 
@@ -130,7 +130,7 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         yield lambda: Piece(name, unit, [])
 
 
-def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
+def _quantized(source: Source, name: str, coding: Coding) -> Iterator[Job]:
     """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
     tensor = source.header.tensors[name]
     assert coding.quantiser is not None
@@ -144,7 +144,7 @@ def _quantised(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         return
     source.release(name)
     place = coding.place("integers")
-    parts = cut(runs.weight, QUANTISED_SEGMENT // 4, isinstance(runs.grid, Steps))
+    parts = cut(runs.weight, QUANTIZED_SEGMENT // 4, isinstance(runs.grid, ChannelScales))
     unit = parts[0].size if parts else 1
 
     def job(part: Array, rows: slice, last: bool) -> Piece:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile
-from slashbench.grid import Grid, Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 
 FORMAT = 2
 METADATA_KEY = "slashbench"
@@ -54,17 +54,17 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     contents: str  # base64 of zlib of the JSON of Contents
 
 
-class _OneStep(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class _TensorScale(msgspec.Struct, frozen=True, array_like=True, tag=1):
     step: float
 
 
-class _Steps(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class _ChannelScales(msgspec.Struct, frozen=True, array_like=True, tag=2):
     dtype: Literal["<f2", "<f4"]
     shape: list[Natural]
     data: bytes
 
 
-class _Levels(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class _Codebook(msgspec.Struct, frozen=True, array_like=True, tag=3):
     data: bytes  # float32
 
 
@@ -73,7 +73,7 @@ class _Tail(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     unit: Annotated[int, msgspec.Meta(ge=1)]
     segments: list[tuple[int, Natural, Word]]  # codec or STORED, bytes, CRC-32 if stored
-    grid: _OneStep | _Steps | _Levels | None = None
+    grid: _TensorScale | _ChannelScales | _Codebook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,25 +222,25 @@ def _unpacked(text: bytes) -> Contents:
         raise CorruptFile(f"the file's contents are damaged: {error}") from error
 
 
-def _grid_out(grid: Grid | None) -> _OneStep | _Steps | _Levels | None:
+def _grid_out(grid: Grid | None) -> _TensorScale | _ChannelScales | _Codebook | None:
     match grid:
-        case OneStep(step):
-            return _OneStep(step)
-        case Steps(steps):
+        case TensorScale(step):
+            return _TensorScale(step)
+        case ChannelScales(steps):
             kept = np.asarray(steps, f"<f{steps.itemsize}", order="C")
-            return _Steps(kept.dtype.str, list(kept.shape), kept.tobytes())  # type: ignore[arg-type]
-        case Levels(levels):
-            return _Levels(np.asarray(levels, "<f4").tobytes())
+            return _ChannelScales(kept.dtype.str, list(kept.shape), kept.tobytes())  # type: ignore[arg-type]
+        case Codebook(levels):
+            return _Codebook(np.asarray(levels, "<f4").tobytes())
     return None
 
 
-def _grid_in(found: _OneStep | _Steps | _Levels | None) -> Grid | None:
+def _grid_in(found: _TensorScale | _ChannelScales | _Codebook | None) -> Grid | None:
     """Raises ValueError where bytes and shape do not go together."""
     match found:
-        case _OneStep(step):
-            return OneStep(step)
-        case _Steps(dtype, shape, data):
-            return Steps(np.frombuffer(data, dtype).reshape(shape))
-        case _Levels(data):
-            return Levels(np.frombuffer(data, "<f4"))
+        case _TensorScale(step):
+            return TensorScale(step)
+        case _ChannelScales(dtype, shape, data):
+            return ChannelScales(np.frombuffer(data, dtype).reshape(shape))
+        case _Codebook(data):
+            return Codebook(np.frombuffer(data, "<f4"))
     return None

@@ -27,7 +27,7 @@ from slashbench.bench.checkpoint.file_format import (
 from slashbench.bench.checkpoint.plain_header import Header, Tensor
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptFile
-from slashbench.grid import Grid, Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 
 GRID_PREFIX = "grid:"
 
@@ -93,7 +93,7 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
 def _grid(name: str, data: Bytes, outer: Header, start: int, contents: _Contents) -> Grid | None:
     step = contents.steps[name]
     if name not in contents.grids:
-        return None if step is None else OneStep(step)
+        return None if step is None else TensorScale(step)
     side = outer.tensors.get(GRID_PREFIX + name)
     if side is None or side.dtype not in ("F16", "F32"):
         raise CorruptFile(f"{name!r} has no grid")
@@ -102,7 +102,7 @@ def _grid(name: str, data: Bytes, outer: Header, start: int, contents: _Contents
     if zlib.crc32(raw, _seed(name, side)) != checksum:
         raise CorruptFile(f"{GRID_PREFIX + name}: checksum mismatch, the file is damaged")
     array = np.frombuffer(raw, plain_header.numpy_dtype(side)).reshape(side.shape)
-    return Steps(array) if contents.grids[name] == "steps" else Levels(array)
+    return ChannelScales(array) if contents.grids[name] == "steps" else Codebook(array)
 
 
 def _seed(name: str, tensor: Tensor) -> int:

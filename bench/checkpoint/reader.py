@@ -26,7 +26,7 @@ from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError, UsageError
-from slashbench.grid import Grid, Steps
+from slashbench.grid import ChannelScales, Grid
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -98,7 +98,7 @@ class Checkpoint:
         """How a tensor is kept. Raises CorruptFile."""
         found = self.index.blob(self.aliases.get(name, name))
         if found.grid is not None and self.header.tensors[name].dtype not in plain_header.FLOATS:
-            raise CorruptFile(f"{name!r} can't be quantised: {self.header.tensors[name].dtype}")
+            raise CorruptFile(f"{name!r} can't be quantized: {self.header.tensors[name].dtype}")
         return found
 
     def runs(self, names: Iterable[str]) -> Iterator[Run]:
@@ -259,7 +259,7 @@ class Checkpoint:
             out[first - begin : last - begin] = values[first - c * chunk : last - c * chunk]
 
     def _rebuild(self, tensor: Tensor, blob: Blob, first: int, last: int, out: Bytes) -> None:
-        """Weights `first` to `last` - 1 of a quantised tensor: whole rows, or whatever its grid
+        """Weights `first` to `last` - 1 of a quantized tensor: whole rows, or whatever its grid
         does not mind.
         """
         dtype = self._integers(blob)
@@ -270,22 +270,22 @@ class Checkpoint:
         )  # fmt: skip
         grid: Grid = blob.grid  # type: ignore[assignment]
         row = tensor.count // tensor.shape[0] if tensor.shape else 1
-        if isinstance(grid, Steps):
-            if not tensor.shape or first % row or len(grid.steps) != tensor.shape[0]:
-                raise ValueError(f"steps of shape {grid.steps.shape} for {tensor.shape} values")
-            grid = Steps(grid.steps[first // row : last // row])
+        if isinstance(grid, ChannelScales):
+            if not tensor.shape or first % row or len(grid.scales) != tensor.shape[0]:
+                raise ValueError(f"scales of shape {grid.scales.shape} for {tensor.shape} values")
+            grid = ChannelScales(grid.scales[first // row : last // row])
             integers = integers.reshape(-1, row)
         with np.errstate(over="ignore", invalid="ignore"):
             out.view(plain_header.numpy_dtype(tensor))[:] = grid.rebuild(integers).reshape(-1)
 
     def _integers(self, blob: Blob) -> np.dtype[Any]:
-        """The type of a quantised tensor's integers."""
+        """The type of a quantized tensor's integers."""
         first = blob.segments[0]
         if first.codec != STORED:
             dtype = frame.unpack(self.data[first.begin : first.end]).dtype
             if dtype.kind in "iu":
                 return dtype
-        raise CorruptFile("a quantised tensor without integers")
+        raise CorruptFile("a quantized tensor without integers")
 
 
 def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:

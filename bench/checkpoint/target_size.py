@@ -55,13 +55,13 @@ def search(
             finest = guess
         if bits * (1 - _CLOSE) <= found <= bits or coarsest - finest < 1e-3:
             break
-        # an octave is about a bit, of what is quantised; aim at the middle of what is close enough
+        # an octave is about a bit, of what is quantized; aim at the middle of what is close enough
         straight = guess + found - bits * (1 - _CLOSE / 2)
         guess = straight if finest < straight < coarsest else (finest + coarsest) / 2
     if best is None:
         raise UsageError(
             f"no step of {quantiser.name} gets it to {bits:g} bits a parameter; what is not "
-            "quantised takes more: try scope=all, or another codec"
+            "quantized takes more: try scope=all, or another codec"
         )
     return best
 

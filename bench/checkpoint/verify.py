@@ -10,7 +10,7 @@ import numpy.typing as npt
 from slashbench.bench.checkpoint import convert, plain_header
 from slashbench.bench.checkpoint.reader import Checkpoint, Run
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.grid import OneStep
+from slashbench.grid import TensorScale
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -19,7 +19,7 @@ Bytes = npt.NDArray[np.uint8]
 class Comparison:
     """What a compressed checkpoint and an original have in common."""
 
-    same_header: bool = True  # and so, where no tensor differs or is quantised, the same bytes
+    same_header: bool = True  # and so, where no tensor differs or is quantized, the same bytes
     exact: set[str] = field(default_factory=set)
     rounded: dict[str, float] = field(default_factory=dict)  # the largest error, absolute
     differing: dict[str, str] = field(default_factory=dict)  # and how
@@ -36,7 +36,7 @@ def check(checkpoint: Checkpoint, progress: convert.Progress = convert.quiet) ->
 def compare(
     checkpoint: Checkpoint, original: Source, progress: convert.Progress = convert.quiet
 ) -> Comparison:
-    """Decode everything and compare it with a plain file: bit by bit, or, where it is quantised to
+    """Decode everything and compare it with a plain file: bit by bit, or, where it is quantized to
     multiples of one step, to half a step.
 
     Raises CorruptFile as `check` does.
@@ -72,9 +72,9 @@ def _compare(checkpoint: Checkpoint, run: Run, raw: Bytes, was: Bytes, found: Co
     dtype = plain_header.numpy_dtype(checkpoint.header.tensors[run.name])
     weight = was.view(dtype).astype(np.float64)
     errors = np.abs(raw.view(dtype).astype(np.float64) - weight)
-    if isinstance(grid, OneStep):
-        room = 0.501 * grid.step + np.abs(weight) * 2.0**-8  # and what the dtype rounds
+    if isinstance(grid, TensorScale):
+        room = 0.501 * grid.scale + np.abs(weight) * 2.0**-8  # and what the dtype rounds
         if not (errors <= room).all():
-            found.differing[run.name] = f"off by more than half a step of {grid.step:g}"
+            found.differing[run.name] = f"off by more than half a step of {grid.scale:g}"
             return
     found.rounded[run.name] = max(found.rounded.get(run.name, 0.0), float(errors.max(initial=0)))

@@ -54,7 +54,7 @@ examples
   bench verify small.safetensors --against model.safetensors
   bench verify small/ --against model/
 
-Against an original, what is lossless must have its bits; what is quantised must be within half a
+Against an original, what is lossless must have its bits; what is quantized must be within half a
 step.
 
 exit codes: 0 whole, 1 damaged, 2 wrong use, 3 not what the original is, 130 interrupted
@@ -74,7 +74,7 @@ def add(verbs: Verbs) -> None:
         "--codec",
         metavar="NAME",
         help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
-        "for floats, huffman for integers; max for what is quantised)",
+        "for floats, huffman for integers; max for what is quantized)",
     )
     compress.add_argument(
         "--quantize",
@@ -86,7 +86,7 @@ def add(verbs: Verbs) -> None:
         "--target",
         metavar="BITS",
         help="search the step by which the file takes at most so many bits a parameter: 4bits "
-        "(quantises by quantize-std unless --quantize says otherwise)",
+        "(quantizes by quantize-std unless --quantize says otherwise)",
     )
     compress.add_argument("--dry-run", action="store_true", help="say how small, write nothing")
     _force(compress)
@@ -169,7 +169,7 @@ def _compress(options: argparse.Namespace) -> int:
                 float(wanted[1]),
                 tried,
             )
-            shown.print(f"quantised by {quantiser.text}")
+            shown.print(f"quantized by {quantiser.text}")
         how = Coding.of(codec, quantiser)
         before = after = count = 0
 

@@ -26,7 +26,7 @@ selectors
   key=10..1000                 decades, for real numbers     backslash:lam=10..1000
   key=2^-8..2^-4               octaves                       quantize:step=2^-8..2^-4
   key=1/3/9                    the values named              zstd:level=1/3/9
-  train+transform+quantise     a recipe                      plain+prune:sparsity=0.5+quantize
+  train+transform+quantize     a recipe                      plain+prune:sparsity=0.5+quantize
 
 exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
 """

@@ -18,7 +18,7 @@ examples
   bench speed --trainers                         what regimes add to a training step
   bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
 
-The data are the 37 matrices of all-MiniLM-L6-v2: quantised to an entropy, or as floats. Every codec
+The data are the 37 matrices of all-MiniLM-L6-v2: quantized to an entropy, or as floats. Every codec
 is checked to give them back, then all take turns, so that noise of the machine hits all alike.
 Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
 it is ready: Ctrl-C keeps those there are.

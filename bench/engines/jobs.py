@@ -1,7 +1,7 @@
 """What cells are made of, for an engine to run: a checkpoint, a size with its metrics, a timing.
 
 The agenda hands out jobs so that no two under way wait for each other: a checkpoint is made once,
-before the cells that share it, and the first cell of a quantised checkpoint, which evaluates it,
+before the cells that share it, and the first cell of a quantized checkpoint, which evaluates it,
 before the others.
 """
 
@@ -159,8 +159,8 @@ class Agenda:
         for depth, key in enumerate(keys):
             if not self._is_known(keys[-1]) and not self._is_known(key):
                 return Job(cell, "checkpoint", depth), key
-        quantised = f"{keys[-1]} {cell.recipe.quantiser.text}"
-        return Job(cell, "size"), "" if quantised in self._known else quantised
+        quantized = f"{keys[-1]} {cell.recipe.quantiser.text}"
+        return Job(cell, "size"), "" if quantized in self._known else quantized
 
     def _is_known(self, key: str) -> bool:
         if key not in self._known and self.made(key):

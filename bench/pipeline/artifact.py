@@ -1,4 +1,4 @@
-"""A quantised checkpoint as a compressed file in memory, and a compressed file as NumPy arrays.
+"""A quantized checkpoint as a compressed file in memory, and a compressed file as NumPy arrays.
 
 What a run of the matrix writes and reads; the format is that of `slashbench.bench.compressed`.
 Reading imports no torch and runs no pickle.
@@ -28,7 +28,7 @@ from slashbench.bench.checkpoint import (
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.writer import Coded, Piece
 from slashbench.codecs.base import TensorCodec
-from slashbench.contracts import Quantised
+from slashbench.contracts import Quantized
 
 FORMAT = file_format.FORMAT
 
@@ -45,7 +45,7 @@ class Encoded:
 
 
 def encode(
-    coded: Mapping[str, Quantised],
+    coded: Mapping[str, Quantized],
     stored: Mapping[str, Array],
     aliases: Mapping[str, str],
     codec: TensorCodec,
@@ -102,7 +102,7 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def _coded(name: str, tensor: Quantised, codec: TensorCodec) -> Piece:
+def _coded(name: str, tensor: Quantized, codec: TensorCodec) -> Piece:
     values = tensor.values
     segments = [Coded(0, codec.pieces(values))] if values.size else []
     unit = values.nbytes if tensor.grid is None else values.size

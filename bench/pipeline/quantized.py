@@ -1,4 +1,4 @@
-"""A checkpoint quantised, in memory: what a codec is given, and what its decoder must rebuild."""
+"""A checkpoint quantized, in memory: what a codec is given, and what its decoder must rebuild."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.pipeline import artifact
 from slashbench.codecs.entropy import order0_bits
-from slashbench.contracts import Calibration, Quantised, Quantiser, Weights
+from slashbench.contracts import Calibration, Quantiser, Quantized, Weights
 from slashbench.errors import Unencodable
 from slashbench.link import Link
 from slashbench.record import TensorSize
@@ -27,22 +27,22 @@ Array = npt.NDArray[Any]
 class Prepared:
     """Tensors to code, tensors stored as they are, tied names, and a size row for each tensor."""
 
-    coded: dict[str, Quantised]
+    coded: dict[str, Quantized]
     stored: dict[str, Array]
     aliases: dict[str, str]
     sizes: list[TensorSize]  # n_bytes still 0
     calibration_sha256: str  # of the batches the quantiser drew; empty: none
 
-    def dequantised(self) -> dict[str, Array]:
+    def dequantized(self) -> dict[str, Array]:
         """What a decoder must rebuild, tied names included."""
-        rebuilt = {name: tensor.dequantise() for name, tensor in self.coded.items()}
+        rebuilt = {name: tensor.dequantize() for name, tensor in self.coded.items()}
         rebuilt |= self.stored
         return rebuilt | {alias: rebuilt[name] for alias, name in self.aliases.items()}
 
     @cached_property
     def weights_sha256(self) -> str:
         """Hash of what a decoder must rebuild."""
-        return artifact.weights_sha256(self.dequantised())
+        return artifact.weights_sha256(self.dequantized())
 
     def zeros(self) -> float | None:
         """Share of coded values that are zero."""
@@ -56,18 +56,18 @@ class Prepared:
 
 
 def prepare(calibration: Calibration, quantiser: Link[Quantiser], state: Weights) -> Prepared:
-    """Quantise every tensor of a checkpoint, each tied one once.
+    """Quantize every tensor of a checkpoint, each tied one once.
 
     Raises Unencodable for weights the quantiser refuses and where it leaves nothing to code.
     """
     aliases = state_dict.tied_names(state)
     arrays = {name: array for name, array in to_numpy(state).items() if name not in aliases}
     floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
-    quantised = quantiser.item.quantise_all(floats, calibration)
+    quantized = quantiser.item.quantize_all(floats, calibration)
     prepared = Prepared({}, {}, aliases, [], calibration.sha256)
     for name, array in arrays.items():
         kind = state_dict.kind_of(calibration.model, name, state[name])
-        tensor = quantised.get(name)
+        tensor = quantized.get(name)
         if tensor is None:
             prepared.stored[name] = array
         else:

@@ -84,7 +84,7 @@ class StageFailed(Exception):
 
 
 class Stages:
-    """Runs cells against one store. Keeps the last checkpoint and its quantised form in memory.
+    """Runs cells against one store. Keeps the last checkpoint and its quantized form in memory.
 
     Other processes may be at the same cells: what one of them is making raises StageBusy here.
     patient: so does timing while others are at work on the machine; else the times that are taken
@@ -369,7 +369,7 @@ class Stages:
     # -- compress -------------------------------------------------------------------------------
 
     def compress(self, cell: Cell, point: CheckpointRecord) -> CompressRecord:
-        """Quantise, encode, write the file, decode it in a fresh process, compare."""
+        """Quantize, encode, write the file, decode it in a fresh process, compare."""
         make = self._bound if isinstance(cell.codec.item, Bound) else self._compress
         return self._stage(
             cell,
@@ -501,9 +501,9 @@ class Stages:
             return abs(cell.model.item.evaluate(module, split).value - value)
 
     def _decoded(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> Weights:
-        """The weights that a fresh process decodes from the file; a bound's, dequantised."""
+        """The weights that a fresh process decodes from the file; a bound's, dequantized."""
         if compressed.bound:
-            return to_torch(self._prepare(cell, point).dequantised())
+            return to_torch(self._prepare(cell, point).dequantized())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
             decode_in_fresh_process(self._artifact(compressed.artifact_sha256), out)

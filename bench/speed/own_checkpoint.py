@@ -71,11 +71,11 @@ def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iter
     groups: dict[str, list[Array]] = defaultdict(list)
     native: dict[str, int] = defaultdict(int)
     for name, array in weights.tensors.items():
-        quantised = None
+        quantized = None
         if quantiser is not None and domain_of(array.dtype) == "floats":
-            quantised = quantiser.quantise(name, array.astype(np.float32))
-        if quantised is not None and quantised.grid is not None:
-            group, coded = spelled, quantised.values
+            quantized = quantiser.quantize(name, array.astype(np.float32))
+        if quantized is not None and quantized.grid is not None:
+            group, coded = spelled, quantized.values
         elif quantiser is None:
             group, coded = array.dtype.name, array
         else:
@@ -83,7 +83,7 @@ def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iter
         groups[group].append(coded)
         native[group] += array.nbytes
     if not groups:
-        raise UsageError("there is nothing to code in the file, or nothing that is quantised")
+        raise UsageError("there is nothing to code in the file, or nothing that is quantized")
     for name, tensors in groups.items():
         integers = domain_of(tensors[0].dtype) == "integers"
         bound = sum(map(order0_bits, tensors)) if integers else None

@@ -1,4 +1,4 @@
-"""What codecs are timed on: the matrices of all-MiniLM-L6-v2, quantised to a given entropy or not.
+"""What codecs are timed on: the matrices of all-MiniLM-L6-v2, quantized to a given entropy or not.
 
 2bits, 4.5bits, ...  integers: rounded to a grid per tensor, its step one multiple of each
                      tensor's standard deviation, chosen so that the order-0 entropy per tensor
@@ -103,7 +103,7 @@ def _at_entropy(weights: Arrays, bits: float) -> Arrays:
     low, high = -8.0, 8.0  # log2 of the step in standard deviations: entropy falls as it grows
     guess = 2.05 - bits  # of a Gaussian: h = log2(sqrt(2 pi e) std / step)
     while True:
-        tensors = [_quantised(weight, 2.0**guess) for weight in weights]
+        tensors = [_quantized(weight, 2.0**guess) for weight in weights]
         excess = sum(map(order0_bits, tensors)) / total - bits
         if abs(excess) < _CLOSE:
             return tensors
@@ -114,7 +114,7 @@ def _at_entropy(weights: Arrays, bits: float) -> Arrays:
             raise UsageError(f"these weights have no grid of {bits:g} bits")
 
 
-def _quantised(weight: npt.NDArray[Any], step: float) -> npt.NDArray[np.int8]:
-    quantised = UniformInStd(step=step).quantise("", weight)
-    assert quantised is not None, "matrices are never left as they are"
-    return quantised.values.clip(-127, 127).astype(np.int8)
+def _quantized(weight: npt.NDArray[Any], step: float) -> npt.NDArray[np.int8]:
+    quantized = UniformInStd(step=step).quantize("", weight)
+    assert quantized is not None, "matrices are never left as they are"
+    return quantized.values.clip(-127, 127).astype(np.int8)

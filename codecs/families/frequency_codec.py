@@ -19,7 +19,7 @@ from slashbench.errors import CorruptStream
 MAX_TOTAL = 1 << 16
 
 
-def quantise(counts: Int64s) -> Int64s:
+def quantize(counts: Int64s) -> Int64s:
     """Counts divided by the power of two that makes table and payload together shortest.
 
     Every symbol keeps a frequency of at least 1 and the sum stays within MAX_TOTAL. A few hundred
@@ -51,7 +51,7 @@ class ModelledCodec(IndexedCodec):
 
     def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
         """(table, payload) of places."""
-        frequencies = quantise(counts)
+        frequencies = quantize(counts)
         return integer_list(_listed(frequencies)), self.encode_with(places, frequencies)
 
     def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:

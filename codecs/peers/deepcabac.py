@@ -24,7 +24,7 @@ _NO_HISTORY = np.zeros(0, np.int8)
 class DeepCabac(SymbolCodec):
     """DeepCABAC of nncodec (arXiv:1905.08318; ISO/IEC 15938-17). Decode trusted streams only.
 
-    Context-adaptive binary arithmetic coding without dependent quantisation, one stream a tensor.
+    Context-adaptive binary arithmetic coding without dependent quantization, one stream a tensor.
     optimise: 1 to search the contexts' adaptation, as the standard's encoder does, or 0. A tensor
     with a magnitude over 2^20 is packed. Tables: u8 form, 0 coded, 1 as `pack`.
     """

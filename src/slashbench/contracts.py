@@ -303,13 +303,13 @@ class Transform(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
+class Quantized:
     """One tensor ready for a codec: integers and their grid, or floats to be coded as they are."""
 
     values: npt.NDArray[Any]
     grid: Grid | None  # None: `values` are the weights themselves
 
-    def dequantise(self) -> npt.NDArray[Any]:
+    def dequantize(self) -> npt.NDArray[Any]:
         """The weights a decoder rebuilds, float32 when there is a grid."""
         return self.values if self.grid is None else self.grid.rebuild(self.values)
 
@@ -323,16 +323,16 @@ class Runs:
     """One tensor whose grid is found, and whose integers are made a run of rows at a time.
 
     integers: int32, of some rows of `weight`, and which rows these are. Where the grid is not
-    `Steps`, they may be rows of `weight` made flat.
+    `ChannelScales`, they may be rows of `weight` made flat.
     """
 
     weight: npt.NDArray[Any]
     grid: Grid
     integers: Callable[[npt.NDArray[Any], slice], npt.NDArray[Any]] = _as_they_are
 
-    def whole(self) -> Quantised:
+    def whole(self) -> Quantized:
         """All rows in one run."""
-        return Quantised(self.integers(self.weight, slice(None)), self.grid)
+        return Quantized(self.integers(self.weight, slice(None)), self.grid)
 
 
 class Quantiser(ABC):
@@ -342,7 +342,7 @@ class Quantiser(ABC):
     domain: ClassVar[str] = "integers"  # what it hands to the codec; or "floats"
 
     @abstractmethod
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """The tensor to code, or None for one that is stored in its native dtype.
 
         Raises Unencodable for weights that are not finite or too large for the step.
@@ -351,27 +351,27 @@ class Quantiser(ABC):
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
         """The tensor to code, or None for one that stays as it is: whole, if not overridden.
 
-        weight: float32, float16 or bfloat16. Raises Unencodable as `quantise` does, if need be when
+        weight: float32, float16 or bfloat16. Raises Unencodable as `quantize` does, if need be when
         the integers are made.
         """
-        made = self.quantise(name, np.asarray(weight, np.float32))
+        made = self.quantize(name, np.asarray(weight, np.float32))
         return None if made is None or made.grid is None else Runs(made.values, made.grid)
 
-    def quantise_all(
+    def quantize_all(
         self, weights: Mapping[str, npt.NDArray[Any]], calibration: Calibration
-    ) -> dict[str, Quantised | None]:
+    ) -> dict[str, Quantized | None]:
         """Every float tensor of a checkpoint, each tied one once: one by one, if not overridden.
 
         A quantiser that asks more of a tensor than its weights takes it from `calibration`.
         """
-        return {name: self.quantise(name, weight) for name, weight in weights.items()}
+        return {name: self.quantize(name, weight) for name, weight in weights.items()}
 
 
 class ByRuns(Quantiser):
     """A quantiser that needs no copy of a tensor: it finds the grid, then integers run by run."""
 
     @final
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """int32, in one run."""
         runs = self.in_runs(name, weight)
         return None if runs is None else runs.whole()

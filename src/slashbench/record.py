@@ -113,7 +113,7 @@ class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
-    """A checkpoint quantised and written by one codec, counted on the file and decoded again."""
+    """A checkpoint quantized and written by one codec, counted on the file and decoded again."""
 
     model: str
     recipe: str
@@ -231,7 +231,7 @@ class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     checkpoint: str = ""
     compress: str = ""
     evaluate: str = ""  # decoded weights
-    evaluate_float: str = ""  # the same recipe's checkpoint before quantisation
+    evaluate_float: str = ""  # the same recipe's checkpoint before quantization
     time: str = ""
 
 

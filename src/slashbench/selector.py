@@ -2,7 +2,7 @@
 
 Grammar
     list      a,b,c                    several selectors
-    chain     a+b+c                    a recipe: train + transform ... + quantise
+    chain     a+b+c                    a recipe: train + transform ... + quantize
     selector  name:key=value:...
     sweep     key=2..5                 every integer from 2 to 5
               lam=10..1000             decades, where the setting is a float: 10, 100, 1000

@@ -180,7 +180,7 @@ def test_target(bits: float, tmp_path: Path) -> None:
 
 def test_a_quantiser_that_looks_at_data_is_refused() -> None:
     class Calibrated(UniformInStd):
-        def quantise_all(self, weights: Any, calibration: Any) -> Any:
+        def quantize_all(self, weights: Any, calibration: Any) -> Any:
             return {}
 
     link: Link[Any] = Link("calibrated", Calibrated(), "calibrated", {})
@@ -456,7 +456,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         "lattice",
     ],
 )
-def test_memory_of_quantising_is_that_of_two_tensors(
+def test_memory_of_quantizing_is_that_of_two_tensors(
     tmp_path: Path, quantiser: str, dtype: npt.DTypeLike
 ) -> None:
     """600 MB in tensors of 200: at most 2 tensors + 200 MB beside the quantiser's own libraries."""

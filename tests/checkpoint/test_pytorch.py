@@ -26,7 +26,7 @@ TENSORS = of_every_dtype()
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tensors in many segments, and coded however small they are."""
     monkeypatch.setattr(encoder, "SEGMENT", 5000)
-    monkeypatch.setattr(encoder, "QUANTISED_SEGMENT", 5000)
+    monkeypatch.setattr(encoder, "QUANTIZED_SEGMENT", 5000)
     monkeypatch.setattr(encoder, "SMALL", 0)
 
 
@@ -193,7 +193,7 @@ def test_load_model(tmp_path: Path) -> None:
         slashbench.load_model(Tied(), path)
 
 
-def test_quantised_tensors_keep_their_dtype(tmp_path: Path) -> None:
+def test_quantized_tensors_keep_their_dtype(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
     wide = torch.randn(200, 100)
     tensors = {"f": wide, "b": wide.bfloat16(), "h": wide.half(), "bias": wide[0].clone(),

@@ -7,9 +7,9 @@ import pytest
 from slashbench import selector
 from slashbench.bench.pipeline import artifact
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Quantised
+from slashbench.contracts import Quantized
 from slashbench.errors import BadSetting, CorruptStream, Unencodable, UnknownName
-from slashbench.grid import OneStep
+from slashbench.grid import TensorScale
 from slashbench.link import links
 
 
@@ -65,7 +65,9 @@ def test_what_the_codec_does_not_take_is_an_error_of_ours():
 def test_a_compressed_checkpoint_names_its_codec(tmp_path):
     link = made("numcodecs.bz2:level=9")
     values = np.arange(-500, 500, dtype=np.int32).reshape(20, 50)
-    packed = artifact.encode({"w": Quantised(values, OneStep(0.5))}, {}, {}, link.item, link.name)
+    packed = artifact.encode(
+        {"w": Quantized(values, TensorScale(0.5))}, {}, {}, link.item, link.name
+    )
     path = tmp_path / "w.safetensors"
     path.write_bytes(packed.data)
     assert np.array_equal(artifact.read(path)["w"], values * np.float32(0.5))

@@ -141,10 +141,10 @@ def test_nothing_is_overwritten_unasked(home: Path) -> None:
     assert sorted(home.iterdir()) == before
 
 
-def test_quantised_to_a_target(home: Path) -> None:
+def test_quantized_to_a_target(home: Path) -> None:
     done = bench("compress", "model.safetensors", "-o", "small", "--target", "3bits", cwd=home)
     assert done.returncode == 0, done.stderr
-    assert b"quantised by quantize-std:step=" in done.stderr
+    assert b"quantized by quantize-std:step=" in done.stderr
     done = bench("inspect", "small", "--json", cwd=home)
     (found,) = json.loads(done.stdout)
     assert found["format"] == 2

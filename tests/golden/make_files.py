@@ -16,8 +16,8 @@ from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.pipeline import artifact
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Quantised
-from slashbench.grid import Levels, OneStep, Steps
+from slashbench.contracts import Quantized
+from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
 
@@ -39,7 +39,7 @@ def lossless(quantiser: str | None) -> bytes:
         plain_header.compose(kinds, {"format": "pt"}),
         lambda name: tensors[name].reshape(-1).view(np.uint8),
     )
-    encoder.SEGMENT = encoder.QUANTISED_SEGMENT = 4000
+    encoder.SEGMENT = encoder.QUANTIZED_SEGMENT = 4000
     encoder.SMALL = 256
     file = io.BytesIO()
     convert.compress(file, source, Coding.of(None, quantiser and only(QUANTISERS, quantiser)))
@@ -51,10 +51,10 @@ def grids() -> bytes:
     values = bell(640).reshape(20, 32)
     ramp = np.arange(1, 41, dtype=np.float32) / np.float32(8)
     coded = {
-        "one step": Quantised(values, OneStep(2**-6)),
-        "by row": Quantised(values, Steps(ramp[:20])),
-        "by group": Quantised(values, Steps(ramp.reshape(20, 2).astype(np.float16))),
-        "codebook": Quantised(np.abs(values) % 16, Levels(ramp[:16] ** 2)),
+        "one step": Quantized(values, TensorScale(2**-6)),
+        "by row": Quantized(values, ChannelScales(ramp[:20])),
+        "by group": Quantized(values, ChannelScales(ramp.reshape(20, 2).astype(np.float16))),
+        "codebook": Quantized(np.abs(values) % 16, Codebook(ramp[:16] ** 2)),
     }
     stored = {"bias": bell(30).astype(np.float32) / 7, "none": np.zeros((0, 3), np.float32)}
     made = artifact.encode(coded, stored, {"tied": "one step"}, CODECS.get("rans")(), "rans")

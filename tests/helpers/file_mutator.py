@@ -33,7 +33,7 @@ from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import Coded, Piece, write
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import CorruptFile, UsageError
-from slashbench.grid import Grid, Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
 from tests.helpers import stream_mutator as streams
@@ -114,8 +114,8 @@ def originals() -> list[Parts]:
     ]
     files.append(_file({"w": kept["w"], "b": kept["b"]}, "quantize-std"))
     ramp = np.linspace(0.5, 3, 60, dtype=np.float32)
-    by_group = Steps(ramp.reshape(30, 2).astype("f2"))
-    grids = (Steps(ramp[:30]), by_group, Levels(ramp[:16]), OneStep(0.5))
+    by_group = ChannelScales(ramp.reshape(30, 2).astype("f2"))
+    grids = (ChannelScales(ramp[:30]), by_group, Codebook(ramp[:16]), TensorScale(0.5))
     files += [_gridded(grid) for grid in grids]
     files += [path.read_bytes() for path in sorted(GOLDEN.glob("format1-*"))]
     return [Parts.of(file) for file in files]

@@ -15,9 +15,9 @@ from slashbench.bench.pipeline import artifact
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Quantised
+from slashbench.contracts import Quantized
 from slashbench.errors import CorruptFile
-from slashbench.grid import Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, TensorScale
 
 INTEGER_CODECS = [
     name
@@ -26,12 +26,14 @@ INTEGER_CODECS = [
 ]
 
 
-def sample() -> tuple[dict[str, Quantised], dict[str, np.ndarray], dict[str, str]]:  # type: ignore[type-arg]
+def sample() -> tuple[dict[str, Quantized], dict[str, np.ndarray], dict[str, str]]:  # type: ignore[type-arg]
     generator = np.random.default_rng(7)
     coded = {
-        "embedding": Quantised(generator.integers(-9, 9, (50, 8)).astype(np.int32), OneStep(2**-8)),
-        "out": Quantised(
-            np.rint(generator.laplace(0, 2, (8, 30))).astype(np.int32), OneStep(0.037)
+        "embedding": Quantized(
+            generator.integers(-9, 9, (50, 8)).astype(np.int32), TensorScale(2**-8)
+        ),
+        "out": Quantized(
+            np.rint(generator.laplace(0, 2, (8, 30))).astype(np.int32), TensorScale(0.037)
         ),
     }
     stored = {
@@ -53,7 +55,7 @@ def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None
     weights = artifact.read(path)
     assert weights.keys() == {"embedding", "out", "bias", "positions", "head"}
     for key, tensor in coded.items():
-        assert weights[key].tobytes() == tensor.dequantise().tobytes()
+        assert weights[key].tobytes() == tensor.dequantize().tobytes()
         assert weights[key].dtype == np.float32
     for key, array in stored.items():
         assert weights[key].tobytes() == array.tobytes()
@@ -73,14 +75,14 @@ def test_ledger_sums_to_the_file(name: str) -> None:
     assert file.stream_bytes.keys() == {"embedding", "out", "bias", "positions"}
 
 
-def grids() -> dict[str, Quantised]:
+def grids() -> dict[str, Quantized]:
     values = np.random.default_rng(3).integers(0, 8, (6, 10)).astype(np.int32)
     ramp = np.linspace(0.5, 3, 18, dtype=np.float32)
     return {
-        "by row": Quantised(values, Steps(ramp[:6])),
-        "by group": Quantised(values, Steps(ramp.reshape(6, 3).astype(np.float16))),
-        "convolution": Quantised(values.reshape(6, 5, 2), Steps(ramp[:6])),
-        "codebook": Quantised(values, Levels(ramp[:8] ** 2)),
+        "by row": Quantized(values, ChannelScales(ramp[:6])),
+        "by group": Quantized(values, ChannelScales(ramp.reshape(6, 3).astype(np.float16))),
+        "convolution": Quantized(values.reshape(6, 5, 2), ChannelScales(ramp[:6])),
+        "codebook": Quantized(values, Codebook(ramp[:8] ** 2)),
     }
 
 
@@ -95,13 +97,13 @@ def test_steps_and_codebooks_are_stored_and_counted(tmp_path: Path) -> None:
     weights = artifact.read(path)
     assert weights.keys() == grids().keys()
     for name, tensor in grids().items():
-        assert weights[name].tobytes() == tensor.dequantise().tobytes()
+        assert weights[name].tobytes() == tensor.dequantize().tobytes()
 
 
 @pytest.mark.parametrize("name", ["by row", "codebook"])
 def test_a_grid_that_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
     values = np.arange(40, dtype=np.int32).reshape(20, 2)
-    lying = {name: Quantised(values, grids()[name].grid)}
+    lying = {name: Quantized(values, grids()[name].grid)}
     path = tmp_path / "file"
     path.write_bytes(artifact.encode(lying, {}, {}, CODECS.get("huffman")(), "huffman").data)
     with pytest.raises(CorruptFile, match="does not fit"):
@@ -113,7 +115,7 @@ def test_lossless_floats(tmp_path: Path) -> None:
     weight.view(np.uint32)[0, 0] |= 0x1234  # a NaN with a payload
     path = tmp_path / "file"
     path.write_bytes(
-        artifact.encode({"w": Quantised(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
+        artifact.encode({"w": Quantized(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
     )
     assert artifact.read(path)["w"].tobytes() == weight.tobytes()
 
@@ -135,9 +137,9 @@ def test_every_process_writes_the_same_bytes() -> None:
         "import hashlib, numpy as np\n"
         "from slashbench.bench.pipeline import artifact\n"
         "from slashbench.codecs.catalog import CODECS\n"
-        "from slashbench.contracts import Quantised\n"
-        "from slashbench.grid import OneStep\n"
-        "coded = {n: Quantised(np.arange(9, dtype=np.int32), OneStep(0.5)) for n in 'abcdef'}\n"
+        "from slashbench.contracts import Quantized\n"
+        "from slashbench.grid import TensorScale\n"
+        "coded = {n: Quantized(np.arange(9, dtype=np.int32), TensorScale(0.5)) for n in 'abcdef'}\n"
         "stored = {n: np.ones(3, np.float32) for n in 'ghijkl'}\n"
         "file = artifact.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
         "print(hashlib.sha256(file.data).hexdigest())\n"

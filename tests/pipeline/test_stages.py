@@ -57,7 +57,7 @@ def test_a_lossless_codec_trains_and_evaluates_nothing_again(tmp_path: Path) -> 
     records, stages = run(tmp_path, cells("plain", "huffman,ans,zstd,entropy"))
     assert {record.status for record in records} == {"ok"}
     assert stages.count("train") == 1
-    assert stages.count("evaluate") == 2  # the float checkpoint and the quantised weights
+    assert stages.count("evaluate") == 2  # the float checkpoint and the quantized weights
     assert stages.count("compress") == 4
     assert stages.count("time") == 3  # a bound has no speed
     assert len({record.evaluate for record in records}) == 1

@@ -122,7 +122,7 @@ def test_pruning_is_judged_by_the_last_rate_that_does_no_harm(
 
 
 def test_rounding_falls_off_one_cliff_or_two(tmp_path: Path) -> None:
-    same = "BackSlash neither helps nor hurts quantisation: both fall off the same cliff."
+    same = "BackSlash neither helps nor hurts quantization: both fall off the same cliff."
     for folder, exponent in (("one", 5), ("two", 7)):
         lab = Lab(tmp_path / folder)
         for seed in range(3):

@@ -26,10 +26,10 @@ OF_FLOATS = [name for name in CODING if "floats" in CODECS.get(name).domains]
 
 @pytest.fixture(scope="module")
 def symbols() -> np.ndarray[Any, Any]:
-    """1.77M quantised weights of MiniLM's first block, about 4 bits of entropy."""
+    """1.77M quantized weights of MiniLM's first block, about 4 bits of entropy."""
     parts = []
     for name, weight in MiniLMBlock().build(0).state_dict().items():
-        tensor = UniformInStd(step=0.25).quantise(name, weight.numpy())
+        tensor = UniformInStd(step=0.25).quantize(name, weight.numpy())
         if tensor is not None:
             parts.append(tensor.values.reshape(-1))
     return np.concatenate(parts)

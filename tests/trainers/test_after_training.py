@@ -1,4 +1,4 @@
-"""Pruning and quantisation by hand."""
+"""Pruning and quantization by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.contracts import Calibration
 from slashbench.errors import Unencodable
-from slashbench.grid import OneStep
+from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.integers import spread_of
 from slashbench.trainers.quantisers.native import Native
 from slashbench.trainers.quantisers.quantize import Uniform, UniformInStd
@@ -52,49 +52,49 @@ class TestPrune:
 
 class TestQuantize:
     def test_rounds_half_to_even(self) -> None:
-        tensor = Uniform(step=0.5).quantise("w", np.array([[0.25, 0.75, -0.3]], np.float32))
+        tensor = Uniform(step=0.5).quantize("w", np.array([[0.25, 0.75, -0.3]], np.float32))
         assert tensor is not None
         assert tensor.values.tolist() == [[0, 2, -1]]
         assert tensor.values.dtype == np.int32
-        assert tensor.dequantise().tolist() == [[0.0, 1.0, -0.5]]
+        assert tensor.dequantize().tolist() == [[0.0, 1.0, -0.5]]
 
     def test_vectors_stay_unless_asked_for(self) -> None:
         vector = np.ones(3, np.float32)
-        assert Uniform().quantise("b", vector) is None
-        assert Uniform(scope="all").quantise("b", vector) is not None
+        assert Uniform().quantize("b", vector) is None
+        assert Uniform(scope="all").quantize("b", vector) is not None
 
     def test_step_in_standard_deviations(self) -> None:
         weight = np.random.default_rng(0).normal(scale=0.03, size=(64, 64)).astype(np.float32)
-        tensor = UniformInStd(step=0.5).quantise("w", weight)
+        tensor = UniformInStd(step=0.5).quantize("w", weight)
         assert tensor is not None
-        assert isinstance(tensor.grid, OneStep)
-        assert tensor.grid.step == pytest.approx(0.5 * weight.std(), rel=1e-6)
+        assert isinstance(tensor.grid, TensorScale)
+        assert tensor.grid.scale == pytest.approx(0.5 * weight.std(), rel=1e-6)
 
     @pytest.mark.parametrize("value", [0.0, 3.0, -1e-30])
     def test_a_constant_tensor_has_no_spread_to_measure_in(self, value: float) -> None:
         weight = np.full((3, 3), value, np.float32)
-        tensor = UniformInStd(step=0.5).quantise("w", weight)
+        tensor = UniformInStd(step=0.5).quantize("w", weight)
         assert tensor is not None
-        assert tensor.dequantise() == pytest.approx(weight)
+        assert tensor.dequantize() == pytest.approx(weight)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_weights_that_are_not_finite_are_refused(self, value: float) -> None:
         with pytest.raises(Unencodable, match="not finite"):
-            Uniform().quantise("w", np.array([[value]], np.float32))
+            Uniform().quantize("w", np.array([[value]], np.float32))
 
     @pytest.mark.parametrize("step", [1e-30, 1e-300])
     def test_a_step_too_fine_for_int32_is_refused(self, step: float) -> None:
         with pytest.raises(Unencodable, match="too fine"):
-            Uniform(step=step).quantise("w", np.ones((1, 1), np.float32))
+            Uniform(step=step).quantize("w", np.ones((1, 1), np.float32))
 
     @given(
         hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
         st.integers(-10, 3),
     )
     def test_error_is_at_most_half_a_step(self, weight: np.ndarray, octave: int) -> None:  # type: ignore[type-arg]
-        tensor = Uniform(step=2.0**octave).quantise("w", weight)
+        tensor = Uniform(step=2.0**octave).quantize("w", weight)
         assert tensor is not None
-        assert np.abs(tensor.dequantise() - weight).max() <= 2.0 ** (octave - 1)
+        assert np.abs(tensor.dequantize() - weight).max() <= 2.0 ** (octave - 1)
 
 
 @pytest.mark.parametrize("shape", [(7,), (1 << 20,), (3_000_001,), (1237, 2311), (3, 700, 701)])
@@ -109,6 +109,6 @@ def test_the_deviation_in_blocks_is_numpys_to_the_last_bit(
 
 def test_native_keeps_every_bit() -> None:
     weight = np.array([[np.nan, -0.0, 1e-45]], np.float32)
-    tensor = Native().quantise("w", weight)
+    tensor = Native().quantize("w", weight)
     assert tensor is not None
-    assert tensor.dequantise().tobytes() == weight.tobytes()
+    assert tensor.dequantize().tobytes() == weight.tobytes()

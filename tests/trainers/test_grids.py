@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from slashbench.contracts import Calibration, Quantiser
 from slashbench.errors import Unencodable
-from slashbench.grid import Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.quantisers.kmeans import KMeans, lloyd
 from slashbench.trainers.quantisers.quantize_rows import RowsInStd
@@ -45,9 +45,9 @@ ODD = {
 @pytest.mark.parametrize("weight", ODD.values(), ids=ODD)
 def test_odd_tensors(quantiser: Quantiser, weight: Array) -> None:
     weight = weight.astype(np.float32)
-    quantised = quantiser.quantise("w", weight)
-    assert quantised is not None
-    rebuilt = quantised.dequantise()
+    quantized = quantiser.quantize("w", weight)
+    assert quantized is not None
+    rebuilt = quantized.dequantize()
     assert rebuilt.shape == weight.shape
     assert rebuilt.dtype == np.float32
     assert np.abs(rebuilt - weight).max(initial=0) <= 0.25 * np.abs(weight).max(initial=0)
@@ -55,30 +55,30 @@ def test_odd_tensors(quantiser: Quantiser, weight: Array) -> None:
 
 @pytest.mark.parametrize("quantiser", ALL, ids=lambda q: type(q).__name__)
 def test_vectors_stay_and_nan_is_refused(quantiser: Quantiser) -> None:
-    assert quantiser.quantise("b", np.ones(3, np.float32)) is None
+    assert quantiser.quantize("b", np.ones(3, np.float32)) is None
     with pytest.raises(Unencodable, match="not finite"):
-        quantiser.quantise("w", np.array([[np.nan]], np.float32))
+        quantiser.quantize("w", np.array([[np.nan]], np.float32))
 
 
 class TestRounding:
     @pytest.mark.parametrize("bits", [2, 4, 8])
     def test_integers_keep_within_their_bits(self, bits: int) -> None:
         weight = np.random.default_rng(0).standard_t(3, size=(8, 50)).astype(np.float32)
-        quantised = RoundRows(bits=bits).quantise("w", weight)
-        assert quantised is not None
-        assert np.abs(quantised.values).max() == 2 ** (bits - 1) - 1
+        quantized = RoundRows(bits=bits).quantize("w", weight)
+        assert quantized is not None
+        assert np.abs(quantized.values).max() == 2 ** (bits - 1) - 1
 
     def test_int8_by_row_is_within_half_a_step_of_the_largest_magnitude_over_127(self) -> None:
         """The usual symmetric int8 by channel is in the search, so the result is no worse."""
         weight = np.random.default_rng(0).normal(size=(16, 64)).astype(np.float32)
         steps = np.abs(weight).max(axis=1, keepdims=True) / 127
         usual = np.square(np.rint(weight / steps) * steps - weight).sum(axis=1)
-        quantised = RoundRows(bits=8).quantise("w", weight)
-        assert quantised is not None
-        assert isinstance(quantised.grid, Steps)
-        assert quantised.grid.steps.shape == (16,)
-        assert quantised.grid.steps.dtype == np.float16
-        ours = np.square(quantised.dequantise() - weight).sum(axis=1)
+        quantized = RoundRows(bits=8).quantize("w", weight)
+        assert quantized is not None
+        assert isinstance(quantized.grid, ChannelScales)
+        assert quantized.grid.scales.shape == (16,)
+        assert quantized.grid.scales.dtype == np.float16
+        ours = np.square(quantized.dequantize() - weight).sum(axis=1)
         assert (ours <= usual * 1.05).all()  # float16 steps
 
     def test_finer_pieces_err_less(self) -> None:
@@ -86,46 +86,46 @@ class TestRounding:
         weight = (np.random.default_rng(0).normal(size=(30, 8, 16)) * scales).reshape(30, 128)
         errors = []
         for quantiser in (RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=16)):
-            quantised = quantiser.quantise("w", weight.astype(np.float32))
-            assert quantised is not None
-            errors.append(np.square(quantised.dequantise() - weight).mean())
+            quantized = quantiser.quantize("w", weight.astype(np.float32))
+            assert quantized is not None
+            errors.append(np.square(quantized.dequantize() - weight).mean())
         assert errors[0] > 1.5 * errors[1] > 1.5**2 * errors[2]
 
     def test_the_clip_is_searched(self) -> None:
         """One outlier among many: clipping it beats a step that reaches it."""
         weight = np.random.default_rng(0).normal(size=(1, 5000)).astype(np.float32)
         weight[0, 0] = 8.0
-        quantised = RoundTensor(bits=4).quantise("w", weight)
-        assert quantised is not None
-        assert isinstance(quantised.grid, OneStep)
-        assert quantised.grid.step < 0.6 * 8 / 7
+        quantized = RoundTensor(bits=4).quantize("w", weight)
+        assert quantized is not None
+        assert isinstance(quantized.grid, TensorScale)
+        assert quantized.grid.scale < 0.6 * 8 / 7
 
     def test_steps_in_deviations_of_each_row(self) -> None:
         weight = np.random.default_rng(0).normal(size=(3, 400)) * [[0.01], [1.0], [50.0]]
-        quantised = RowsInStd(step=0.5).quantise("w", weight.astype(np.float32))
-        assert quantised is not None
-        assert isinstance(quantised.grid, Steps)
-        assert quantised.grid.steps == pytest.approx(0.5 * weight.std(axis=1), rel=1e-3)
-        assert (np.abs(quantised.dequantise() - weight).max(axis=1) <= 0.2501 * weight.std(1)).all()
+        quantized = RowsInStd(step=0.5).quantize("w", weight.astype(np.float32))
+        assert quantized is not None
+        assert isinstance(quantized.grid, ChannelScales)
+        assert quantized.grid.scales == pytest.approx(0.5 * weight.std(axis=1), rel=1e-3)
+        assert (np.abs(quantized.dequantize() - weight).max(axis=1) <= 0.2501 * weight.std(1)).all()
 
     @pytest.mark.parametrize("columns", [1, 5, 6, 7, 12, 13])
     def test_groups_of_any_number_of_columns(self, columns: int) -> None:
         weight = np.random.default_rng(0).normal(size=(3, columns)).astype(np.float32)
-        quantised = RoundGroups(bits=12, size=6).quantise("w", weight)
-        assert quantised is not None
-        assert isinstance(quantised.grid, Steps)
-        assert quantised.grid.steps.shape == (3, -(-columns // 6))
-        assert np.abs(quantised.dequantise() - weight).max() < 2e-3
+        quantized = RoundGroups(bits=12, size=6).quantize("w", weight)
+        assert quantized is not None
+        assert isinstance(quantized.grid, ChannelScales)
+        assert quantized.grid.scales.shape == (3, -(-columns // 6))
+        assert np.abs(quantized.dequantize() - weight).max() < 2e-3
 
 
 class TestKMeans:
     def test_by_hand(self) -> None:
         """Two clumps; the more frequent level is index 0."""
-        quantised = KMeans(levels=2).quantise("w", np.array([[1, 2, 3, 10, 12]], np.float32))
-        assert quantised is not None
-        assert isinstance(quantised.grid, Levels)
-        assert quantised.grid.levels.tolist() == [2, 11]
-        assert quantised.values.tolist() == [[0, 0, 0, 1, 1]]
+        quantized = KMeans(levels=2).quantize("w", np.array([[1, 2, 3, 10, 12]], np.float32))
+        assert quantized is not None
+        assert isinstance(quantized.grid, Codebook)
+        assert quantized.grid.levels.tolist() == [2, 11]
+        assert quantized.values.tolist() == [[0, 0, 0, 1, 1]]
 
     @settings(deadline=None)
     @given(
@@ -158,16 +158,16 @@ class TestRF8:
     def test_two_binary_digits(self) -> None:
         """3 = 4 - 1 (3 rounds up to 4); 1 + 1/16 is kept, 1 + 1/32 is not; 0.3 = 1/4 + 1/16."""
         weight = np.array([[3, 1 + 1 / 16, 1 + 1 / 32, -0.3, 0, 2.0**-20]], np.float32)
-        quantised = RF8().quantise("w", weight)
-        assert quantised is not None
-        assert quantised.dequantise().tolist() == [[3, 1.0625, 1, -0.3125, 0, 2.0**-20]]
+        quantized = RF8().quantize("w", weight)
+        assert quantized is not None
+        assert quantized.dequantize().tolist() == [[3, 1.0625, 1, -0.3125, 0, 2.0**-20]]
 
     def test_relative_error(self) -> None:
         """Of two powers with exponents at most 4 apart: under 11 %."""
         weight = np.geomspace(1e-6, 1e3, 4000, dtype=np.float32)[None]
-        quantised = RF8().quantise("w", weight)
-        assert quantised is not None
-        assert np.abs(quantised.dequantise() / weight - 1).max() < 0.11
+        quantized = RF8().quantize("w", weight)
+        assert quantized is not None
+        assert np.abs(quantized.dequantize() / weight - 1).max() < 0.11
 
 
 class TestDeepShape:

@@ -74,7 +74,7 @@ class TestLayers:
     @pytest.mark.parametrize("quantiser", [GPTQ(), GPTQLoss()])
     def test_bare_weights_are_not_enough(self, quantiser: Quantiser) -> None:
         with pytest.raises(UsageError, match="needs a model and its calibration data"):
-            quantiser.quantise("w", np.ones((2, 2), np.float32))
+            quantiser.quantize("w", np.ones((2, 2), np.float32))
 
 
 class TestOptimalBrainSurgeon:
@@ -155,15 +155,15 @@ class TestGPTQ:
         self, correlated: tuple[torch.Tensor, torch.Tensor], order: str
     ) -> None:
         weight, moment = correlated
-        quantised = GPTQ(step=0.5, order=order).layer("w", weight.numpy(), moment)  # type: ignore[arg-type]
-        error = output_error(torch.from_numpy(quantised.dequantise()) - weight, moment)
+        quantized = GPTQ(step=0.5, order=order).layer("w", weight.numpy(), moment)  # type: ignore[arg-type]
+        error = output_error(torch.from_numpy(quantized.dequantize()) - weight, moment)
         plain = output_error((weight / 0.5).round() * 0.5 - weight, moment)
         assert error < 0.3 * plain
 
     def test_uncorrelated_inputs_leave_plain_rounding(self) -> None:
         weight = torch.randn(5, 6)
-        quantised = GPTQ(step=0.25).layer("w", weight.numpy(), torch.eye(6).double())
-        assert quantised.values.tolist() == (weight / 0.25).round().tolist()
+        quantized = GPTQ(step=0.25).layer("w", weight.numpy(), torch.eye(6).double())
+        assert quantized.values.tolist() == (weight / 0.25).round().tolist()
 
     def test_a_price_on_bits_lowers_error_plus_price(
         self, correlated: tuple[torch.Tensor, torch.Tensor]
@@ -178,7 +178,7 @@ class TestGPTQ:
 
     def test_the_seed_of_the_data_fixes_every_bit(self) -> None:
         def run(seed: int) -> dict[str, list[int]]:
-            done = GPTQ(step=0.125).quantise_all(arrays(state(Tiny())), Calibration(Tiny(), seed))
+            done = GPTQ(step=0.125).quantize_all(arrays(state(Tiny())), Calibration(Tiny(), seed))
             return {name: q.values.tolist() for name, q in done.items() if q is not None}
 
         assert run(0) == run(0)
@@ -189,43 +189,43 @@ class TestGPTQ:
     def test_all_matrices_and_only_they(self, quantiser: Quantiser, model: Tiny) -> None:
         weights = arrays(state(model))
         weights.pop("head.weight", None)  # a tied name comes once
-        done = quantiser.quantise_all(weights, Calibration(model, 0))
+        done = quantiser.quantize_all(weights, Calibration(model, 0))
         assert list(done) == list(weights)
-        for name, quantised in done.items():
-            assert (quantised is not None) == (weights[name].ndim >= 2)
-            if quantised is not None:
-                assert quantised.values.shape == weights[name].shape
-                assert quantised.values.dtype == np.int32
+        for name, quantized in done.items():
+            assert (quantized is not None) == (weights[name].ndim >= 2)
+            if quantized is not None:
+                assert quantized.values.shape == weights[name].shape
+                assert quantized.values.dtype == np.int32
 
     def test_tables_without_a_head_are_rounded_plainly(self) -> None:
         """The head of `Tied` sees the table; `never` never runs."""
         weights = arrays(state(Tied()))
         del weights["head.weight"]
-        done = GPTQ(step=0.125).quantise_all(weights, Calibration(Tied(), 0))
+        done = GPTQ(step=0.125).quantize_all(weights, Calibration(Tied(), 0))
         never = done["never.weight"]
         assert never is not None
         assert never.values.tolist() == np.rint(weights["never.weight"] / 0.125).tolist()
 
     @pytest.mark.parametrize("quantiser", [GPTQ(step=100.0), GPTQLoss(step=100.0)])
     def test_a_huge_step_leaves_zeros(self, quantiser: Quantiser) -> None:
-        done = quantiser.quantise_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
+        done = quantiser.quantize_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
         assert not any(q.values.any() for q in done.values() if q is not None)
 
     @pytest.mark.parametrize("quantiser", [GPTQ(step=1e-12), GPTQLoss(step=1e-12)])
     def test_a_step_too_fine_for_int32_is_refused(self, quantiser: Quantiser) -> None:
         with pytest.raises(Unencodable, match="too fine"):
-            quantiser.quantise_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
+            quantiser.quantize_all(arrays(state(Tiny())), Calibration(Tiny(), 0))
 
     @pytest.mark.parametrize("quantiser", [GPTQ(), GPTQLoss()])
     def test_weights_that_are_not_finite_are_refused(self, quantiser: Quantiser) -> None:
         weights = arrays(state(Tiny()))
         weights["3.bias"][0] = np.inf
         with pytest.raises(Unencodable, match="not finite"):
-            quantiser.quantise_all(weights, Calibration(Tiny(), 0))
+            quantiser.quantize_all(weights, Calibration(Tiny(), 0))
 
     def test_one_weight(self) -> None:
-        quantised = GPTQ(step=0.5).layer("w", np.array([[1.3]], np.float32), torch.ones(1, 1))
-        assert quantised.values.tolist() == [[3]]
+        quantized = GPTQ(step=0.5).layer("w", np.array([[1.3]], np.float32), torch.ones(1, 1))
+        assert quantized.values.tolist() == [[3]]
 
     def test_rows_and_inputs_of_zeros(self) -> None:
         moment = torch.diag(torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64))

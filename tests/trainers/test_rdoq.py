@@ -1,4 +1,4 @@
-"""Rate-distortion-optimised quantisation never makes things worse."""
+"""Rate-distortion-optimised quantization never makes things worse."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_code_lengths_by_hand() -> None:
 
 def test_without_a_price_it_is_plain_rounding() -> None:
     weight = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
-    priced, plain = (q.quantise("w", weight) for q in (Rdoq(lam=0.0, step=0.3), Uniform(step=0.3)))
+    priced, plain = (q.quantize("w", weight) for q in (Rdoq(lam=0.0, step=0.3), Uniform(step=0.3)))
     assert priced is not None
     assert plain is not None
     assert priced.values.tolist() == plain.values.tolist()
@@ -68,25 +68,25 @@ def test_without_a_price_it_is_plain_rounding() -> None:
 
 def test_fewer_bits_at_the_same_error_than_a_coarser_step() -> None:
     weight = np.random.default_rng(0).laplace(size=(200, 300)).astype(np.float32)
-    priced = Rdoq(lam=0.1, step=1.0).quantise("w", weight)
+    priced = Rdoq(lam=0.1, step=1.0).quantize("w", weight)
     assert priced is not None
-    error = np.square(priced.dequantise() - weight).mean()
+    error = np.square(priced.dequantize() - weight).mean()
     coarser = np.arange(1.0, 2.0, 0.005)
     step = next(s for s in coarser if np.square(np.rint(weight / s) * s - weight).mean() >= error)
-    plain = Uniform(step=float(step)).quantise("w", weight)
+    plain = Uniform(step=float(step)).quantize("w", weight)
     assert plain is not None
     assert order0_bits(priced.values) < 0.99 * order0_bits(plain.values)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (2, 3, 4)])
 def test_odd_shapes(shape: tuple[int, ...]) -> None:
-    quantised = Rdoq(step=0.5).quantise("w", np.full(shape, 1.4, np.float32))
-    assert quantised is not None
-    assert quantised.values.shape == shape
-    assert (quantised.values == 3).all()
+    quantized = Rdoq(step=0.5).quantize("w", np.full(shape, 1.4, np.float32))
+    assert quantized is not None
+    assert quantized.values.shape == shape
+    assert (quantized.values == 3).all()
 
 
 def test_vectors_stay_and_nan_is_refused() -> None:
-    assert Rdoq().quantise("b", np.ones(3, np.float32)) is None
+    assert Rdoq().quantize("b", np.ones(3, np.float32)) is None
     with pytest.raises(Unencodable, match="not finite"):
-        Rdoq().quantise("w", np.array([[np.nan]], np.float32))
+        Rdoq().quantize("w", np.array([[np.nan]], np.float32))

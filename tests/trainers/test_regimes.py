@@ -13,7 +13,7 @@ from torch import nn
 
 from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, Unencodable, UsageError
-from slashbench.grid import OneStep, Steps
+from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics import code_length, ggd
 from slashbench.trainers.numerics.row_steps import FLOOR, FeltSteps
 from slashbench.trainers.quantisers.ongrid import Lattice
@@ -22,7 +22,7 @@ from slashbench.trainers.regimes.backslash_q import BackSlashQ
 from slashbench.trainers.regimes.gg_init import GeneralisedGaussianInit
 from slashbench.trainers.regimes.gradual_prune import GradualPrune
 from slashbench.trainers.regimes.plain import Plain
-from slashbench.trainers.regimes.qat import QuantisationAware
+from slashbench.trainers.regimes.qat import QuantizationAware
 from slashbench.trainers.training import loop
 
 PLAN = TrainingPlan(steps=20, learning_rate=1e-2, warmup=2)
@@ -44,10 +44,10 @@ class TestPlain:
             Plain(longer=longer)
 
 
-class TestQuantisationAware:
+class TestQuantizationAware:
     def test_the_forward_pass_sees_the_grid_and_the_optimiser_the_floats(self) -> None:
         named = weight([0.3, -0.2, 0.9])
-        hook = QuantisationAware(step=0.25, begin=0.0).hook(named, PLAN)
+        hook = QuantizationAware(step=0.25, begin=0.0).hook(named, PLAN)
         hook.before_forward()
         assert named["w"].tolist() == [[0.25, -0.25, 1.0]]
         assert named["b"].tolist() == [1.0, 1.0, 1.0]
@@ -56,7 +56,7 @@ class TestQuantisationAware:
 
     def test_rounding_begins_when_told(self) -> None:
         named = weight([0.3])
-        hook = QuantisationAware(step=0.25, begin=0.1).hook(named, PLAN)
+        hook = QuantizationAware(step=0.25, begin=0.1).hook(named, PLAN)
         seen = []
         for _ in range(3):
             hook.before_forward()
@@ -172,11 +172,11 @@ class TestStepsByRow:
         loop.train(module, batches(), loss, PLAN, hook)
         for layer in (module[0], module[2]):
             trained = layer.weight.detach().numpy()
-            tensor = Lattice().quantise("w", trained)
+            tensor = Lattice().quantize("w", trained)
             assert tensor is not None
-            assert tensor.dequantise().tobytes() == (trained + 0.0).tobytes()
-            assert isinstance(tensor.grid, Steps)
-            assert len(np.unique(tensor.grid.steps)) > 1
+            assert tensor.dequantize().tobytes() == (trained + 0.0).tobytes()
+            assert isinstance(tensor.grid, ChannelScales)
+            assert len(np.unique(tensor.grid.scales)) > 1
 
     def test_the_implied_quantiser_is_the_lattice(self) -> None:
         (recipe,) = recipes("backslash-q:steps=by-row", {})
@@ -194,24 +194,24 @@ class TestLattice:
     def test_finds_steps_and_integers(self) -> None:
         integers = np.array([[2, -4, 6], [0, 0, 0], [5, 0, -3]], np.int32)
         steps = np.array([0.25, 1.0, 0.375], np.float16)
-        tensor = Lattice().quantise("w", integers * steps.astype(np.float32)[:, None])
+        tensor = Lattice().quantize("w", integers * steps.astype(np.float32)[:, None])
         assert tensor is not None
-        assert isinstance(tensor.grid, Steps)
-        assert tensor.grid.steps.tolist() == [0.5, 1.0, 0.375]  # the coarsest that fits
+        assert isinstance(tensor.grid, ChannelScales)
+        assert tensor.grid.scales.tolist() == [0.5, 1.0, 0.375]  # the coarsest that fits
         assert tensor.values.tolist() == [[1, -2, 3], [0, 0, 0], [5, 0, -3]]
 
     def test_one_step_for_all_is_stored_once(self) -> None:
-        tensor = Lattice().quantise("w", np.array([[0.5, -1.0], [1.5, 0.5]], np.float32))
+        tensor = Lattice().quantize("w", np.array([[0.5, -1.0], [1.5, 0.5]], np.float32))
         assert tensor is not None
-        assert tensor.grid == OneStep(0.5)
+        assert tensor.grid == TensorScale(0.5)
 
     @pytest.mark.parametrize("value", [0.1234567, np.nan, np.inf])
     def test_weights_on_no_grid_are_refused(self, value: float) -> None:
         with pytest.raises(Unencodable, match=r"row 0 of w does not lie on a grid"):
-            Lattice().quantise("w", np.array([[1.0, value]], np.float32))
+            Lattice().quantize("w", np.array([[1.0, value]], np.float32))
 
     def test_vectors_stay(self) -> None:
-        assert Lattice().quantise("b", np.ones(3, np.float32)) is None
+        assert Lattice().quantize("b", np.ones(3, np.float32)) is None
 
 
 class TestGradualPrune:
@@ -257,8 +257,8 @@ class TestGeneralisedGaussianInit:
 @pytest.mark.parametrize(
     ("regime", "settings"),
     [
-        (QuantisationAware, {"step": 0.0}),
-        (QuantisationAware, {"begin": 1.0}),
+        (QuantizationAware, {"step": 0.0}),
+        (QuantizationAware, {"begin": 1.0}),
         (BackSlashQ, {"lam": -1.0}),
         (BackSlashQ, {"step": float("inf")}),
         (GradualPrune, {"sparsity": 1.0}),
@@ -271,7 +271,7 @@ def test_bad_settings(regime: Any, settings: dict[str, float]) -> None:
         regime(**settings)
 
 
-@pytest.mark.parametrize("regime", [QuantisationAware, BackSlashQ, GradualPrune])
+@pytest.mark.parametrize("regime", [QuantizationAware, BackSlashQ, GradualPrune])
 def test_a_model_without_matrices_is_an_error(regime: Any) -> None:
     with pytest.raises(UsageError, match="no trainable parameters in scope 'matrices'"):
         regime().hook({"b": nn.Parameter(torch.ones(3))}, PLAN)

@@ -16,9 +16,9 @@ from hypothesis.extra import numpy as hnp
 
 from slashbench.bench.checkpoint.encoder import cut
 from slashbench.bench.checkpoint.pytorch import save_file
-from slashbench.contracts import Quantised, Quantiser
+from slashbench.contracts import Quantiser, Quantized
 from slashbench.errors import Unencodable
-from slashbench.grid import Grid, Levels, OneStep, Steps
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.trainers.numerics import integers
 from slashbench.trainers.quantisers import kmeans
 from slashbench.trainers.quantisers.kmeans import KMeans, in_order
@@ -54,30 +54,30 @@ def name_of(quantiser: Quantiser) -> str:
     return type(quantiser).__name__
 
 
-def put_together(quantiser: Quantiser, weight: Array, count: int) -> Quantised | None:
+def put_together(quantiser: Quantiser, weight: Array, count: int) -> Quantized | None:
     """From runs of about `count` values, cut as a file's segments are."""
     runs = quantiser.in_runs("w", weight)
     if runs is None:
         return None
-    parts = cut(runs.weight, count, isinstance(runs.grid, Steps))
+    parts = cut(runs.weight, count, isinstance(runs.grid, ChannelScales))
     values, begin = [np.zeros(0, np.int32)], 0
     for part in parts:
         made = runs.integers(part, slice(begin, begin + len(part)))
         assert made.shape == part.shape
         values.append(made.reshape(-1))
         begin += len(part)
-    return Quantised(np.concatenate(values).reshape(weight.shape), runs.grid)
+    return Quantized(np.concatenate(values).reshape(weight.shape), runs.grid)
 
 
 def bits_of(grid: Grid | None) -> tuple[Any, ...]:
-    if isinstance(grid, OneStep):
-        return (grid.step,)
-    assert isinstance(grid, Steps | Levels)
-    array = grid.steps if isinstance(grid, Steps) else grid.levels
+    if isinstance(grid, TensorScale):
+        return (grid.scale,)
+    assert isinstance(grid, ChannelScales | Codebook)
+    array = grid.scales if isinstance(grid, ChannelScales) else grid.levels
     return array.shape, array.dtype, array.tobytes()
 
 
-def assert_same(one: Quantised | None, other: Quantised | None) -> None:
+def assert_same(one: Quantized | None, other: Quantized | None) -> None:
     if one is None or other is None:
         assert one is other
         return
@@ -102,7 +102,7 @@ def test_runs_of_any_length_and_dtype(
 ) -> None:
     weight = eighths.astype(np.float32) / 8  # exact in every dtype
     assert_same(
-        put_together(quantiser, weight.astype(dtype), count), quantiser.quantise("w", weight)
+        put_together(quantiser, weight.astype(dtype), count), quantiser.quantize("w", weight)
     )
 
 
@@ -118,12 +118,12 @@ def test_blocks_leave_no_trace(
     """Sums over many blocks are to the last bit those of NumPy, which are made of one here."""
     draws = np.random.default_rng(len(shape)).standard_t(3, shape) * 0.3
     weight = draws.astype(dtype)
-    at_once = quantiser.quantise("w", weight.astype(np.float32))
+    at_once = quantiser.quantize("w", weight.astype(np.float32))
     for module in (integers, kmeans):
         monkeypatch.setattr(module, "BLOCK", 256)
     assert_same(put_together(quantiser, weight, 500), at_once)
     if type(quantiser).in_runs is not Quantiser.in_runs:
-        assert_same(quantiser.quantise("w", weight), at_once)
+        assert_same(quantiser.quantize("w", weight), at_once)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
@@ -137,7 +137,7 @@ def test_sorting_by_counting(dtype: npt.DTypeLike) -> None:
     assert np.sort(ordered.view(np.uint16)).tolist() == np.sort(shuffled.view(np.uint16)).tolist()
 
 
-def test_what_is_not_quantised_has_no_runs() -> None:
+def test_what_is_not_quantized_has_no_runs() -> None:
     assert Native().in_runs("w", np.ones((2, 2), np.float32)) is None
     assert Uniform().in_runs("b", np.ones(3, ml_dtypes.bfloat16)) is None
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy.typing as npt
 
-from slashbench.contracts import Calibration, Quantised, Quantiser
+from slashbench.contracts import Calibration, Quantiser, Quantized
 from slashbench.errors import UsageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-AllQuantised = dict[str, Quantised | None]
+AllQuantized = dict[str, Quantized | None]
 
 
 class Calibrated(Quantiser):
     """A quantiser of whole checkpoints, which needs the model and batches of its training data."""
 
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """Raises UsageError: weights alone are not enough."""
         raise UsageError(
             f"{type(self).__name__} needs a model and its calibration data, so it works in recipes "
@@ -26,5 +26,5 @@ class Calibrated(Quantiser):
         )
 
     @abstractmethod
-    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
+    def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Every tensor of the checkpoint, each tied one once."""

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench.contracts import Calibration, Quantised
-from slashbench.grid import OneStep
+from slashbench.contracts import Calibration, Quantized
+from slashbench.grid import TensorScale
 from slashbench.trainers.numerics import obs
 from slashbench.trainers.numerics.integers import to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.numerics.rate import UNSEEN, CodeLengths, candidates
-from slashbench.trainers.quantisers.calibrated import AllQuantised, Arrays, Calibrated
+from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.quantize import Scope, Unit, rounding_in
 
 Order = Literal["activity", "given"]
@@ -28,10 +28,10 @@ class GPTQ(Calibrated):
     """Round each linear layer for least output error, with a price on code length if wanted.
 
     Frantar, Ashkboos, Hoefler & Alistarh, arXiv 2210.17323, Algorithm 1, layer by layer, each layer
-    seeing what the quantised ones before it put out, on a uniform grid of one step a tensor, which
+    seeing what the quantized ones before it put out, on a uniform grid of one step a tensor, which
     an entropy coder follows. Embeddings are rounded plainly: their input is one-hot, so that their
     second moment is diagonal and plain rounding is GPTQ's own answer. A table tied to a head is
-    quantised for the head, before all other layers. Convolutions are rounded plainly.
+    quantized for the head, before all other layers. Convolutions are rounded plainly.
 
     lam: squared steps that a bit is worth: not in the paper. Above 0 each weight becomes, of the
         nearest integer, its neighbours towards zero, and zero, the one of least
@@ -60,31 +60,31 @@ class GPTQ(Calibrated):
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
         self.rounding = rounding_in(unit, step, scope)
 
-    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
+    def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Linear layers by GPTQ, what is left by plain rounding."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
         result = {
-            name: self.rounding.quantise(name, weight)
+            name: self.rounding.quantize(name, weight)
             for name, weight in weights.items()
             if name not in layers.names
         }
-        for name, quantised in result.items():
-            if quantised is not None:
-                layers.put(name, torch.from_numpy(quantised.dequantise()))
+        for name, quantized in result.items():
+            if quantized is not None:
+                layers.put(name, torch.from_numpy(quantized.dequantize()))
         for name, moment in layers.moments():
-            quantised = self.layer(name, weights[name], moment)
-            layers.put(name, torch.from_numpy(quantised.dequantise()))
-            result[name] = quantised
+            quantized = self.layer(name, weights[name], moment)
+            layers.put(name, torch.from_numpy(quantized.dequantize()))
+            result[name] = quantized
         return {name: result[name] for name in weights}
 
-    def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantised:
+    def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantized:
         """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
         step = np.float32(self.rounding.step_of(weight))
         scaled = torch.from_numpy(weight / step)
         factor = Factor(moment, self.damp, self.order)
         integers = solve(scaled, factor, self.lam, torch.ones(len(weight)))
-        return Quantised(to_int32(name, integers.numpy()), OneStep(float(step)))
+        return Quantized(to_int32(name, integers.numpy()), TensorScale(float(step)))
 
 
 class Factor:

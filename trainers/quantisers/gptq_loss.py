@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from slashbench.contracts import Calibration, Quantised
-from slashbench.grid import OneStep, Steps
+from slashbench.contracts import Calibration, Quantized
+from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.fisher import row_sensitivities
 from slashbench.trainers.numerics.integers import float_of_steps, to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers import rdoq
-from slashbench.trainers.quantisers.calibrated import AllQuantised, Arrays, Calibrated
+from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.gptq import Factor, solve
 
 SIDE_BITS = 16  # of a step that a row has for itself
@@ -56,21 +56,23 @@ class GPTQLoss(Calibrated):
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 
-    def quantise_all(self, weights: Arrays, calibration: Calibration) -> AllQuantised:
+    def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Every matrix; vectors stay in their native dtype."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
         felt = row_sensitivities(layers.module, layers.batches, calibration, self.floor)
         matrices = {n: w for n, w in tensors.items() if w.ndim >= 2 and w.numel() and n in felt}
         unit = self.unit(matrices, felt)
-        result: AllQuantised = dict.fromkeys(weights)
+        result: AllQuantized = dict.fromkeys(weights)
 
         def put(name: str, best: torch.Tensor, steps: torch.Tensor) -> None:
             values = to_int32(name, best.numpy()).reshape(tensors[name].shape)
             shared = len(steps) == 1
-            quantised = Quantised(values, OneStep(float(steps)) if shared else Steps(steps.numpy()))
-            layers.put(name, torch.from_numpy(quantised.dequantise()))
-            result[name] = quantised
+            quantized = Quantized(
+                values, TensorScale(float(steps)) if shared else ChannelScales(steps.numpy())
+            )
+            layers.put(name, torch.from_numpy(quantized.dequantize()))
+            result[name] = quantized
 
         for name in sorted(matrices.keys() - set(layers.names)):
             scaled, importance, steps = scale(matrices[name], felt[name], unit)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
-from slashbench.grid import Levels
+from slashbench.grid import Codebook
 from slashbench.trainers.numerics.integers import BLOCK, check_finite, looked_up
 from slashbench.trainers.quantisers.quantize import Scope
 
@@ -29,7 +29,7 @@ def by_frequency(
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     rank = np.empty(len(levels), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    grid = Levels(levels[order].astype(np.float32))
+    grid = Codebook(levels[order].astype(np.float32))
     return Runs(weight, grid, lambda part, _: looked_up(part, lambda block: rank[indices(block)]))
 
 
@@ -55,7 +55,7 @@ class KMeans(ByRuns):
             return None
         check_finite(name, weight)
         if not weight.size:
-            return Runs(weight.astype(np.int32), Levels(np.zeros(0, np.float32)))
+            return Runs(weight.astype(np.int32), Codebook(np.zeros(0, np.float32)))
         ordered = in_order(weight)
         levels = lloyd(ordered, self.levels)
         borders = _borders(levels)

@@ -1,4 +1,4 @@
-"""No quantisation: the lossless baseline."""
+"""No quantization: the lossless baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from slashbench.contracts import Quantised, Quantiser, Runs
+from slashbench.contracts import Quantiser, Quantized, Runs
 
 
 class Native(Quantiser):
@@ -14,9 +14,9 @@ class Native(Quantiser):
 
     domain: ClassVar[str] = "floats"
 
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """The weights themselves."""
-        return Quantised(weight, None)
+        return Quantized(weight, None)
 
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
         """None: there is no grid."""

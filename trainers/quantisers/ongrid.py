@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
 from slashbench.errors import Unencodable
-from slashbench.grid import OneStep, Steps
+from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import as_matrix, rounded
 
 #: A row in which even the smallest magnitude is a larger multiple of the step is refused.
@@ -31,9 +31,11 @@ class Lattice(ByRuns):
             steps[index] = _step_of(name, index, row.astype(np.float32))
         if len(steps) and (steps == steps[0]).all():
             one = np.float32(steps[0])
-            return Runs(weight, OneStep(float(one)), lambda part, _: rounded(name, part, one))
+            return Runs(weight, TensorScale(float(one)), lambda part, _: rounded(name, part, one))
         wide = steps.astype(np.float32)
-        return Runs(weight, Steps(steps), lambda part, rows: rounded(name, part, wide[rows]))
+        return Runs(
+            weight, ChannelScales(steps), lambda part, rows: rounded(name, part, wide[rows])
+        )
 
 
 def _step_of(name: str, index: int, row: npt.NDArray[np.float32]) -> np.float16:

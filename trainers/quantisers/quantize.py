@@ -1,4 +1,4 @@
-"""Uniform scalar quantisation by rounding."""
+"""Uniform scalar quantization by rounding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
-from slashbench.grid import OneStep
+from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.integers import check_finite, rounded, spread_of
 
 Scope = Literal["matrices", "all"]
@@ -36,7 +36,7 @@ class Rounding(ByRuns):
             return None
         check_finite(name, weight)
         step = np.float32(self.step_of(weight))
-        return Runs(weight, OneStep(float(step)), lambda part, _: rounded(name, part, step))
+        return Runs(weight, TensorScale(float(step)), lambda part, _: rounded(name, part, step))
 
     @abstractmethod
     def step_of(self, weight: npt.NDArray[Any]) -> float:

@@ -1,4 +1,4 @@
-"""Uniform scalar quantisation with a step for each row."""
+"""Uniform scalar quantization with a step for each row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
-from slashbench.grid import OneStep, Steps
+from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
     by_halves,
@@ -39,14 +39,16 @@ class RowsInStd(ByRuns):
         if weight.ndim < 2:
             return None
         if not weight.size:
-            return Runs(weight.astype(np.int32), OneStep(self.step))
+            return Runs(weight.astype(np.int32), TensorScale(self.step))
         check_finite(name, weight)
         matrix = as_matrix(weight)
         unit = np.concatenate([_unit(matrix[rows]) for rows, _ in tiles(matrix, matrix.shape[1])])
         steps = self.step * np.where(unit > 0, unit, 1.0)
         stored = steps.astype(float_of_steps(float(steps.min()), float(steps.max())))
         exact = stored.astype(np.float64)  # the quotient is rounded in float64
-        return Runs(weight, Steps(stored), lambda part, rows: rounded(name, part, exact[rows]))
+        return Runs(
+            weight, ChannelScales(stored), lambda part, rows: rounded(name, part, exact[rows])
+        )
 
 
 def _unit(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

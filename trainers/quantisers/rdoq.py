@@ -1,4 +1,4 @@
-"""Rate-distortion-optimised quantisation: integers chosen for error and code length together."""
+"""Rate-distortion-optimised quantization: integers chosen for error and code length together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench.contracts import Quantised, Quantiser
-from slashbench.grid import OneStep
+from slashbench.contracts import Quantiser, Quantized
+from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.rate import CodeLengths, candidates
 from slashbench.trainers.quantisers.quantize import Scope, Unit, rounding_in
 
@@ -65,12 +65,12 @@ class Rdoq(Quantiser):
         self.lam = lam
         self.rounding = rounding_in(unit, step, scope)
 
-    def quantise(self, name: str, weight: npt.NDArray[Any]) -> Quantised | None:
+    def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """int32 of the least cost."""
-        plain = self.rounding.quantise(name, weight)
+        plain = self.rounding.quantize(name, weight)
         if plain is None or not weight.size:
             return plain
-        assert isinstance(plain.grid, OneStep)
-        scaled = torch.from_numpy(np.asarray(weight / np.float32(plain.grid.step), np.float32))
+        assert isinstance(plain.grid, TensorScale)
+        scaled = torch.from_numpy(np.asarray(weight / np.float32(plain.grid.scale), np.float32))
         best = choose(scaled, torch.ones(()), self.lam)
-        return Quantised(best.numpy().astype(np.int32), plain.grid)
+        return Quantized(best.numpy().astype(np.int32), plain.grid)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
-from slashbench.grid import Grid, OneStep, Steps
+from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
     by_halves,
@@ -48,7 +48,7 @@ class SearchedRounding(ByRuns):
             return None
         check_finite(name, weight)
         if not weight.size:
-            return Runs(weight.astype(np.int32), OneStep(1.0))
+            return Runs(weight.astype(np.int32), TensorScale(1.0))
         matrix = self.matrix(weight)
         size = self.size_in(matrix.shape[1])
         steps = searched_steps(matrix, size, self.bits)
@@ -57,7 +57,7 @@ class SearchedRounding(ByRuns):
             own = steps if len(steps) == 1 else steps[rows]
             return clipped_to(self.matrix(part), own, size, self.bits).reshape(part.shape)
 
-        grid = self.grid(steps) if weight.ndim else OneStep(float(steps[0, 0]))
+        grid = self.grid(steps) if weight.ndim else TensorScale(float(steps[0, 0]))
         return Runs(weight, grid, integers)
 
     def matrix(self, weight: Array) -> Array:
@@ -89,7 +89,7 @@ class RoundTensor(SearchedRounding):
 
     def grid(self, steps: Array) -> Grid:
         """One step."""
-        return OneStep(float(steps[0, 0]))
+        return TensorScale(float(steps[0, 0]))
 
 
 class RoundRows(SearchedRounding):
@@ -104,7 +104,7 @@ class RoundRows(SearchedRounding):
 
     def grid(self, steps: Array) -> Grid:
         """A step a row."""
-        return Steps(steps[:, 0])
+        return ChannelScales(steps[:, 0])
 
 
 class RoundGroups(SearchedRounding):
@@ -119,13 +119,13 @@ class RoundGroups(SearchedRounding):
         self.size = size
 
     def size_in(self, columns: int) -> int:
-        """Groups of like size in each row, as `Steps` cuts it: as few as keep within `size`."""
+        """Groups of like size in each row, as `ChannelScales` cuts it; as few as `size` allows."""
         groups = -(-columns // self.size)
         return -(-columns // groups)
 
     def grid(self, steps: Array) -> Grid:
         """A step a group."""
-        return Steps(steps)
+        return ChannelScales(steps)
 
 
 def searched_steps(matrix: Array, size: int, bits: int) -> Array:

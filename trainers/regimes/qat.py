@@ -1,4 +1,4 @@
-"""Quantisation-aware training: the forward pass sees rounded weights, the gradient passes straight.
+"""Quantization-aware training: the forward pass sees rounded weights, the gradient passes straight.
 
 Bengio, Leonard & Courville (arXiv 1308.3432): d round(x) / dx is taken for 1. The optimiser moves
 float weights by the gradient found at the rounded ones.
@@ -73,7 +73,7 @@ class StraightThrough(TrainingHook):
         self.steps = int(state["steps"])
 
 
-class QuantisationAware(Regime):
+class QuantizationAware(Regime):
     """Train through the rounding of all matrices to one uniform step (straight-through estimator).
 
     step: of the grid, and of the quantiser that a recipe without one gets. begin: share of the

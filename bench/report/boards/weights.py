@@ -1,4 +1,4 @@
-"""How weights are distributed before they are quantised, and how well two densities fit them."""
+"""How weights are distributed before they are quantized, and how well two densities fit them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Row:
     higher_is_better: bool = True
     value: float | None = None
     stderr: float | None = None
-    float_value: float | None = None  # the recipe's checkpoint before quantisation
+    float_value: float | None = None  # the recipe's checkpoint before quantization
     baseline: float | None = None  # plain float model, same seed
     delta: float | None = None  # value - baseline
     delta_stderr: float | None = None  # paired over test items

@@ -21,7 +21,7 @@ RUIN = 2.0**-4 / paper.BERT_SIGMA  # in standard deviations of a weight, the ste
 
 
 def rounding(evidence: Evidence) -> Study:
-    """Fig. 7: the quantisation step."""
+    """Fig. 7: the quantization step."""
     flat, same, ruined = [], [], []
     unharmed = f"{paper.STEP / paper.BERT_SIGMA:.2f}"
     rows: Rows = [("BERT (paper)", "plain and BackSlash", "2^-8", unharmed, "2^-4", f"{RUIN:.2f}")]
@@ -78,7 +78,7 @@ def rounding(evidence: Evidence) -> Study:
         ),
         Claim(
             "Fig. 7",
-            "BackSlash neither helps nor hurts quantisation: both fall off the same cliff.",
+            "BackSlash neither helps nor hurts quantization: both fall off the same cliff.",
             "the coarsest step up to which nothing is lost differs by less than an octave",
             same,
         ),
@@ -92,7 +92,7 @@ def rounding(evidence: Evidence) -> Study:
     ]
     return Study(
         "figure-7",
-        "Fig. 7: the quantisation step",
+        "Fig. 7: the quantization step",
         "Weights rounded to one step after training, against the same weights in float. A step "
         "means nothing without the scale of the weights: σ is their standard deviation, and for "
         "BERT follows from its code length.",
@@ -272,7 +272,7 @@ def _step_chart(evidence: Evidence) -> Iterator[Figure]:
     if rows:
         yield Figure(
             "fig-7",
-            "Loss by quantisation step",
+            "Loss by quantization step",
             "In tolerances of the model (1 is the most that counts as none), on the scale of a "
             "symmetric logarithm, with intervals of 95 % over seeds.",
             charts.lines(

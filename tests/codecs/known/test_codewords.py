@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slashbench.codecs.elias import EliasDelta, EliasGamma
 from slashbench.codecs.exp_golomb import ExpGolomb
-from slashbench.codecs.families.frequency_codec import MAX_TOTAL, ideal_bits, quantise
+from slashbench.codecs.families.frequency_codec import MAX_TOTAL, ideal_bits, quantize
 from slashbench.codecs.golomb_rice import GolombRice
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.kernels import fixed, golomb
@@ -390,7 +390,7 @@ def test_histogram_and_translation_on_both_paths(span):
 @pytest.mark.parametrize("n", [100, 10_000, 30_000_000])
 def test_frequencies_fit_and_lose_little(n):
     counts = np.maximum(1, n * 0.7 ** np.arange(40) * 0.3).astype(np.int64)
-    frequencies = quantise(counts)
+    frequencies = quantize(counts)
     assert frequencies.min() >= 1
     assert frequencies.sum() <= MAX_TOTAL
     exact = -(counts * np.log2(counts / counts.sum())).sum()
@@ -398,7 +398,7 @@ def test_frequencies_fit_and_lose_little(n):
 
 
 def test_frequencies_of_a_full_alphabet():
-    frequencies = quantise(np.full(4097, 10**9))
+    frequencies = quantize(np.full(4097, 10**9))
     assert len(set(frequencies.tolist())) == 1
     assert frequencies.sum() <= MAX_TOTAL
 
