@@ -60,15 +60,15 @@ CHUNK = 1 << 18
 _ROUNDS = 2  # of assigning lines to classes and fitting the classes
 
 
-class ScaleClasses(RansGgd):
-    """rANS under one generalised Gaussian for each scale class of rows or columns ("max").
+class RansClasses(RansGgd):
+    """rANS under one generalised Gaussian for each scale class of rows or columns.
 
     For the smallest streams. The better axis and the number of classes, up to 16, are chosen by
     what they cost. A vector, or a matrix whose lines are alike, is coded as `rans-ggd` does.
     bits: as in `rans`.
     """
 
-    codec_id: ClassVar[str] = "slashbench.max"
+    codec_id: ClassVar[str] = "slashbench.rans-classes"
 
     def pieces(self, buf: Any) -> list[Any]:
         """What `encode` makes. Raises Unencodable as any codec."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slashbench import selector
+from slashbench import renamed, selector
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.file_format import STORED
 from slashbench.bench.checkpoint.reader import Checkpoint
@@ -119,7 +119,8 @@ def _how(checkpoint: Checkpoint, name: str) -> str:
 def _spelled(checkpoint: Checkpoint, place: int) -> str:
     checkpoint.codec(place)  # which says what is wrong with it
     use = checkpoint.index.codecs[place]
-    return selector.spell(CODECS.get(use.name), use.name, use.settings)
+    name = renamed.current("codec", use.name)
+    return selector.spell(CODECS.get(name), name, use.settings)
 
 
 def _step(checkpoint: Checkpoint, name: str) -> str:

@@ -39,7 +39,7 @@ SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes lon
 
 _TOGETHER = 4  # segments that a core takes at a time
 
-FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "max"  # unless the user names one
+FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless the user names one
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
 # bytes are coded plane by plane.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from isal.isal_zlib import crc32
 
-from slashbench import parallel, selector, workers
+from slashbench import parallel, renamed, selector, workers
 from slashbench.bench.checkpoint import file_format, file_format1, plain_header
 from slashbench.bench.checkpoint.buffers import Room
 from slashbench.bench.checkpoint.file_format import STORED, Blob, Segment
@@ -199,7 +199,8 @@ class Checkpoint:
             raise CorruptFile(f"the file has no codec {place}")
         use = self.index.codecs[place]
         try:
-            found: TensorCodec = selector.build(CODECS.get(use.name), use.name, use.settings)
+            name = renamed.current("codec", use.name)
+            found: TensorCodec = selector.build(CODECS.get(name), name, use.settings)
         except SlashbenchError as error:
             raise CorruptFile(f"the file's codec can't be used: {error}") from error
         if isinstance(found, Bound):

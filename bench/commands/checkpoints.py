@@ -74,7 +74,7 @@ def add(verbs: Verbs) -> None:
         "--codec",
         metavar="NAME",
         help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
-        "for floats, huffman for integers; max for what is quantized)",
+        "for floats, huffman for integers; rans-classes for what is quantized)",
     )
     compress.add_argument(
         "--quantize",

@@ -13,7 +13,7 @@ SCANNING = """\
 examples
   bench scan model.safetensors                   lossless: each dtype apart
   bench scan model.safetensors --quantize quantize-std:step=0.25
-  bench scan folder/ --codecs huffman,rans,max,zstd:level=3/19 --sample 100
+  bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
 Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
 back bit for bit. The front: codecs than which none is both smaller and faster to decode.

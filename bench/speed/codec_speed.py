@@ -30,7 +30,7 @@ from slashbench.link import Link
 from slashbench.record import Samples, Speed
 
 #: Compared unless the user says otherwise: one of each kind, of ours and of others.
-USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "max", "sparse",
+USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "rans-classes", "sparse",
          "float-huffman", "float-rans",
          "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
          "blosc2")  # fmt: skip

@@ -1,6 +1,6 @@
 """rANS under generalised Gaussians: one for each run of a chunk, and exceptions beyond its reach.
 
-What `rans_ggd` (one run) and `scale_classes` (one a class) share. `edges`, shape (chunks, runs), is
+What `rans-ggd` (one run) and `rans-classes` (one a class) share. `edges`, shape (chunks, runs), is
 as in `kernels.rans`: where in the symbols each run ends.
 """
 

@@ -12,7 +12,7 @@ The last round may be short: a lane without a symbol in it stays as it is. A chu
 states that the encoder ended with, 64 bits each, and the words, in the decoder's order; it must use
 them all and end with every state at 2^31.
 
-A chunk is cut into runs, each with a table of its own: one, but for `scale_classes`. A run ends
+A chunk is cut into runs, each with a table of its own: one, but for `rans-classes`. A run ends
 after whole rounds, or with its chunk. `edges`, shape (chunks, runs), has the place in the whole
 tensor where each run ends; tables lie one after the other, in the order of the runs.
 """

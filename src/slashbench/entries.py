@@ -1,4 +1,4 @@
-"""Configured entries of a registry from a list as users write it: `all`, `zstd:level=1..19,max`."""
+"""Configured entries of a registry from a list as users write it: `all`, `zstd:level=1..9,rans`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from slashbench import renamed
+
 Raw = dict[str, Any]
 
 
@@ -32,7 +34,14 @@ def upgraded(raw: Raw) -> Raw:
 
 def _from_1(raw: Raw) -> Raw:
     """Return a record of schema version 1 as version 2 has it."""
-    return dict(raw)
+    found = dict(raw)
+    if "codec" in found:
+        found["codec"] = renamed.current("codec", found["codec"])
+    if "speeds" in found:
+        found["speeds"] = [_from_1(speed) for speed in found["speeds"]]
+    if "against" in found:
+        found["against"] = [renamed.current("codec", text) for text in found["against"]]
+    return found
 
 
 #: The n-th takes a record from schema version n to n + 1.

@@ -41,8 +41,8 @@ from tests.helpers import stream_mutator as streams
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
 EXTREMES = [0, 1, 2, 3, 7, 8, 255, 4096, 1 << 20, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, 1 << 64]
 NAMES = ["", ".", "../../x", "/etc/passwd", "a/b", "w\0", "grid:w", "__metadata__", "ü" * 50]
-CODEC_NAMES = ["huffman", "rans", "max", "float-rans", "pack", "zipnn", "entropy", "numcodecs.zlib",
-               "numcodecs.pickle", "no such"]  # fmt: skip
+CODEC_NAMES = ["huffman", "rans", "rans-classes", "max", "float-rans", "pack", "zipnn", "entropy",
+               "numcodecs.zlib", "numcodecs.pickle", "no such"]  # fmt: skip
 
 
 @dataclass

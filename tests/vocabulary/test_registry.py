@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slashbench import renamed, selector
 from slashbench.bench.data.catalog import DATASETS
 from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.catalog import CODECS
@@ -97,3 +98,16 @@ def test_every_entry_of_ours_loads_and_says_what_it_is(registry: Registry[object
             assert "pip install" in status.reason  # a peer that is not there
             continue
         assert status.summary.endswith("."), f"{status.name} has no one-sentence docstring"
+
+
+def test_an_old_name_is_refused_with_the_new_one() -> None:
+    with pytest.raises(UnknownName, match="the codec 'max' is called 'rans-classes' now"):
+        CODECS.get("max")
+
+
+def test_every_new_name_is_registered() -> None:
+    registries = {registry.kind: registry for registry in (CODECS, QUANTISERS, REGIMES, TRANSFORMS)}
+    for kind, names in renamed.NAMES.items():
+        for old, now in names.items():
+            assert old not in registries[kind].names()
+            assert selector.parse(now).name in registries[kind].names()

@@ -28,7 +28,7 @@ class GPTQLoss(Calibrated):
     that at fine steps a bit buys as much everywhere (reverse water-filling); `step` is their
     geometric mean over all weights. Rows of a tensor have steps of their own where that saves more
     than the 16 bits each takes. Ours; its parts are in `gptq`, `rdoq` and `sensitivity`. Codecs
-    that model rows (`max`) suit it. Matrices only.
+    that model rows (`rans-classes`) suit it. Matrices only.
 
     lam: squared steps that a bit is worth. batches: number of calibration batches.
     damp: share of the mean curvature added to each input's. floor: share of the mean squared

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from slashbench import parallel
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.rans_classes import COLUMNS, ROWS, ScaleClasses
+from slashbench.codecs.rans_classes import COLUMNS, ROWS, RansClasses
 from slashbench.codecs.rans_ggd import RansGgd
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptStream, Unencodable
@@ -32,10 +32,10 @@ def form(stream):
 @pytest.mark.parametrize("shape", [(1000, 300), (300, 1000), (301, 997)])
 def test_below_order_0(dtype, axis, expected, shape):
     matrix = weights(shape, axis, dtype)
-    stream = ScaleClasses().encode(matrix)
+    stream = RansClasses().encode(matrix)
     assert form(stream) & ~2 == expected
     assert len(stream) * 8 < 0.95 * order0_bits(matrix)
-    np.testing.assert_array_equal(ScaleClasses().decode(stream), matrix)
+    np.testing.assert_array_equal(RansClasses().decode(stream), matrix)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -44,7 +44,7 @@ def test_chunks_decode_apart_and_on_two_threads(axis, dtype):
     matrix = weights((1303, 500), axis, dtype)
     matrix[::17, 5] = np.iinfo(dtype).min  # exceptions
     matrix[-1, -1] = np.iinfo(dtype).max
-    codec = ScaleClasses()
+    codec = RansClasses()
     stream = codec.encode(matrix)
     parts = frame.unpack(stream)
     assert parts.chunks == 2
@@ -63,10 +63,10 @@ def test_alike_lines_and_vectors_are_coded_as_one():
     rng = np.random.default_rng(3)
     matrix = np.rint(rng.normal(0, 2, (400, 500))).astype(np.int8)
     for array in (matrix, matrix.reshape(-1), matrix[:1], matrix[:, :1], matrix[:3, :3]):
-        stream = ScaleClasses().encode(array)
+        stream = RansClasses().encode(array)
         assert form(stream) < ROWS
         assert len(stream) == len(RansGgd().encode(array))
-        np.testing.assert_array_equal(ScaleClasses().decode(stream), array)
+        np.testing.assert_array_equal(RansClasses().decode(stream), array)
 
 
 def test_hardly_longer_than_with_a_table():
@@ -77,9 +77,9 @@ def test_hardly_longer_than_with_a_table():
         np.full((50, 50), 9, np.int16),
         np.rint(rng.standard_cauchy((300, 300)) * 5).clip(-(2**31), 2**31 - 1).astype(np.int32),
     ):
-        stream = ScaleClasses().encode(array)
+        stream = RansClasses().encode(array)
         assert len(stream) <= len(Rans().encode(array)) * 65 / 64 + 64
-        np.testing.assert_array_equal(ScaleClasses().decode(stream), array)
+        np.testing.assert_array_equal(RansClasses().decode(stream), array)
 
 
 @settings(max_examples=40, deadline=None)
@@ -90,7 +90,7 @@ def test_hardly_longer_than_with_a_table():
     )
 )
 def test_any_array_comes_back(array):
-    for codec in (ScaleClasses(), ScaleClasses(bits=8), RansGgd(bits=9)):
+    for codec in (RansClasses(), RansClasses(bits=8), RansGgd(bits=9)):
         back = codec.decode(codec.encode(array))
         assert back.dtype == array.dtype
         np.testing.assert_array_equal(back, array)
@@ -99,18 +99,18 @@ def test_any_array_comes_back(array):
 def test_memory_order_and_dimensions_are_no_matter():
     matrix = weights((60, 40), 0).repeat(8, 1)
     for array in (matrix.T, np.asfortranarray(matrix), matrix.reshape(60, 8, 5, 8), matrix[::-2]):
-        np.testing.assert_array_equal(ScaleClasses().decode(ScaleClasses().encode(array)), array)
+        np.testing.assert_array_equal(RansClasses().decode(RansClasses().encode(array)), array)
 
 
 def test_floats_are_refused():
     with pytest.raises(Unencodable):
-        ScaleClasses().encode(np.ones((3, 3), np.float32))
+        RansClasses().encode(np.ones((3, 3), np.float32))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_forged_tables_are_refused_or_decode(axis):
     """Any byte of the tables, any value: CorruptStream, or an array of the declared size."""
-    parts = frame.unpack(ScaleClasses().encode(weights((150, 160), axis)))
+    parts = frame.unpack(RansClasses().encode(weights((150, 160), axis)))
     payload = parts.payload(0).tobytes()
     refused = 0
     places = range(min(60, len(parts.tables)))
@@ -120,7 +120,7 @@ def test_forged_tables_are_refused_or_decode(axis):
             tables[place] ^= flip
             coded = frame.Coded(bytes(tables), [(payload,)], parts.chunk)
             try:
-                found = ScaleClasses().decode(frame.pack(parts.dtype, parts.shape, coded))
+                found = RansClasses().decode(frame.pack(parts.dtype, parts.shape, coded))
             except CorruptStream:
                 refused += 1
             else:
@@ -130,8 +130,8 @@ def test_forged_tables_are_refused_or_decode(axis):
 
 @pytest.mark.parametrize(("shape", "chunk"), [((150, 160), 1000), ((24_000,), 24_000)])
 def test_chunks_that_are_not_rows_are_refused(shape, chunk):
-    parts = frame.unpack(ScaleClasses().encode(weights((150, 160), 0)))
+    parts = frame.unpack(RansClasses().encode(weights((150, 160), 0)))
     chunks = [(parts.payload(0).tobytes(),)] + [()] * (24_000 // chunk - 1)
     stream = frame.pack(parts.dtype, shape, frame.Coded(parts.tables, chunks, chunk))
     with pytest.raises(CorruptStream, match="whole rows"):
-        ScaleClasses().decode(stream)
+        RansClasses().decode(stream)
