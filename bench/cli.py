@@ -14,6 +14,7 @@ from slashbench.bench.commands import (
     conformance,
     listing,
     merge,
+    publish,
     report,
     reproduce,
     run,
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, conformance, speed, checkpoints, scan, tune,
-                 reproduce, report, compare):  # fmt: skip
+                 reproduce, report, compare, publish):  # fmt: skip
         verb.add(verbs)
     return parser
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slashbench.bench.commands.parsing import out_option
@@ -38,7 +37,9 @@ def add(verbs: Verbs) -> None:
         help="what changed between two runs, or between two recipes",
         epilog=COMPARING,
     )
-    compare.add_argument("a", metavar="A", help="a results folder, or a recipe of --out")
+    compare.add_argument(
+        "a", metavar="A", help="results (a folder, URL or published file), or a recipe of --out"
+    )
     compare.add_argument("b", metavar="B", help="the other")
     compare.add_argument("--fail-on", default="", metavar="CONDITIONS", help="what must not be")
     compare.set_defaults(verb=_compare)
@@ -49,12 +50,12 @@ def _compare(options: argparse.Namespace) -> int:
     from slashbench.bench.report.analysis import compare
     from slashbench.bench.report.data import results
     from slashbench.bench.report.output import terminal
-    from slashbench.bench.store.store import Store
+    from slashbench.bench.store.store import Store, is_results
 
     asked = compare.conditions(options.fail_on)
     out = console()
-    if all((Path(side) / "records").is_dir() for side in (options.a, options.b)):
-        a, b = (results.load(Store(Path(side))).rows for side in (options.a, options.b))
+    if all(map(is_results, (options.a, options.b))):
+        a, b = (results.load(Store(side)).rows for side in (options.a, options.b))
         found = compare.of_runs(options.a, a, options.b, b)
     else:
         found = compare.of_recipes(options.a, options.b, results.load(Store(options.out)).rows)

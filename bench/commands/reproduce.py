@@ -71,7 +71,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.dry_run or code == run_options.INTERRUPTED:
         return code
     found = report.findings(BACKSLASH, store)
-    written = report.write(found, Path(options.out))
+    written = report.write(found, Path(store.files.where))
     for warning in store.warnings:
         out.print(warning, style="yellow")
     for claim in found.claims:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slashbench.bench.store import published
 from slashbench.bench.store.store import Store
 from slashbench.errors import UsageError
 from slashbench.record import AnyRecord, CheckpointRecord, CompressRecord
@@ -27,7 +29,7 @@ def merge(source: Store, target: Store) -> Merged:
     found = Merged()
     for record in source.every():
         there = target.get(type(record), record.key)
-        if there is not None and (there.status == "ok" or record.status == "failed"):
+        if not _better(record, there):
             found.known += 1
             continue
         found.artifacts += _take_artifact(record, source, target)
@@ -36,10 +38,42 @@ def merge(source: Store, target: Store) -> Merged:
     return found
 
 
+def publish(sources: Sequence[Store], target: Store) -> int:
+    """Write the records of all sources, without artifacts, into one file of `target`.
+
+    Records of one key are chosen as `merge` does it. Records that `target` published before are
+    replaced, unless it is one of the sources.
+
+    Returns
+    -------
+    int
+        The number of records written.
+
+    Raises
+    ------
+    UsageError
+        If runs keep their records in `target`: they would stand against the published ones.
+    """
+    if target.holds_loose():
+        raise UsageError(f"{target.where} has the records of runs; publish into another folder")
+    found: dict[published.Identity, tuple[AnyRecord, bytes]] = {}
+    for source in sources:
+        for record, line in source.lines():
+            known = published.identity(record)
+            if _better(record, found[known][0] if known in found else None):
+                found[known] = record, line
+    published.write(target.files, {known: line for known, (_, line) in found.items()})
+    return len(found)
+
+
 def check_source(source: Store) -> None:
     """Raises UsageError where there are no records to take."""
     if not source.holds_any():
         raise UsageError(f"{source.where} has no records; give a results folder, or its URL")
+
+
+def _better(record: AnyRecord, there: AnyRecord | None) -> bool:
+    return there is None or (there.status == "failed" and record.status == "ok")
 
 
 def _take_artifact(record: AnyRecord, source: Store, target: Store) -> bool:

@@ -1,6 +1,7 @@
 """The results: one JSON record per stage, and artifacts named by their SHA-256.
 
 records/STAGE/ab/abcd....json
+records.jsonl.zst                    records that were published; those above take precedence
 artifacts/ab/abcd....safetensors
 training/abcd....safetensors         snapshots of training runs under way
 leases/abcd....0                     what some process is making right now
@@ -10,17 +11,19 @@ Any number of runs, on any number of machines, may share one.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from slashbench import record as records
-from slashbench.bench.store import backends
+from slashbench.bench.store import backends, published
 from slashbench.bench.store.backends import Depot
 from slashbench.bench.store.leases import Leases
+from slashbench.errors import UsageError
 from slashbench.record import AnyRecord, CellRecord, Record
 
 R = TypeVar("R", bound=Record)
@@ -46,70 +49,95 @@ class Keeper:
 
 
 class Store:
-    """Records and artifacts in a folder or at a URL. Damaged files are set aside, never trusted."""
+    """Records and artifacts in a folder or at a URL. Damaged files are set aside, never trusted.
+
+    Parameters
+    ----------
+    where : Path or str
+        A results folder, a URL, or one file of published records, which is only read.
+    """
 
     def __init__(self, where: Path | str) -> None:
-        self.files = backends.at(where)
+        folder, name = _split(str(where))
+        self._file = name if published.is_name(name) else ""
+        self.files = backends.at(folder if self._file else where)
         self.leases = Leases(self.files)
         self.warnings: list[str] = []  # what was found damaged and set aside
         self._whole: set[tuple[str, int, int]] = set()  # files whose bytes were checked
 
     @property
     def where(self) -> str:
-        """The folder or URL, for another process to open."""
-        return self.files.where
+        """The folder, URL or file, for another process to open."""
+        return f"{self.files.where}/{self._file}" if self._file else self.files.where
 
     def sweep(self) -> None:
         """Drop what runs that were killed left half-done. Raises StoreUnusable."""
+        self._check_writable()
         self.files.sweep()
         self.leases.sweep()
 
     def put(self, record: Record) -> None:
         """Write one record. Raises StoreUnusable."""
+        self._check_writable()
         self.files.write(_record_name(type(record), record.key), records.encode(record))
 
     def get(self, kind: type[R], key: str) -> R | None:
         """The record of that kind and key, or None. A damaged one is set aside and reported."""
-        found = self._read(_record_name(kind, key))
+        there = self._read(_record_name(kind, key)) or self._line((published.stage(kind), key))
+        found = there[0] if there else None
         return found if isinstance(found, kind) and found.key == key else None
 
     def holds(self, kind: type[Record], key: str) -> bool:
         """Whether `get` finds that record, for less than what reading it costs."""
         name = _record_name(kind, key)
-        data = self.files.read(name)
-        if data is None:
-            return False
-        try:
-            head = records.decode_head(data)
-        except msgspec.DecodeError as error:
-            self._set_aside(name, data, str(error))
-            return False
-        return head.key == key
+        data = None if self._file else self.files.read(name)
+        if data is not None:
+            try:
+                return records.decode_head(data).key == key
+            except msgspec.DecodeError as error:
+                self._set_aside(name, data, str(error))
+        return (published.stage(kind), key) in self._published
 
     def holds_any(self) -> bool:
         """Whether there are records at all."""
-        return any(name.endswith(".json") for name in self.files.names("records"))
+        return self.holds_loose() or bool(self._published)
+
+    def holds_loose(self) -> bool:
+        """Whether there are records in files of their own."""
+        return not self._file and any(map(_is_record, self.files.names("records")))
 
     def all(self, kind: type[R]) -> Iterator[R]:
         """Every readable record of a kind, in the order of their keys."""
-        for name in self.files.names(f"records/{_tag(kind)}"):
-            found = self._read(name) if name.endswith(".json") else None
+        for found, _ in self.lines(published.stage(kind)):
             if isinstance(found, kind):
                 yield found
 
     def every(self) -> Iterator[AnyRecord]:
-        """Every readable record of every kind."""
-        for name in self.files.names("records"):
-            found = self._read(name) if name.endswith(".json") else None
-            if found is not None:
-                yield found
+        """Every readable record of every kind, in the order of their stages and keys."""
+        return (found for found, _ in self.lines())
 
     def cells(self) -> list[CellRecord]:
         """Every cell record."""
         return list(self.all(CellRecord))
 
+    def lines(self, stage: str = "") -> Iterator[tuple[AnyRecord, bytes]]:
+        """Every readable record of a stage, or of all, and its JSON as it was written.
+
+        A record in a file of its own takes precedence over a published one.
+        """
+        loose = {}
+        if not self._file:
+            names = filter(_is_record, self.files.names(f"records/{stage}" if stage else "records"))
+            loose = {_identity(name): name for name in names}
+        lines = [known for known in self._published if stage in ("", known[0])]
+        for known in sorted({*loose, *lines}):
+            found = (self._read(loose[known]) if known in loose else None) or self._line(known)
+            if found is not None:
+                yield found
+
     def put_artifact(self, data: bytes) -> str:
         """Write a file under its SHA-256, which is returned. Raises StoreUnusable."""
+        self._check_writable()
         sha256 = hashlib.sha256(data).hexdigest()
         if self.files.size(artifact_name(sha256)) != len(data):
             self.files.write(artifact_name(sha256), data)
@@ -138,15 +166,38 @@ class Store:
         """Where the training run of that checkpoint keeps its snapshot."""
         return Keeper(self.files, f"training/{key}.safetensors")
 
-    def _read(self, name: str) -> AnyRecord | None:
-        data = self.files.read(name)
+    @functools.cached_property
+    def _published(self) -> Mapping[published.Identity, bytes]:
+        """The lines of the file of published records. Raises CorruptFile."""
+        for name in (self._file,) if self._file else published.NAMES:
+            if lines := published.read(self.files, name):
+                return lines
+        return {}
+
+    def _line(self, known: published.Identity) -> tuple[AnyRecord, bytes] | None:
+        """A published record and its line."""
+        line = self._published.get(known)
+        if line is None:
+            return None
+        return published.decode(line, f"{self.where}: {known[1]}"), line
+
+    def _read(self, name: str) -> tuple[AnyRecord, bytes] | None:
+        """A record in a file of its own, and the file."""
+        data = None if self._file else self.files.read(name)
         if data is None:
             return None
         try:
-            return records.decode(data)
+            return records.decode(data), data
         except msgspec.DecodeError as error:
             self._set_aside(name, data, str(error))
             return None
+
+    def _check_writable(self) -> None:
+        if self._file:
+            raise UsageError(
+                f"{self.where} holds published records, which are only read; give "
+                "the folder that it is in"
+            )
 
     def _set_aside(self, name: str, data: bytes, why: str) -> None:
         aside = f"{name}.corrupt"
@@ -160,9 +211,30 @@ def artifact_name(sha256: str) -> str:
     return f"artifacts/{sha256[:2]}/{sha256}.safetensors"
 
 
+def is_results(where: str) -> bool:
+    """Return whether records are there: in a results folder, at a URL, or in a published file."""
+    if "://" not in where and not Path(where).exists():
+        return False
+    return Store(where).holds_any()
+
+
+def _split(where: str) -> tuple[str, str]:
+    """Return the folder or URL that something is in, and its name there."""
+    if "://" in where:
+        folder, _, name = where.rpartition("/")
+        return folder, name
+    return str(Path(where).parent), Path(where).name
+
+
 def _record_name(kind: type[Record], key: str) -> str:
-    return f"records/{_tag(kind)}/{key[:2]}/{key}.json"
+    return f"records/{published.stage(kind)}/{key[:2]}/{key}.json"
 
 
-def _tag(kind: type[Record]) -> str:
-    return str(kind.__struct_config__.tag)
+def _is_record(name: str) -> bool:
+    return name.endswith(".json")
+
+
+def _identity(name: str) -> published.Identity:
+    """Return stage and key of the record in a file, by its name."""
+    parts = name.removesuffix(".json").split("/")
+    return parts[1], parts[-1]

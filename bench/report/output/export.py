@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from slashbench.bench.machine.atomic_files import write_atomically
@@ -21,16 +21,20 @@ FORMATS: dict[str, Callable[[Results], str | bytes]] = {
 }
 
 
+#: The FORMATS that go with published records: one for people, one for programs.
+PUBLISHED = ("md", "csv")
+
+
 def write(results: Results, kind: str, path: Path) -> None:
     """Write one of FORMATS. Raises StoreUnusable."""
     write_atomically(path, _made(results, kind))
 
 
-def write_boards(results: Results, store: Store) -> list[str]:
-    """Write leaderboard.md and the other FORMATS beside the records; says where."""
-    for kind in FORMATS:
+def write_boards(results: Results, store: Store, kinds: Collection[str] = FORMATS) -> list[str]:
+    """Write leaderboard.md and other FORMATS beside the records; return where they are."""
+    for kind in kinds:
         store.files.write(f"leaderboard.{kind}", _made(results, kind))
-    return [f"{store.where}/leaderboard.{kind}" for kind in FORMATS]
+    return [f"{store.files.where}/leaderboard.{kind}" for kind in kinds]
 
 
 def _made(results: Results, kind: str) -> bytes:
