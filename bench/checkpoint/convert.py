@@ -19,21 +19,28 @@ def quiet(_done: int) -> None:
     """For those who don't want to know."""
 
 
-def compress(file: BinaryIO, source: Source, how: Coding, progress: Progress = quiet) -> None:
+def compress(
+    file: BinaryIO, source: Source, how: Coding, progress: Progress = quiet
+) -> dict[str, str]:
     """Write a compressed checkpoint to a file that is empty and can be sought in.
 
+    Returns the tensors that could not be quantized and stay as they are, each with the reason.
     Raises Unencodable.
     """
     same = sources.copies(source)
+    kept: dict[str, str] = {}
 
     def counted() -> Iterator[Piece]:
         done = 0
-        for piece in encoder.pieces(source, how, same):
+        for piece in encoder.pieces(source, how, same, kept):
             yield piece
             done += source.header.tensors[piece.name].nbytes if piece.last else 0
             progress(done)
 
-    writer.write(file, source.header, how.settings(), counted(), source.tied, same)
+    writer.write(
+        file, source.header, how.settings(), counted(), source.tied, same, how.quantized_by
+    )
+    return kept
 
 
 def decompress(file: BinaryIO, checkpoint: Checkpoint, progress: Progress = quiet) -> None:

@@ -23,7 +23,7 @@ from slashbench.bench.checkpoint.writer import Coded, Piece
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
-from slashbench.contracts import Quantiser
+from slashbench.contracts import Quantiser, Runs
 from slashbench.errors import UsageError
 from slashbench.grid import ChannelScales
 from slashbench.link import Link
@@ -38,6 +38,7 @@ QUANTIZED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables w
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
 _TOGETHER = 4  # segments that a core takes at a time
+_BLOCK = 1 << 20  # values looked at together
 
 FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless the user names one
 
@@ -52,6 +53,7 @@ class Coding:
 
     codecs: list[Link[TensorCodec]]
     quantiser: Quantiser | None = None
+    quantized_by: file_format.QuantizedBy | None = None  # what a file says of the quantiser
 
     @classmethod
     def of(cls, codec: Link[TensorCodec] | None, quantiser: Link[Quantiser] | None) -> Coding:
@@ -65,7 +67,7 @@ class Coding:
         if quantiser is None:
             usual = [FLOATS, INTEGERS]
         else:
-            if type(quantiser.item).quantize_all is not Quantiser.quantize_all:
+            if looks_at_data(quantiser.item):
                 raise UsageError(
                     f"{quantiser.name} looks at a model and its training data; use it in a recipe "
                     "of `bench run`, or take one that needs weights only, such as quantize-std"
@@ -77,7 +79,10 @@ class Coding:
             usual = [QUANTIZED, FLOATS, INTEGERS]
         chosen = [] if codec is None else [codec]
         found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
-        return cls(chosen + found, None if quantiser is None else quantiser.item)
+        if quantiser is None:
+            return cls(chosen + found)
+        said = file_format.QuantizedBy(**quantiser.config) if quantiser.config else None
+        return cls(chosen + found, quantiser.item, said)
 
     def settings(self) -> list[file_format.Codec]:
         """The codecs as a file lists them."""
@@ -93,10 +98,18 @@ class Coding:
         return next(i for i, link in enumerate(self.codecs) if domain in link.item.domains)
 
 
-def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterator[Piece]:
-    """What a file is made of, in order, coded on all cores.
+def looks_at_data(quantiser: Quantiser) -> bool:
+    """Return whether a quantiser needs a model and its data beside the weights."""
+    return type(quantiser).quantize_all is not Quantiser.quantize_all
 
-    Raises Unencodable for a tensor that the codec or the quantiser refuses.
+
+def pieces(
+    source: Source, coding: Coding, copies: Mapping[str, str], kept: dict[str, str]
+) -> Iterator[Piece]:
+    """Return what a file is made of, in order, coded on all cores.
+
+    kept: filled with the tensors that can't be quantized, and why; they stay as they are. Raises
+    Unencodable for a tensor that the codec or the quantiser refuses.
     """
 
     def jobs() -> Iterator[Job]:
@@ -104,7 +117,7 @@ def pieces(source: Source, coding: Coding, copies: Mapping[str, str]) -> Iterato
             if name in source.tied or name in copies:
                 continue
             if coding.quantiser is not None and tensor.dtype in plain_header.FLOATS:
-                yield from _quantized(source, name, coding)
+                yield from _quantized(source, name, coding, kept)
             else:
                 yield from _by_segment(source, name, coding)
 
@@ -130,15 +143,43 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         yield lambda: Piece(name, unit, [])
 
 
-def _quantized(source: Source, name: str, coding: Coding) -> Iterator[Job]:
+def why_kept(weight: Array) -> str:
+    """Return why a tensor can't be quantized, in words; empty if it can.
+
+    Quantisers compute in float32.
+    """
+    flat, largest = weight.reshape(-1), 0.0
+    for begin in range(0, flat.size, _BLOCK):
+        block = np.abs(flat[begin : begin + _BLOCK].astype(np.float64)).max()
+        if not np.isfinite(block):
+            return "it holds values that are not finite"
+        largest = max(largest, float(block))
+    limits = np.finfo(np.float32)
+    fits = largest == 0 or float(limits.tiny) <= largest <= float(limits.max)
+    if weight.itemsize > 4 and not fits:
+        return f"its largest magnitude, {largest:g}, is outside the range of float32"
+    return ""
+
+
+def quantized(
+    quantiser: Quantiser, name: str, raw: Bytes, tensor: Tensor, kept: dict[str, str]
+) -> Runs | None:
+    """Find the grid of one tensor. None: it stays as it is, in `kept` with a reason if need be.
+
+    raw: the tensor's bytes. Raises Unencodable, as the quantiser does.
+    """
+    weight = _seen(raw, tensor).reshape(tensor.shape)
+    if reason := why_kept(weight):
+        kept[name] = reason
+        return None
+    return quantiser.in_runs(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
+
+
+def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) -> Iterator[Job]:
     """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
-    tensor = source.header.tensors[name]
     assert coding.quantiser is not None
-    weight = _seen(source.read(name), tensor).reshape(tensor.shape)
-    if weight.itemsize > 4:
-        weight = weight.astype(np.float32)
-        source.release(name)
-    runs = coding.quantiser.in_runs(name, weight)
+    tensor = source.header.tensors[name]
+    runs = quantized(coding.quantiser, name, source.read(name), tensor, kept)
     if runs is None:
         yield from _by_segment(source, name, coding)
         return

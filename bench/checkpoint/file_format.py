@@ -24,6 +24,7 @@ from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 
 FORMAT = 2
 METADATA_KEY = "slashbench"
+QUANTIZER_KEY = "slashbench.quantiser"
 STORED = -1  # in place of a codec: the bytes are the tensor's own
 
 Bytes = npt.NDArray[np.uint8]
@@ -47,6 +48,14 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     codecs: list[Codec]
     tied: dict[str, str] = {}  # names that share the memory of another name's tensor
     copies: dict[str, str] = {}  # names whose tensor has the bytes of another name's
+
+
+class QuantizedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The quantiser that made a file's integers, as its registry knows it."""
+
+    name: str
+    revision: int
+    settings: dict[str, Any]
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,10 +117,9 @@ class Index:
     codecs: list[Codec]
     tied: Mapping[str, str]
     copies: Mapping[str, str]
-    sizes: Mapping[
-        str, int
-    ]  # bytes that each tensor takes, by name; tied ones and copies have none
+    sizes: Mapping[str, int]  # bytes of each tensor by name; tied ones and copies have none
     blob: Callable[[str], Blob]  # of a name in `sizes`. Raises CorruptFile.
+    quantized_by: QuantizedBy | None = None  # None: nothing is quantized, or the file doesn't say
 
 
 def version_of(outer: Header) -> tuple[int, bytes]:
@@ -119,9 +127,7 @@ def version_of(outer: Header) -> tuple[int, bytes]:
     entry = outer.metadata.get(METADATA_KEY)
     if entry is None:
         raise CorruptFile("this safetensors file was not written by slashbench")
-    checksum, text = entry[:8], entry[8:].encode()
-    if checksum != f"{zlib.crc32(text):08x}":
-        raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
+    text = _checked(entry)
     try:
         version = msgspec.json.decode(text).get("format")
     except (msgspec.DecodeError, AttributeError, RecursionError) as error:
@@ -133,15 +139,29 @@ def version_of(outer: Header) -> tuple[int, bytes]:
     return version, text
 
 
-def metadata(contents: Contents) -> dict[str, str]:
-    """The safetensors metadata that describes a file."""
+def metadata(contents: Contents, quantized_by: QuantizedBy | None = None) -> dict[str, str]:
+    """Return the safetensors metadata that describes a file."""
     inner = msgspec.json.encode(contents)
     packed = zlib.compress(inner, 9)
     if len(inner) > _ROOM + _RATIO * len(packed):  # more than a reader will unpack
         packed = zlib.compress(inner, 0)
     entry = _Entry(format=FORMAT, contents=base64.b64encode(packed).decode())
-    text = msgspec.json.encode(entry)
-    return {METADATA_KEY: f"{zlib.crc32(text):08x}{text.decode()}"}
+    found = {METADATA_KEY: _with_checksum(msgspec.json.encode(entry))}
+    if quantized_by is not None:
+        found[QUANTIZER_KEY] = _with_checksum(msgspec.json.encode(quantized_by))
+    return found
+
+
+def _with_checksum(text: bytes) -> str:
+    return f"{zlib.crc32(text):08x}{text.decode()}"
+
+
+def _checked(entry: str) -> bytes:
+    """Return the text of a metadata entry. Raise CorruptFile where its checksum is wrong."""
+    checksum, text = entry[:8], entry[8:].encode()
+    if checksum != f"{zlib.crc32(text):08x}":
+        raise CorruptFile("the checksum of the file's contents does not match: it is damaged")
+    return text
 
 
 def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
@@ -171,7 +191,20 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
         return _blob(name, data, start + tensor.begin, start + tensor.end, header.tensors[name])
 
     sizes = {name: tensor.nbytes for name, tensor in outer.tensors.items()}
-    return Index(FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob)
+    return Index(
+        FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob,
+        _quantized_by(outer),
+    )  # fmt: skip
+
+
+def _quantized_by(outer: Header) -> QuantizedBy | None:
+    entry = outer.metadata.get(QUANTIZER_KEY)
+    if entry is None:
+        return None
+    try:
+        return msgspec.json.decode(_checked(entry), type=QuantizedBy)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CorruptFile(f"what the file says of its quantiser is damaged: {error}") from error
 
 
 def tail(name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None) -> bytes:

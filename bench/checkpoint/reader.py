@@ -270,14 +270,7 @@ class Checkpoint:
             first * dtype.itemsize, integers.view(np.uint8),
         )  # fmt: skip
         grid: Grid = blob.grid  # type: ignore[assignment]
-        row = tensor.count // tensor.shape[0] if tensor.shape else 1
-        if isinstance(grid, ChannelScales):
-            if not tensor.shape or first % row or len(grid.scales) != tensor.shape[0]:
-                raise ValueError(f"scales of shape {grid.scales.shape} for {tensor.shape} values")
-            grid = ChannelScales(grid.scales[first // row : last // row])
-            integers = integers.reshape(-1, row)
-        with np.errstate(over="ignore", invalid="ignore"):
-            out.view(plain_header.numpy_dtype(tensor))[:] = grid.rebuild(integers).reshape(-1)
+        out[:] = rebuilt(grid, tensor, first, integers)
 
     def _integers(self, blob: Blob) -> np.dtype[Any]:
         """The type of a quantized tensor's integers."""
@@ -287,6 +280,35 @@ class Checkpoint:
             if dtype.kind in "iu":
                 return dtype
         raise CorruptFile("a quantized tensor without integers")
+
+
+def rebuilt(grid: Grid, tensor: Tensor, first: int, integers: Array) -> Bytes:
+    """Return the bytes of the weights that these integers stand for.
+
+    first: the place in the tensor of the first of them: of whole rows, if the grid has some.
+    Raises ValueError where the grid does not fit the tensor.
+    """
+    part = grid_of(grid, tensor, first, first + integers.size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = part.rebuild(integers.reshape(in_rows(grid, tensor)))
+        return weights.astype(plain_header.numpy_dtype(tensor)).reshape(-1).view(np.uint8)
+
+
+def in_rows(grid: Grid, tensor: Tensor) -> tuple[int, ...]:
+    """Return the shape in which a grid takes some values of a tensor: rows, or all in one."""
+    if not isinstance(grid, ChannelScales):
+        return (-1,)
+    return (-1, tensor.count // tensor.shape[0] if tensor.shape else 1)
+
+
+def grid_of(grid: Grid, tensor: Tensor, first: int, last: int) -> Grid:
+    """Return the grid of values `first` to `last` - 1. Raises ValueError where it has none."""
+    if not isinstance(grid, ChannelScales):
+        return grid
+    row = tensor.count // tensor.shape[0] if tensor.shape else 1
+    if not tensor.shape or first % row or len(grid.scales) != tensor.shape[0]:
+        raise ValueError(f"scales of shape {grid.scales.shape} for {tensor.shape} values")
+    return ChannelScales(grid.scales[first // row : last // row])
 
 
 def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:

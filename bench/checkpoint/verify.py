@@ -1,45 +1,106 @@
-"""Whether a compressed checkpoint is whole, and whether it is what it was made from."""
+"""Whether a compressed checkpoint is whole, and whether it is what it was made from.
+
+A lossless tensor must have the original's bits. A quantized one must be what its quantiser makes of
+the original: it is quantized anew and compared value by value, so that the check is as exact for a
+quantiser that clips, or that weighs code length, as for plain rounding. Where a file does not say
+how it was quantized, each value must be the nearest of its grid.
+"""
 
 from __future__ import annotations
 
+import filecmp
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.bench.checkpoint import convert, plain_header
+from slashbench.bench.checkpoint import convert, encoder, folders, plain_header, reader
+from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint, Run
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.grid import TensorScale
+from slashbench.contracts import Quantiser, Runs
+from slashbench.errors import SlashbenchError, Unencodable, UsageError
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
+from slashbench.link import Link, configured
+from slashbench.trainers.catalog import QUANTISERS
 
+Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
+
+#: Scales of two machines may differ so much, relatively: sums of floats depend on their order.
+_SCALE = 2.0**-20
+#: The two errors of a value in the middle between two levels, relatively.
+_TIE = 2.0**-16
 
 
 @dataclass
 class Comparison:
-    """What a compressed checkpoint and an original have in common."""
+    """What a compressed checkpoint and an original have in common, tensor by tensor."""
 
-    same_header: bool = True  # and so, where no tensor differs or is quantized, the same bytes
+    same_header: bool = True  # and so, where all tensors are exact, the same file
     exact: set[str] = field(default_factory=set)
-    rounded: dict[str, float] = field(default_factory=dict)  # the largest error, absolute
+    quantized: dict[str, float] = field(default_factory=dict)  # the largest error, absolute
     differing: dict[str, str] = field(default_factory=dict)  # and how
+    unchecked: dict[str, str] = field(default_factory=dict)  # and why
+    quantized_by: str = ""  # spelled; empty where the file does not say
 
 
 def check(checkpoint: Checkpoint, progress: convert.Progress = convert.quiet) -> None:
-    """Decode everything. Raises CorruptFile for what a checksum, or a decoder, finds wrong."""
+    """Decode everything. Raise CorruptFile for what a checksum, or a decoder, finds wrong."""
     done = 0
     for _, raw in checkpoint.stream():
         done += raw.size
         progress(done)
 
 
-def compare(
-    checkpoint: Checkpoint, original: Source, progress: convert.Progress = convert.quiet
-) -> Comparison:
-    """Decode everything and compare it with a plain file: bit by bit, or, where it is quantized to
-    multiples of one step, to half a step.
+def pairs(path: Path, original: Path) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
+    """Match the files of a compressed folder, or one file, with those of the original.
 
-    Raises CorruptFile as `check` does.
+    Returns
+    -------
+    (compressed file, original file) of all weights that both have, and what differs otherwise: a
+    name below the folder and how. Raises UsageError where one of the two is a folder.
+    """
+    if path.is_dir() != original.is_dir():
+        folder, file = (path, original) if path.is_dir() else (original, path)
+        raise UsageError(f"{folder} is a folder, {file} is none: name two of a kind")
+    if not path.is_dir():
+        return [(path, original)], {}
+    ours, theirs = folders.members(path), folders.members(original)
+    differing = {}
+    for kind in (0, 1):
+        for name in set(ours[kind]) ^ set(theirs[kind]):
+            here = name in ours[kind]
+            differing[str(name)] = "only in the " + ("compressed folder" if here else "original")
+    for name in set(ours[1]) & set(theirs[1]):
+        if not filecmp.cmp(path / name, original / name, shallow=False):
+            differing[str(name)] = "other bytes"
+    both = sorted(set(ours[0]) & set(theirs[0]))
+    return [(path / name, original / name) for name in both], differing
+
+
+def compare(
+    checkpoint: Checkpoint,
+    original: Source,
+    quantiser: Link[Quantiser] | None = None,
+    progress: convert.Progress = convert.quiet,
+) -> Comparison:
+    """Decode everything and compare it with a plain file, quantized anew where that was quantized.
+
+    Parameters
+    ----------
+    quantiser
+        How the file was quantized, for one that does not say.
+
+    Raises
+    ------
+    CorruptFile
+        As `check` does.
+    UsageError
+        For another quantiser than the file names.
     """
     ours, theirs = checkpoint.header.tensors, original.header.tensors
     found = Comparison(same_header=checkpoint.header.text == original.header.text)
@@ -51,30 +112,180 @@ def compare(
             found.differing[name] = (
                 f"{mine.dtype} {list(mine.shape)}, was {other.dtype} {list(other.shape)}"
             )
+    if checkpoint.header.metadata != original.header.metadata:
+        found.differing[plain_header.METADATA] = "other text"
+    anew = _Anew(checkpoint, original, quantiser, found)
     done = 0
     for run, raw in checkpoint.stream():
         if run.name in theirs and run.name not in found.differing:
-            _compare(checkpoint, run, raw, original.read(run.name)[run.begin : run.end], found)
+            anew.compare(run, raw)
         if run.end == ours[run.name].nbytes and run.name in theirs:
             original.release(run.name)
         done += raw.size
         progress(done)
-    found.exact = (ours.keys() & theirs.keys()) - found.rounded.keys() - found.differing.keys()
+    found.quantized = {n: e for n, e in found.quantized.items() if n not in found.differing}
+    found.unchecked = {n: w for n, w in found.unchecked.items() if n not in found.differing}
+    found.exact = {
+        name
+        for name in ours.keys() & theirs.keys()
+        if not any(name in kind for kind in (found.quantized, found.differing, found.unchecked))
+    }
     return found
 
 
-def _compare(checkpoint: Checkpoint, run: Run, raw: Bytes, was: Bytes, found: Comparison) -> None:
-    grid = run.blob.grid
-    if grid is None:
-        if not np.array_equal(raw, was):
-            found.differing[run.name] = "other bytes"
-        return
-    dtype = plain_header.numpy_dtype(checkpoint.header.tensors[run.name])
-    weight = was.view(dtype).astype(np.float64)
-    errors = np.abs(raw.view(dtype).astype(np.float64) - weight)
-    if isinstance(grid, TensorScale):
-        room = 0.501 * grid.scale + np.abs(weight) * 2.0**-8  # and what the dtype rounds
-        if not (errors <= room).all():
-            found.differing[run.name] = f"off by more than half a step of {grid.scale:g}"
+class _Anew:
+    """The original, quantized again: one tensor at a time, a segment when it is asked for."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        original: Source,
+        given: Link[Quantiser] | None,
+        found: Comparison,
+    ) -> None:
+        self._checkpoint, self._original, self._found = checkpoint, original, found
+        self._quantiser, self._unknown = _quantiser(checkpoint, given)
+        found.quantized_by = self._quantiser.text if self._quantiser is not None else ""
+        self._name = ""
+        self._runs: Runs | None = None
+
+    def compare(self, run: Run, raw: Bytes) -> None:
+        """Note what a segment is, compared with the original."""
+        was = self._original.read(run.name)[run.begin : run.end]
+        if np.array_equal(raw, was):
+            if run.blob.grid is not None:
+                self._found.quantized.setdefault(run.name, 0.0)
             return
-    found.rounded[run.name] = max(found.rounded.get(run.name, 0.0), float(errors.max(initial=0)))
+        if run.blob.grid is None:
+            self._found.differing[run.name] = "other bytes"
+            return
+        tensor = self._checkpoint.header.tensors[run.name]
+        dtype = plain_header.numpy_dtype(tensor)
+        weights, values = was.view(dtype).astype(np.float64), raw.view(dtype).astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            errors = np.abs(values - weights)
+        how = ""
+        if not np.isfinite(errors).all():
+            how = "values that are not finite"
+        elif self._quantiser is None:
+            if self._unknown:
+                self._found.unchecked[run.name] = self._unknown
+            else:
+                how = _not_nearest(
+                    run.blob.grid, tensor, run.begin // dtype.itemsize, weights, errors
+                )
+        else:
+            how = self._not_anew(run, tensor, raw, weights, errors)
+        if how:
+            self._found.differing[run.name] = how
+        known = self._found.quantized.get(run.name, 0.0)
+        if run.name not in self._found.unchecked:
+            self._found.quantized[run.name] = max(known, float(errors.max(initial=0)))
+
+    def _not_anew(self, run: Run, tensor: Tensor, raw: Bytes, weights: Array, errors: Array) -> str:
+        """Return how a segment is not what the quantiser makes of the original; empty if it is."""
+        assert self._quantiser is not None
+        if run.name != self._name:
+            kept: dict[str, str] = {}
+            whole = self._original.read(run.name)
+            try:
+                self._runs = encoder.quantized(self._quantiser.item, run.name, whole, tensor, kept)
+            except Unencodable as error:
+                return f"quantized, though {self._quantiser.text} refuses the original: {error}"
+            self._name = run.name
+        if self._runs is None:
+            return f"quantized, though {self._quantiser.text} leaves it as it is"
+        grid = run.blob.grid
+        assert grid is not None
+        if not _alike(grid, self._runs.grid):
+            return f"its grid is not the one that {self._quantiser.text} finds for the original"
+        dtype = plain_header.numpy_dtype(tensor)
+        first, last = run.begin // dtype.itemsize, run.end // dtype.itemsize
+        integers = _integers(self._runs, tensor, first, last)
+        made = reader.rebuilt(grid, tensor, first, integers)
+        if np.array_equal(raw, made):
+            return ""
+        others = np.abs(made.view(dtype).astype(np.float64) - weights)
+        same = raw.view(dtype) == made.view(dtype)
+        wrong = ~(same | (np.abs(errors - others) <= _TIE * others))
+        if not wrong.any():
+            return ""
+        return (
+            f"{np.count_nonzero(wrong)} values are not those that {self._quantiser.text} makes of "
+            f"the original, off by up to {errors[wrong].max():.3g}"
+        )
+
+
+def _quantiser(
+    checkpoint: Checkpoint, given: Link[Quantiser] | None
+) -> tuple[Link[Quantiser] | None, str]:
+    """Return how a file was quantized, or why that can't be repeated; neither where it is unknown.
+
+    Raises UsageError for another quantiser than the file names.
+    """
+    said = checkpoint.index.quantized_by
+    if said is None:
+        link = given
+    else:
+        try:
+            link = configured(QUANTISERS, said.name, said.settings)
+        except SlashbenchError as error:
+            return None, f"it was quantized by {said.name}, which can't be used here: {error}"
+        if given is not None and given.config != link.config:
+            raise UsageError(f"the file was quantized by {link.text}, not by {given.text}")
+        if link.config["revision"] != said.revision:
+            return None, f"it was quantized by another revision of {said.name}, {said.revision}"
+    if link is not None and encoder.looks_at_data(link.item):
+        return None, f"{link.name} looks at a model and its data, so it can't be repeated here"
+    return link, ""
+
+
+def _integers(runs: Runs, tensor: Tensor, first: int, last: int) -> Array:
+    """Return the integers of some values, of whole rows where the grid has some."""
+    if not isinstance(runs.grid, ChannelScales):
+        return runs.integers(runs.weight.reshape(-1)[first:last], slice(first, last))
+    row = tensor.count // len(runs.weight)
+    rows = slice(first // row, last // row)
+    return runs.integers(runs.weight[rows], rows)
+
+
+def _alike(one: Grid, other: Grid) -> bool:
+    """Return whether two grids are the same, but for the last bits of their scales."""
+    match one, other:
+        case (
+            (TensorScale(a), TensorScale(b))
+            | (ChannelScales(a), ChannelScales(b))
+            | (Codebook(a), Codebook(b))
+        ):
+            x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+            return x.shape == y.shape and bool((np.abs(x - y) <= _SCALE * np.abs(y)).all())
+    return False
+
+
+def _not_nearest(grid: Grid, tensor: Tensor, first: int, weights: Array, errors: Array) -> str:
+    """Return how many values are not the nearest of their grid, in words; empty if all are."""
+    if isinstance(grid, Codebook):
+        levels = np.sort(grid.levels.astype(np.float64))
+        above = np.searchsorted(levels, weights).clip(1, max(1, len(levels) - 1))
+        ends = levels[np.stack([above - 1, np.minimum(above, len(levels) - 1)])]
+        least = np.abs(weights - ends).min(axis=0)
+    else:
+        ones = np.ones(len(weights), np.int32).reshape(reader.in_rows(grid, tensor))
+        scales = reader.grid_of(grid, tensor, first, first + ones.size).rebuild(ones).reshape(-1)
+        scales = np.abs(scales.astype(np.float64))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = np.abs(weights - np.rint(weights / scales) * scales)
+    dtype = plain_header.numpy_dtype(tensor)
+    digits = max(float(np.finfo(np.float32).eps), float(_eps(dtype)))
+    wrong = ~(errors <= least * (1 + _TIE) + digits * np.abs(weights))
+    if not wrong.any():
+        return ""
+    return (
+        f"{np.count_nonzero(wrong)} values are not the nearest of their grid; if its quantiser "
+        "clips, or weighs code length, name it with --quantize"
+    )
+
+
+def _eps(dtype: np.dtype[Any]) -> float:
+    """Return the relative distance of two neighbours of a float type."""
+    return float(ml_dtypes.finfo(dtype).eps)  # type: ignore[no-untyped-call]

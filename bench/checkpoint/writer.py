@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from slashbench.bench.checkpoint import file_format, plain_header
-from slashbench.bench.checkpoint.file_format import Codec, Contents
+from slashbench.bench.checkpoint.file_format import Codec, Contents, QuantizedBy
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.bench.machine.atomic_files import write_out
 from slashbench.errors import Unencodable
@@ -54,17 +54,20 @@ def write(
     pieces: Iterable[Piece],
     tied: Mapping[str, str] | None = None,
     copies: Mapping[str, str] | None = None,
+    quantized_by: QuantizedBy | None = None,
 ) -> None:
     """Write to a file that is empty and can be sought in.
 
     header: of the plain file it stands for. pieces: of every tensor of it that is neither tied nor
-    a copy, in the header's order. Raises Unencodable for streams of many times a tensor's size.
+    a copy, in the header's order. quantized_by: what `verify` repeats.
+
+    Raises Unencodable for streams of many times a tensor's size.
     """
     aliases = {**(tied or {}), **(copies or {})}
     contents = Contents(
         header=header.text, codecs=codecs, tied=dict(tied or {}), copies=dict(copies or {})
     )
-    metadata = file_format.metadata(contents)
+    metadata = file_format.metadata(contents, quantized_by)
     names = [name for name in header.tensors if name not in aliases]
     room = len(_header(metadata, _longest(header, names)))
     file.seek(8 + room)

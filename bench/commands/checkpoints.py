@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slashbench.bench.commands.console import console
-from slashbench.errors import UsageError, VerificationMismatch
+from slashbench.errors import NotVerifiable, UsageError, VerificationMismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
     from slashbench.bench.checkpoint.reader import Checkpoint
     from slashbench.bench.checkpoint.verify import Comparison
+    from slashbench.bench.commands.console import Bar
     from slashbench.bench.commands.parsing import Verbs
 
 COMPRESSING = """\
@@ -54,10 +59,14 @@ examples
   bench verify small.safetensors --against model.safetensors
   bench verify small/ --against model/
 
-Against an original, what is lossless must have its bits; what is quantized must be within half a
-step.
+Against an original, a lossless tensor must have its bits. A quantized one must be what its
+quantiser, which the file names, makes of the original: it is quantized anew and every value
+compared. In a file that names none, each value must be the nearest of its grid. Quantisers that
+look at a model and its data (gptq) can't be repeated: their tensors count as not compared, exit
+code 1. Of two folders, all files are compared, but for weights in other formats.
 
-exit codes: 0 whole, 1 damaged, 2 wrong use, 3 not what the original is, 130 interrupted
+exit codes: 0 whole and the same, 1 damaged or not fully comparable, 2 usage error,
+3 it differs from the original, 130 interrupted
 """
 
 _TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
@@ -109,6 +118,11 @@ def add(verbs: Verbs) -> None:
     verify.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
     verify.add_argument(
         "--against", type=Path, metavar="ORIGINAL", help="what it was made from, to compare with"
+    )
+    verify.add_argument(
+        "--quantize",
+        metavar="NAME",
+        help="how it was quantized, for a file of an older slashbench, which does not say",
     )
     _trust(verify)
 
@@ -177,7 +191,12 @@ def _compress(options: argparse.Namespace) -> int:
             nonlocal before, after, count
             source = sources.of_file(file)
             total = max(1, source.header.nbytes)
-            convert.compress(into, source, how, lambda done: bar.show(file.name, done / total))
+            kept = convert.compress(
+                into, source, how, lambda done: bar.show(file.name, done / total)
+            )
+            for name, why in kept.items():
+                note = f"{file.name}: {name} stays as it is: {why}"
+                shown.print(note, style="yellow")
             before, after = before + file.stat().st_size, after + into.seek(0, 2)
             count += target_size.parameters(source)
 
@@ -242,51 +261,71 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from slashbench.bench.checkpoint import sources, verify
+    from slashbench.bench.checkpoint import verify
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import Bar
 
     shown = console()
-    differing = 0
     with paths.on_disk(options.path) as path, Bar(shown) as bar:
+        if options.against is not None:
+            return _verify_against(options, path, shown, bar)
         for file in paths.weights(path):
             checkpoint = _opened(file, options)
-            total = max(1, checkpoint.header.nbytes)
-
-            def show(done: int, name: str = file.name, total: int = total) -> None:
-                bar.show(name, done / total)
-
-            if options.against is None:
-                verify.check(checkpoint, show)
-                said = f"{len(checkpoint.header.tensors)} tensors decode, every checksum is right"
-            else:
-                other = (
-                    options.against / file.relative_to(path) if path.is_dir() else options.against
-                )
-                compared = verify.compare(checkpoint, sources.of_file(other), show)
-                for name, how in sorted(compared.differing.items()):
-                    shown.print(f"{file.name}: {name}: {how}", style="red")
-                differing += len(compared.differing)
-                said = _compared(compared)
+            verify.check(checkpoint, _share(bar, file, checkpoint.header.nbytes))
+            said = f"{len(checkpoint.header.tensors)} tensors decode, every checksum is right"
             shown.print(f"{file.name}: {said}")
-    if differing:
-        raise VerificationMismatch(f"{differing} tensors are not those of {options.against}")
     return 0
 
 
+def _verify_against(options: argparse.Namespace, path: Path, shown: Console, bar: Bar) -> int:
+    from slashbench.bench.checkpoint import sources, verify
+    from slashbench.link import only
+    from slashbench.trainers.catalog import QUANTISERS
+
+    quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
+    files, differing = verify.pairs(path, options.against)
+    unchecked: dict[str, str] = {}
+    for file, original in files:
+        checkpoint = _opened(file, options)
+        show = _share(bar, file, checkpoint.header.nbytes)
+        found = verify.compare(checkpoint, sources.of_file(original), quantiser, show)
+        differing |= {f"{file.name}: {name}": how for name, how in found.differing.items()}
+        unchecked |= {f"{file.name}: {name}": why for name, why in found.unchecked.items()}
+        shown.print(f"{file.name}: {_compared(found)}")
+    for style, notes in (("red", differing), ("yellow", unchecked)):
+        for what, note in sorted(notes.items()):
+            shown.print(f"{what}: {note}", style=style)
+    if differing:
+        raise VerificationMismatch(f"{options.against} is another: {len(differing)} differences")
+    if unchecked:
+        raise NotVerifiable(f"{len(unchecked)} tensors can't be compared with the original")
+    return 0
+
+
+def _share(bar: Bar, file: Path, nbytes: int) -> Callable[[int], None]:
+    """Return what shows how many of so many bytes are done."""
+    return lambda done: bar.show(file.name, done / max(1, nbytes))
+
+
 def _compared(found: Comparison) -> str:
-    if found.rounded:
-        worst = max(found.rounded, key=lambda name: found.rounded[name])
-        return (
-            f"{len(found.exact)} tensors are the same, {len(found.rounded)} are rounded, by "
-            f"at most {found.rounded[worst]:.3g} ({worst})"
+    n = sum(map(len, (found.exact, found.quantized, found.unchecked, found.differing)))
+    if len(found.exact) == n:
+        if found.same_header:
+            return f"all {n} tensors are the same, and so is the whole file, byte for byte"
+        return f"all {n} tensors are the same; the header is spelled in another way"
+    said = [f"{len(found.exact)} of {n} tensors are the same, bit for bit"]
+    if found.quantized:
+        worst = max(found.quantized, key=lambda name: found.quantized[name])
+        by = found.quantized_by or "a quantiser that the file does not name: the nearest values"
+        said.append(
+            f"{len(found.quantized)} are quantized by {by}, off by at most "
+            f"{found.quantized[worst]:.3g} ({worst})"
         )
+    if found.unchecked:
+        said.append(f"{len(found.unchecked)} can't be compared")
     if found.differing:
-        return f"{len(found.exact)} tensors are the same, {len(found.differing)} are not"
-    same = f"all {len(found.exact)} tensors are the same"
-    if not found.same_header:
-        return f"{same}; the header is spelled in another way"
-    return f"{same}, and so is the whole file, byte for byte"
+        said.append(f"{len(found.differing)} differ")
+    return "; ".join(said)
 
 
 def _opened(file: Path, options: argparse.Namespace) -> Checkpoint:

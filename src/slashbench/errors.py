@@ -65,6 +65,10 @@ class VerificationMismatch(SlashbenchError):
     exit_code = 3
 
 
+class NotVerifiable(SlashbenchError):
+    """Nothing was found wrong, but not everything can be compared with the original."""
+
+
 class NotConformant(SlashbenchError, AssertionError):
     """A codec does not do what every codec must; the message says how to see it again."""
 

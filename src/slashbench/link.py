@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -31,17 +31,26 @@ def links(registry: Registry[T], wanted: Selector) -> Iterator[Link[T]]:
     """
     cls = registry.get(wanted.name)
     for settings in selector.expand(cls, wanted):
-        defaults = {setting.name: setting.default for setting in selector.settings_of(cls)}
-        yield Link(
-            wanted.name,
-            selector.build(cls, wanted.name, settings),
-            selector.spell(cls, wanted.name, settings),
-            {
-                "name": wanted.name,
-                "revision": getattr(cls, "revision", 1),
-                "settings": {**defaults, **settings},
-            },
-        )
+        yield configured(registry, wanted.name, settings)
+
+
+def configured(registry: Registry[T], name: str, settings: Mapping[str, Any]) -> Link[T]:
+    """Return the entry of a registry with these settings, the others at their defaults.
+
+    Raises UnknownName, BadSetting, MissingDependency or BrokenPlugin.
+    """
+    cls = registry.get(name)
+    defaults = {setting.name: setting.default for setting in selector.settings_of(cls)}
+    return Link(
+        name,
+        selector.build(cls, name, settings),
+        selector.spell(cls, name, settings),
+        {
+            "name": name,
+            "revision": getattr(cls, "revision", 1),
+            "settings": {**defaults, **settings},
+        },
+    )
 
 
 def only(registry: Registry[T], text: str) -> Link[T]:
