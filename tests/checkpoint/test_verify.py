@@ -30,6 +30,8 @@ SPELLED = {
     "round-groups": "round-groups:bits=4:size=8",
     "rdoq": "rdoq:lam=1:step=0.5",
 }
+ON_A_GRID = ("lattice", "ongrid")  # quantisers of weights that lie on one
+UNSIGNED = ("kmeans", "rf8")  # whose integers are places in a codebook
 LOOK_AT_DATA = {
     name for name in QUANTISERS.available() if encoder.looks_at_data(only(QUANTISERS, name).item)
 }
@@ -41,7 +43,7 @@ def model(name: str) -> Tensors:
     generator = np.random.default_rng(0)
     wide = generator.normal(size=(40, 24)).astype(np.float32)
     wide[3, 7] = 9.0
-    if name == "lattice":
+    if name in ON_A_GRID:
         wide = np.rint(4 * wide).astype(np.float32) / 4
         wide[:, 0] = 0.25
     return {
@@ -169,14 +171,14 @@ def test_verify_passes_for_the_original_and_fails_for_every_mutation(
     compress(tensors, link, small)
     assert verified() == 0
     bends = {} if link.item.domain == "floats" else dict(BENT)
-    if name not in ("kmeans", "rf8"):  # whose integers have no sign
+    if name not in UNSIGNED:
         bends |= {"sign flipped": _integers(_one_sign)} if bends else {}
     passed = []
     for what, bend in bends.items():
         compress(tensors, link, small, bend)
         passed += [what] * (verified() != 3)
     for what, change in OTHER.items():
-        if name == "lattice" and what in ("nan", "inf"):
+        if name in ON_A_GRID and what in ("nan", "inf"):
             continue  # on no grid: it can't even be made
         compress(change(tensors), link, small)
         passed += [what] * (verified() != 3)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import safetensors.torch
@@ -14,11 +15,15 @@ import torch
 
 import slashbench
 from slashbench.errors import CorruptFile
+from tests.helpers import command
+from tests.helpers.command import Done
+
+Bench = Callable[..., Done]
 
 
-def bench(*arguments: Any, cwd: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def piped(*arguments: str, cwd: Path, given: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", *map(str, arguments)],
+        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
         cwd=cwd,
         input=given,
         capture_output=True,
@@ -27,7 +32,13 @@ def bench(*arguments: Any, cwd: Path, given: bytes = b"") -> subprocess.Complete
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def bench(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command, in this process."""
+    return functools.partial(command.bench, capfd)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file, and a folder as Hugging Face has them, in shards."""
     generator = torch.Generator().manual_seed(0)
     wide = torch.randn(200, 150, generator=generator) * 0.02
@@ -52,40 +63,41 @@ def home(tmp_path: Path) -> Path:
     (folder / "config.json").write_text("{}")
     (folder / "pooling" / "config.json").write_text("{1}")
     (folder / "pytorch_model.bin").write_bytes(b"old")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_there_and_back(home: Path) -> None:
-    done = bench("compress", "model.safetensors", "-o", "small", cwd=home)
+def test_there_and_back(bench: Bench, home: Path) -> None:
+    done = bench("compress", "model.safetensors", "-o", "small")
     assert done.returncode == 0, done.stderr
-    assert b"bits a parameter" in done.stderr
+    assert "bits a parameter" in done.stderr
     assert (home / "small").stat().st_size < (home / "model.safetensors").stat().st_size
-    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 0
+    assert bench("decompress", "small", "-o", "back").returncode == 0
     assert (home / "back").read_bytes() == (home / "model.safetensors").read_bytes()
-    done = bench("verify", "small", "--against", "model.safetensors", cwd=home)
-    assert (done.returncode, b"byte for byte" in done.stdout) == (0, True)
+    done = bench("verify", "small", "--against", "model.safetensors")
+    assert (done.returncode, "byte for byte" in done.stdout) == (0, True)
 
 
-def test_what_is_compressed_is_not_compressed_again(home: Path) -> None:
-    bench("compress", "model.safetensors", "-o", "small", cwd=home)
-    done = bench("compress", "small", "-o", "smaller", cwd=home)
-    assert (done.returncode, b"small is compressed" in done.stderr) == (2, True)
+def test_what_is_compressed_is_not_compressed_again(bench: Bench, home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small")
+    done = bench("compress", "small", "-o", "smaller")
+    assert (done.returncode, "small is compressed" in done.stderr) == (2, True)
 
 
 def test_pipes(home: Path) -> None:
     plain = (home / "model.safetensors").read_bytes()
-    small = bench("compress", "-", "-o", "-", cwd=home, given=plain)
+    small = piped("compress", "-", "-o", "-", cwd=home, given=plain)
     assert small.returncode == 0, small.stderr
-    back = bench("decompress", "-", "-o", "-", cwd=home, given=small.stdout)
+    back = piped("decompress", "-", "-o", "-", cwd=home, given=small.stdout)
     assert back.stdout == plain
-    cut = bench("decompress", "-", "-o", "-", cwd=home, given=small.stdout[:-9])
+    cut = piped("decompress", "-", "-o", "-", cwd=home, given=small.stdout[:-9])
     assert (cut.returncode, cut.stdout) == (1, b"")
 
 
-def test_folders(home: Path) -> None:
-    done = bench("compress", "folder", "-o", "small", cwd=home)
+def test_folders(bench: Bench, home: Path) -> None:
+    done = bench("compress", "folder", "-o", "small")
     assert done.returncode == 0, done.stderr
-    assert b"left out: pytorch_model.bin" in done.stderr
+    assert "left out: pytorch_model.bin" in done.stderr
     small = sorted(
         str(p.relative_to(home / "small")) for p in (home / "small").rglob("*") if p.is_file()
     )
@@ -96,13 +108,13 @@ def test_folders(home: Path) -> None:
     assert (home / "small" / "pooling" / "config.json").read_text() == "{1}"
     loaded = slashbench.load_file(home / "small")
     assert len(loaded) == 8
-    done = bench("verify", "small", "--against", "folder", cwd=home)
-    assert (done.returncode, done.stdout.count(b"byte for byte")) == (0, 2)
-    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 0
+    done = bench("verify", "small", "--against", "folder")
+    assert (done.returncode, done.stdout.count("byte for byte")) == (0, 2)
+    assert bench("decompress", "small", "-o", "back").returncode == 0
     for file in (home / "folder").glob("*.safetensors"):
         assert (home / "back" / file.name).read_bytes() == file.read_bytes()
-    assert bench("compress", "folder", "-o", "small", cwd=home).returncode == 2
-    assert bench("compress", "folder", "-o", "small", "--force", cwd=home).returncode == 0
+    assert bench("compress", "folder", "-o", "small").returncode == 2
+    assert bench("compress", "folder", "-o", "small", "--force").returncode == 0
     assert sorted(p.name for p in home.iterdir()) == [
         "back",
         "folder",
@@ -114,64 +126,64 @@ def test_folders(home: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", ""]
 )
-def test_an_index_that_leads_out_of_its_folder(name: str, home: Path) -> None:
+def test_an_index_that_leads_out_of_its_folder(bench: Bench, name: str, home: Path) -> None:
     index = home / "folder" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"w": name}}))
     with pytest.raises(CorruptFile, match="no file of its folder"):
         slashbench.load_file(home / "folder")
-    done = bench("compress", "folder", "-o", "small", cwd=home)
-    assert (done.returncode, b"no file of its folder" in done.stderr) == (1, True)
+    done = bench("compress", "folder", "-o", "small")
+    assert (done.returncode, "no file of its folder" in done.stderr) == (1, True)
     assert not (home / "small").exists()
 
 
-def test_nothing_is_overwritten_unasked(home: Path) -> None:
+def test_nothing_is_overwritten_unasked(bench: Bench, home: Path) -> None:
     (home / "small").write_bytes(b"mine")
     (home / "link").symlink_to(home / "small")
     for out in ("small", "link"):
-        done = bench("compress", "model.safetensors", "-o", out, cwd=home)
-        assert (done.returncode, b"--force" in done.stderr) == (2, True)
+        done = bench("compress", "model.safetensors", "-o", out)
+        assert (done.returncode, "--force" in done.stderr) == (2, True)
     assert (home / "small").read_bytes() == b"mine"
-    assert bench("compress", "model.safetensors", "-o", "link", "--force", cwd=home).returncode == 0
+    assert bench("compress", "model.safetensors", "-o", "link", "--force").returncode == 0
     assert (home / "small").read_bytes() == b"mine"  # the link is replaced, not what it leads to
     assert not (home / "link").is_symlink()
     before = sorted(home.iterdir())
     for verb, path in (("compress", "model.safetensors"), ("decompress", "link")):
-        done = bench(verb, path, "--dry-run", cwd=home)
-        assert (done.returncode, b"would be" in done.stderr) == (0, True)
+        done = bench(verb, path, "--dry-run")
+        assert (done.returncode, "would be" in done.stderr) == (0, True)
     assert sorted(home.iterdir()) == before
 
 
-def test_quantized_to_a_target(home: Path) -> None:
-    done = bench("compress", "model.safetensors", "-o", "small", "--target", "3bits", cwd=home)
+def test_quantized_to_a_target(bench: Bench, home: Path) -> None:
+    done = bench("compress", "model.safetensors", "-o", "small", "--target", "3bits")
     assert done.returncode == 0, done.stderr
-    assert b"quantized by quantize-std:step=" in done.stderr
-    done = bench("inspect", "small", "--json", cwd=home)
+    assert "quantized by quantize-std:step=" in done.stderr
+    done = bench("inspect", "small", "--json")
     (found,) = json.loads(done.stdout)
     assert found["format"] == 2
     assert found["parameters"] == 60_150
     assert 2.9 < 8 * found["file_bytes"] / found["parameters"] <= 3
     assert sum(found["ledger"].values()) == found["file_bytes"] == (home / "small").stat().st_size
-    done = bench("inspect", "small", cwd=home)
-    assert b"wide" in done.stdout
-    assert b"payload" in done.stdout
-    done = bench("verify", "small", "--against", "model.safetensors", cwd=home)
-    assert (done.returncode, b"2 are rounded" in done.stdout) == (0, True)
+    done = bench("inspect", "small")
+    assert "wide" in done.stdout
+    assert "payload" in done.stdout
+    done = bench("verify", "small", "--against", "model.safetensors")
+    assert (done.returncode, "2 are quantized by quantize-std" in done.stdout) == (0, True)
 
 
-def test_verify_finds_damage_and_difference(home: Path) -> None:
-    bench("compress", "model.safetensors", "-o", "small", cwd=home)
+def test_verify_finds_damage_and_difference(bench: Bench, home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small")
     other = safetensors.torch.load_file(home / "model.safetensors")
     other["wide"][5, 5] += 1
     safetensors.torch.save_file(other, home / "other", {"format": "pt"})
-    done = bench("verify", "small", "--against", "other", cwd=home)
-    assert (done.returncode, b"wide: other bytes" in done.stdout) == (3, True)
-    assert bench("verify", "small", cwd=home).returncode == 0
+    done = bench("verify", "small", "--against", "other")
+    assert (done.returncode, "wide: other bytes" in done.stdout) == (3, True)
+    assert bench("verify", "small").returncode == 0
     data = bytearray((home / "small").read_bytes())
     data[-5000] ^= 4
     (home / "small").write_bytes(data)
-    done = bench("verify", "small", cwd=home)
-    assert (done.returncode, b"small" in done.stderr) == (1, True)
-    assert bench("decompress", "small", "-o", "back", cwd=home).returncode == 1
+    done = bench("verify", "small")
+    assert (done.returncode, "small" in done.stderr) == (1, True)
+    assert bench("decompress", "small", "-o", "back").returncode == 1
     assert not (home / "back").exists()
 
 
@@ -191,13 +203,13 @@ def test_verify_finds_damage_and_difference(home: Path) -> None:
         (["inspect", "model.safetensors"], 1, "not written by slashbench"),
     ],
 )
-def test_wrong_use(arguments: list[str], code: int, said: str, home: Path) -> None:
-    done = bench(*arguments, cwd=home)
+def test_wrong_use(bench: Bench, arguments: list[str], code: int, said: str, home: Path) -> None:
+    done = bench(*arguments)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr.decode()
+    assert said in done.stderr
     assert not (home / "x").exists()
 
 
-def test_help_has_examples(tmp_path: Path) -> None:
+def test_help_has_examples(bench: Bench, tmp_path: Path) -> None:
     for verb in ("compress", "decompress", "inspect", "verify", "scan"):
-        assert b"examples\n  bench " + verb.encode() in bench(verb, "--help", cwd=tmp_path).stdout
+        assert f"examples\n  bench {verb}" in bench(verb, "--help").stdout
