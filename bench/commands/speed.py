@@ -110,7 +110,7 @@ def _trainers(options: argparse.Namespace) -> int:
 
     out = console()
     left_out: dict[str, str] = {}
-    regimes = list(entries(REGIMES, options.trainers or trainer_speed.USUAL, left_out))
+    regimes = list(entries(REGIMES, options.trainers or trainer_speed.DEFAULT_REGIMES, left_out))
     (model,) = entries(MODELS, options.model, left_out)
     with Bar(out) as bar:
         speeds = trainer_speed.run(model, regimes, options.rounds, bar.show)

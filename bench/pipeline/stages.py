@@ -52,7 +52,7 @@ from slashbench.record import (
     Training,
     key_of,
 )
-from slashbench.trainers.training import loop
+from slashbench.trainers.training import loop, setup
 
 OnExisting = Literal["missing", "failed", "always"]
 Fields = dict[str, Any]  # of a record
@@ -298,30 +298,18 @@ class Stages:
 
     def _train(self, cell: Cell) -> Fields:
         model = cell.model.item
-        loop.seed_everything(cell.seed)
-        module = model.build(cell.seed)
         if model.plan is None:
-            return self._save(cell, module.state_dict(), None)
+            setup.seed_everything(cell.seed)
+            return self._save(cell, model.build(cell.seed).state_dict(), None)
+        key = checkpoint_key(cell, 0)
         if cell.execution.processes > 1:
-            key = checkpoint_key(cell, 0)
             state, log = torchrun.train(cell, key, self.store.where, self._progress)
             return self._save(cell, state, _training(log))
-        regime = cell.recipe.regime.item
-        regime.initialise(module)
-        module.to(cell.execution.device)
-        plan = regime.plan(model.plan)
-        keeper = self.store.keeper(checkpoint_key(cell, 0))
-        log = loop.train(
-            module,
-            model.batches(cell.seed),
-            model.loss,
-            plan,
-            regime.hook(dict(module.named_parameters()), plan),
-            cell.execution,
-            self._progress,
-            keeper,
+        keeper = self.store.keeper(key)
+        state, log = setup.train_model(
+            model, cell.recipe.regime.item, cell.seed, cell.execution, self._progress, keeper
         )
-        fields = self._save(cell, module.to("cpu").state_dict(), _training(log))
+        fields = self._save(cell, state, _training(log))
         self.store.leases.check()  # or the snapshot is another process's
         keeper.clear()
         return fields

@@ -28,7 +28,7 @@ from slashbench.bench.pipeline.torchrun import (
     Order,
 )
 from slashbench.bench.store.store import Store
-from slashbench.trainers.training import distributed, loop
+from slashbench.trainers.training import distributed, loop, setup
 
 _WATCH_S = 1.0
 
@@ -53,31 +53,13 @@ def _train(order: Order, folder: Path, rank: int, local: int) -> None:
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cell.execution.device == "cuda" else "gloo")
     model, regime = cell.model.item, cell.recipe.regime.item
-    loop.seed_everything(cell.seed)
-    module = model.build(cell.seed)
-    regime.initialise(module)
-    module.to(cell.execution.device)
-    called = distributed.spread(module, cell.execution)
-    assert model.plan is not None  # or there would be nothing to train
-    plan = regime.plan(model.plan)
     keeper = Store(order.store).keeper(f"{order.key}-{rank}of{distributed.count()}")
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
             print(json.dumps([step, steps, loss]), flush=True)
 
-    log = loop.train(
-        module,
-        model.batches(cell.seed),
-        lambda _, batch: model.loss(called, batch),
-        plan,
-        regime.hook(dict(module.named_parameters()), plan),
-        cell.execution,
-        progress,
-        keeper,
-    )
-    state = distributed.whole(module)
-    log.cpu_s = distributed.mean(log.cpu_s) * distributed.count()
+    state, log = setup.train_model(model, regime, cell.seed, cell.execution, progress, keeper)
     if rank == 0:
         (folder / WEIGHTS).write_bytes(state_dict.to_bytes(state))
         (folder / LOG).write_bytes(msgspec.json.encode(log))

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import nn
-
 from slashbench.bench.machine import timing
 from slashbench.contracts import Model, Regime, TrainingHook
 from slashbench.errors import UsageError
 from slashbench.link import Link
 from slashbench.record import Samples, TrainerSpeed
-from slashbench.trainers.training import loop
+from slashbench.trainers.regimes.plain import Plain
+from slashbench.trainers.training import loop, setup
+from slashbench.trainers.training.step import TrainingStep
 
-USUAL = (
+#: Regimes that are timed if none are named.
+DEFAULT_REGIMES = (
     "backslash:lam=200:update=gradient:scope=matrices,"
     "backslash:lam=200:update=gradient:scope=matrices:every=4,"
     "backslash:lam=200:update=proximal:scope=matrices,"
@@ -47,22 +47,22 @@ def run(
         raise UsageError(f"{model.name} is not trained here; `bench list models` shows which are")
     if rounds < 2:
         raise UsageError("at least 2 rounds: the first half of them is warm-up")
-    loop.seed_everything(0)
-    module = model.item.build(0)
-    named = dict(module.named_parameters())
+    ready = setup.set_up(model.item, Plain(), 0)
+    named = dict(ready.module.named_parameters())
     short = dataclasses.replace(plan, steps=rounds)
-    racing = [_Contestant(PLAIN, TrainingHook())]
+    still = dataclasses.replace(short, learning_rate=plan.learning_rate / 1000)
+    step = TrainingStep(ready.module, ready.loss_of, still)  # weights hardly move
+    racing = [_Contestant(PLAIN, ready.hook)]
     racing += [_Contestant(link.text, link.item.hook(named, short)) for link in regimes]
     batches = model.item.batches(0)
-    step = _Step(module, model.item, plan.learning_rate / 1000)  # weights hardly move
     with timing.alone(), loop.threads(model.item.threads):
-        module.train()
+        ready.module.train()
         for turn in range(rounds):
             batch = next(batches)
             first = turn % len(racing)
             for at, one in enumerate(racing[first:] + racing[:first]):
                 progress(f"{model.text}: {one.name}", (turn + at / len(racing)) / rounds)
-                one.add(*step.take(batch, one.hook), counts=turn >= rounds // 2)
+                one.take(step, batch, turn, counts=turn >= rounds // 2)
     return [
         TrainerSpeed(
             regime=one.name,
@@ -80,49 +80,47 @@ class _Contestant:
     """A regime and what its steps took."""
 
     def __init__(self, name: str, hook: TrainingHook) -> None:
-        self.name, self.hook = name, hook
+        self.name, self.hook = name, _Timed(hook)
         self.wall_ns: list[int] = []
         self.cpu_ns: list[int] = []
         self.regime_ns: list[int] = []
 
-    def add(self, wall: int, cpu: int, regime: int, *, counts: bool) -> None:
-        """Keep one step's times, if it counts."""
-        if counts:
-            self.wall_ns.append(wall)
-            self.cpu_ns.append(cpu)
-            self.regime_ns.append(regime)
-
-
-class _Step:
-    """One training step as the loop takes it, with the time spent in the hook apart."""
-
-    def __init__(self, module: nn.Module, model: Model, learning_rate: float) -> None:
-        self.module, self.model = module, model
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=learning_rate, fused=True)
-        self.regime_ns = 0
-
-    def take(self, batch: Any, hook: TrainingHook) -> tuple[int, int, int]:
-        """(wall, CPU, wall in the hook) nanoseconds."""
-        self.regime_ns = 0
+    def take(self, step: TrainingStep, batch: Any, turn: int, *, counts: bool) -> None:
+        """Take one step; keep its times if it counts."""
+        self.hook.spent_ns = 0
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self.optimizer.zero_grad(set_to_none=True)
-        with self._in_regime():
-            hook.before_forward()
-        loss = self.model.loss(self.module, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        with self._in_regime():
-            hook.before_step()
-        self.optimizer.step()
-        with self._in_regime():
-            hook.after_step()
-            hook.log()
-        loss.item()
-        return time.perf_counter_ns() - wall, time.process_time_ns() - cpu, self.regime_ns
+        step.take(iter([batch]), self.hook, turn)
+        self.hook.log()
+        if counts:
+            self.wall_ns.append(time.perf_counter_ns() - wall)
+            self.cpu_ns.append(time.process_time_ns() - cpu)
+            self.regime_ns.append(self.hook.spent_ns)
+
+
+class _Timed(TrainingHook):
+    """Times what a hook does."""
+
+    def __init__(self, hook: TrainingHook) -> None:
+        self.hook, self.spent_ns = hook, 0
+
+    def before_forward(self) -> None:
+        with self._timed():
+            self.hook.before_forward()
+
+    def before_step(self) -> None:
+        with self._timed():
+            self.hook.before_step()
+
+    def after_step(self) -> None:
+        with self._timed():
+            self.hook.after_step()
+
+    def log(self) -> dict[str, float]:
+        with self._timed():
+            return self.hook.log()
 
     @contextmanager
-    def _in_regime(self) -> Iterator[None]:
+    def _timed(self) -> Iterator[None]:
         started = time.perf_counter_ns()
         yield
-        self.regime_ns += time.perf_counter_ns() - started
+        self.spent_ns += time.perf_counter_ns() - started

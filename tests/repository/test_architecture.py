@@ -90,6 +90,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "codecs",
         "codecs/stream",
         "trainers/quantisers",
+        "trainers/regimes",
         "trainers/training",
     ),
     "bench/store": ("bench/machine",),

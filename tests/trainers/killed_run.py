@@ -13,27 +13,22 @@ from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.bench.store.store import Store
 from slashbench.trainers.recipe import recipes
 from slashbench.trainers.training import loop
+from slashbench.trainers.training.setup import train_model
 
 
 def main(folder: Path, regime: str) -> None:
     loop.SAVE_EVERY_S = 0.0
     model = DigitsMLP(steps=120)
     (recipe,) = recipes(regime, {})
-    loop.seed_everything(0)
-    module = model.build(0)
-    plan = recipe.regime.item.plan(model.plan)
-    hook = recipe.regime.item.hook(dict(module.named_parameters()), plan)
     keeper = Store(folder).keeper("run")
 
     def progress(step: int, steps: int, loss: float) -> None:
         print("step", step, flush=True)
 
     with loop.threads(1):
-        loop.train(
-            module, model.batches(0), model.loss, plan, hook, progress=progress, keeper=keeper
-        )
+        weights, _ = train_model(model, recipe.regime.item, 0, progress=progress, keeper=keeper)
     digest = hashlib.sha256()
-    for tensor in module.state_dict().values():
+    for tensor in weights.values():
         digest.update(tensor.numpy().tobytes())
     print("weights", digest.hexdigest(), flush=True)
 

@@ -17,6 +17,7 @@ from slashbench.contracts import Execution, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.trainers.catalog import REGIMES
 from slashbench.trainers.training import loop
+from slashbench.trainers.training.setup import seed_everything
 
 PLAN = TrainingPlan(steps=24, learning_rate=1e-2, warmup=2)
 
@@ -33,7 +34,7 @@ def squares(module: nn.Module, batch: Any) -> torch.Tensor:
 
 
 def network() -> nn.Module:
-    loop.seed_everything(3)
+    seed_everything(3)
     return nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.1), nn.BatchNorm1d(16), nn.Linear(16, 3))
 
 

@@ -12,6 +12,7 @@ from slashbench.trainers.regimes.backslash import BackSlashRegime
 from slashbench.trainers.regimes.backslash_q import BackSlashQ
 from slashbench.trainers.regimes.target_rate import parse
 from slashbench.trainers.training import loop
+from slashbench.trainers.training.setup import seed_everything
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from slashbench.trainers.training import loop
 )
 def test_a_run_ends_near_the_wanted_size(regime: Any, bits: float) -> None:
     model = DigitsMLP(steps=900)
-    loop.seed_everything(0)
+    seed_everything(0)
     module = model.build(0)
     plan = regime.plan(model.plan)
     with loop.threads(1):

@@ -16,7 +16,8 @@ from slashbench.bench.models.digits_mlp import DigitsMLP
 from slashbench.bench.store.store import Store
 from slashbench.contracts import Execution
 from slashbench.trainers.recipe import recipes
-from slashbench.trainers.training import distributed, loop
+from slashbench.trainers.training import loop
+from slashbench.trainers.training.setup import train_model
 
 
 def main(folder: Path, sharding: Any) -> None:
@@ -25,30 +26,17 @@ def main(folder: Path, sharding: Any) -> None:
     rank = dist.get_rank()
     model = DigitsMLP(steps=60)
     (recipe,) = recipes("backslash:lam=20:update=proximal", {})
-    loop.seed_everything(0)
-    module = model.build(0)
     execution = Execution(processes=2, sharding=sharding)
-    called = distributed.spread(module, execution)
-    plan = recipe.regime.item.plan(model.plan)
-    hook = recipe.regime.item.hook(dict(module.named_parameters()), plan)
+    keeper = Store(folder).keeper(f"run-{rank}")
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
             print("step", step, "", flush=True)
 
     with loop.threads(1):
-        loop.train(
-            module,
-            model.batches(0),
-            lambda _, batch: model.loss(called, batch),
-            plan,
-            hook,
-            execution,
-            progress,
-            Store(folder).keeper(f"run-{rank}"),
-        )
+        weights, _ = train_model(model, recipe.regime.item, 0, execution, progress, keeper)
     digest = hashlib.sha256()
-    for tensor in distributed.whole(module).values():
+    for tensor in weights.values():
         digest.update(tensor.numpy().tobytes())
     if rank == 0:
         print("weights", digest.hexdigest(), flush=True)

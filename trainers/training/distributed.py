@@ -16,6 +16,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from slashbench import trees
 from slashbench.contracts import Execution, Weights
 from slashbench.errors import UsageError
 
@@ -50,7 +51,10 @@ def share(batch: Any) -> tuple[Any, float]:
         )
     rank = dist.get_rank()
     first, last = n_rows * rank // processes, n_rows * (rank + 1) // processes
-    return _part(batch, first, last), (last - first) * processes / n_rows
+    part = trees.mapped(
+        batch, lambda leaf: leaf[first:last] if isinstance(leaf, torch.Tensor) else leaf
+    )
+    return part, (last - first) * processes / n_rows
 
 
 def mean(value: float) -> float:
@@ -84,27 +88,11 @@ def whole(module: nn.Module) -> Weights:
 
 def _rows(batch: Any) -> int:
     """Length of the first dimension, which all tensors of a batch must share."""
-    sizes = {len(tensor) if tensor.ndim else 0 for tensor in _tensors(batch)}
+    tensors = [leaf for leaf in trees.leaves(batch) if isinstance(leaf, torch.Tensor)]
+    sizes = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
     if len(sizes) != 1:
         raise UsageError(
             "the batches of this model have no rows in common that processes could share: train "
             "it with one process"
         )
     return sizes.pop()
-
-
-def _tensors(batch: Any) -> list[torch.Tensor]:
-    if isinstance(batch, torch.Tensor):
-        return [batch]
-    items = batch.values() if isinstance(batch, dict) else batch
-    if not isinstance(batch, list | tuple | dict):
-        return []
-    return [tensor for item in items for tensor in _tensors(item)]
-
-
-def _part(batch: Any, first: int, last: int) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch[first:last]
-    if isinstance(batch, list | tuple):
-        return type(batch)(_part(item, first, last) for item in batch)
-    return {key: _part(item, first, last) for key, item in batch.items()}

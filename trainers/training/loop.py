@@ -1,25 +1,23 @@
-"""The only training loop. A regime is a training hook; plain training has one that does nothing."""
+"""The only training loop: steps, a row of figures for each, and snapshots to continue from."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
-from slashbench.errors import CorruptFile, TrainingDiverged
+from slashbench.errors import CorruptFile
 from slashbench.trainers.training import distributed, snapshot
 from slashbench.trainers.training.snapshot import Keeper
+from slashbench.trainers.training.step import LossOf, TrainingStep
 
 REVISION = 2  # of this loop: raise it when the same seed gives other weights
 SAVE_EVERY_S = 60.0  # between two snapshots
@@ -37,14 +35,6 @@ class TrainingLog:
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch, and ask torch for deterministic kernels."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
-
-
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Let torch use `count` threads while the context lasts; None leaves it as it is."""
@@ -59,42 +49,27 @@ def threads(count: int | None) -> Iterator[None]:
 def train(
     module: nn.Module,
     batches: Iterator[Any],
-    loss_of: Callable[[nn.Module, Any], torch.Tensor],
+    loss_of: LossOf,
     plan: TrainingPlan,
     hook: TrainingHook,
     execution: Execution = USUAL,
     progress: Progress = lambda step, steps, loss: None,
     keeper: Keeper | None = None,
 ) -> TrainingLog:
-    """Train `module` in place with AdamW, linear warm-up and cosine decay.
+    """Train `module` in place.
 
-    module: on the device that `execution` names. batches: from the first step on. keeper: where a
-    snapshot is kept every minute; training goes on from the one it has.
+    module: on the device that `execution` names. batches: from the first step on. keeper: keeps a
+    snapshot every minute; training continues from the one it has.
     Raises TrainingDiverged as soon as the loss is not finite.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-    )
-    log = _resumed(module, optimizer, hook, keeper)
+    taken = TrainingStep(module, loss_of, plan, execution)
+    log = _resumed(module, taken.optimizer, hook, keeper)
     step_batches = itertools.islice(batches, log.steps * execution.accumulate, None)
     wall, cpu = time.perf_counter() - log.wall_s, time.process_time() - log.cpu_s
     saved_at = time.perf_counter()
     module.train()
     for step in range(log.steps, plan.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _learning_rate(step, plan)
-        optimizer.zero_grad(set_to_none=True)
-        hook.before_forward()
-        value = _backward(module, step_batches, loss_of, execution)
-        if not math.isfinite(value):
-            raise TrainingDiverged(
-                f"the loss is {value} at step {step + 1}; lower the learning rate or lam"
-            )
-        nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-        hook.before_step()
-        optimizer.step()
-        hook.after_step()
+        value = taken.take(step_batches, hook, step)
         row = {"step": step + 1, "loss": value, **hook.log()}
         log.rows.append({key: float(f"{number:.6g}") for key, number in row.items()})
         log.steps = step + 1
@@ -102,40 +77,10 @@ def train(
         progress(step + 1, plan.steps, value)
         late = time.perf_counter() - saved_at > SAVE_EVERY_S
         if keeper is not None and distributed.mean(late) > 0:  # all at the same step
-            keeper.write(snapshot.pack(module, optimizer, hook, _as_json(log)))
+            keeper.write(snapshot.pack(module, taken.optimizer, hook, _as_json(log)))
             saved_at = time.perf_counter()
     hook.finish()
     return log
-
-
-def to_device(batch: Any, device: str) -> Any:
-    """A batch with every tensor of its lists, tuples and dicts on `device`."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, list | tuple):
-        return type(batch)(to_device(item, device) for item in batch)
-    if isinstance(batch, dict):
-        return {key: to_device(item, device) for key, item in batch.items()}
-    return batch
-
-
-def _backward(
-    module: nn.Module,
-    batches: Iterator[Any],
-    loss_of: Callable[[nn.Module, Any], torch.Tensor],
-    execution: Execution,
-) -> float:
-    """Gradients of the mean loss of one step's batches. Returns that loss."""
-    total = 0.0
-    for whole in itertools.islice(batches, execution.accumulate):
-        batch, weight = distributed.share(whole)
-        with torch.autocast(
-            execution.device, torch.bfloat16, enabled=execution.precision == "bf16"
-        ):
-            loss = loss_of(module, to_device(batch, execution.device)).float() * weight
-        (loss / execution.accumulate).backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-    return distributed.mean(total / execution.accumulate)
 
 
 def _resumed(
@@ -158,11 +103,3 @@ def _resumed(
 
 def _as_json(log: TrainingLog) -> dict[str, Any]:
     return {"wall_s": log.wall_s, "cpu_s": log.cpu_s, "steps": log.steps, "rows": log.rows}
-
-
-def _learning_rate(step: int, plan: TrainingPlan) -> float:
-    """Factor on the peak learning rate at `step`."""
-    if step < plan.warmup:
-        return (step + 1) / plan.warmup
-    remaining = (plan.steps - step) / max(plan.steps - plan.warmup, 1)
-    return 0.5 * (1.0 - math.cos(math.pi * remaining))

@@ -1,0 +1,89 @@
+"""One training step: the only place that runs forward, backward, clipping and optimiser."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from slashbench import trees
+from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
+from slashbench.errors import TrainingDiverged
+from slashbench.trainers.training import distributed
+
+LossOf = Callable[[nn.Module, Any], torch.Tensor]
+
+
+class TrainingStep:
+    """A module with its loss and AdamW, one step at a time.
+
+    The optimiser is that of the plan: linear warm-up to the peak learning rate, then cosine decay
+    to zero over `plan.steps`. `module` must be on the device that `execution` names.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss_of: LossOf,
+        plan: TrainingPlan,
+        execution: Execution = USUAL,
+    ) -> None:
+        self.module, self.loss_of, self.plan, self.execution = module, loss_of, plan, execution
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+
+    def take(self, batches: Iterator[Any], hook: TrainingHook, step: int) -> float:
+        """Take step number `step`, counted from 0, on the next batches, with `hook` around it.
+
+        Returns the mean loss of the batches over all processes, in nats. Raises TrainingDiverged
+        if it is not finite; the weights are then those before the step.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * _learning_rate_factor(step, self.plan)
+        self.optimizer.zero_grad(set_to_none=True)
+        hook.before_forward()
+        loss = self._backward(batches)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"the loss is {loss} at step {step + 1}; lower the learning rate or lam"
+            )
+        nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm)
+        hook.before_step()
+        self.optimizer.step()
+        hook.after_step()
+        return loss
+
+    def _backward(self, batches: Iterator[Any]) -> float:
+        """Add up the gradients of the mean loss of one step's batches. Returns that loss."""
+        execution, total = self.execution, 0.0
+        for whole in itertools.islice(batches, execution.accumulate):
+            batch, weight = distributed.share(whole)
+            with torch.autocast(
+                execution.device, torch.bfloat16, enabled=execution.precision == "bf16"
+            ):
+                batch = to_device(batch, execution.device)
+                loss = self.loss_of(self.module, batch).float() * weight
+            (loss / execution.accumulate).backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return distributed.mean(total / execution.accumulate)
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """Return a batch with every tensor on `device`."""
+    return trees.mapped(
+        batch, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf
+    )
+
+
+def _learning_rate_factor(step: int, plan: TrainingPlan) -> float:
+    """Return the factor on the peak learning rate at `step`."""
+    if step < plan.warmup:
+        return (step + 1) / plan.warmup
+    remaining = (plan.steps - step) / max(plan.steps - plan.warmup, 1)
+    return 0.5 * (1.0 - math.cos(math.pi * remaining))
