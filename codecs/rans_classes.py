@@ -25,11 +25,11 @@ where its last symbol does, or up to 15 symbols later, after a multiple of 16.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from slashbench.arrays import Int32s, Int64s, Integers
+from slashbench.arrays import Array, Int32s, Int64s, Integers
 from slashbench.codecs.base import narrowest
 from slashbench.codecs.families import rans_runs
 from slashbench.codecs.kernels import lines, rans
@@ -70,16 +70,12 @@ class RansClasses(RansGgd):
 
     codec_id: ClassVar[str] = "slashbench.rans-classes"
 
-    def pieces(self, buf: Any) -> list[Any]:
-        """What `encode` makes. Raises Unencodable as any codec."""
-        array = np.asarray(buf)
-        if array.ndim < 2 or array.size == 0 or frame.domain_of(array.dtype) != "integers":
-            return super().pieces(array)
-        native = array.dtype.newbyteorder("=")
-        flat = np.ascontiguousarray(array, native).reshape(-1)
-        symbols = narrowest(flat.view(f"i{flat.itemsize}"))
-        coded = self._in_classes(symbols.reshape(array.shape[0], -1))
-        return frame.pieces(native, array.shape, coded) if coded else super().pieces(array)
+    def _encode_shaped(self, array: Array) -> Coded:
+        coded = None
+        if array.ndim > 1:
+            symbols = narrowest(array.view(f"i{array.itemsize}"))
+            coded = self._in_classes(symbols.reshape(array.shape[0], -1))
+        return coded or self._encode(array.reshape(-1))
 
     def decode_chunks(
         self, tables: Reader, parts: Frame, first: int, last: int, symbols: Integers

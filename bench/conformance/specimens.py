@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -70,8 +70,17 @@ def of_layouts(dtypes: Sequence[str]) -> Iterator[Specimen]:
     for shape in ((5,), (6, 10)):
         for layout in LAYOUTS:
             for dtype in dtypes:
-                if (dtype, layout) != ("bfloat16", "big-endian"):  # NumPy has no such dtype
+                if dtype != "bfloat16" or "big-endian" not in layout:  # NumPy has no such dtype
                     yield Specimen(dtype, "heavy tails", shape, layout)
+
+
+def of_orders(dtypes: Sequence[str]) -> Iterator[Specimen]:
+    """Yield what lies in one block of memory: the layouts that a buffer can have."""
+    for specimen in of_layouts(dtypes):
+        flags = specimen.array().flags
+        if flags.c_contiguous or flags.f_contiguous:
+            yield specimen
+            yield replace(specimen, shape=(2, *specimen.shape, 3))
 
 
 def large(dtypes: Sequence[str]) -> Iterator[Specimen]:
@@ -131,4 +140,5 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
     "reversed": lambda a: np.flip(np.flip(a).copy()),
     "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "big-endian Fortran": lambda a: np.asfortranarray(a).astype(a.dtype.newbyteorder(">")),
 }

@@ -89,6 +89,7 @@ class Subject:
             return f"{len(came)} bytes that are not its {array.nbytes}"
         if not isinstance(decoded, np.ndarray):
             return f"a {type(decoded).__name__}, no array"
+        decoded = decoded.astype(decoded.dtype.newbyteorder("="), copy=False)
         if (decoded.dtype, decoded.shape) != (native.dtype, native.shape):
             return f"{decoded.dtype} of shape {decoded.shape}"
         if decoded.tobytes() == native.tobytes():

@@ -21,7 +21,7 @@ from numcodecs.compat import ndarray_copy
 from slashbench import parallel
 from slashbench.arrays import Array, Integers, Symbols
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded, Frame, Pieces
+from slashbench.codecs.stream.frame import Coded, Frame, Order, Pieces
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
@@ -41,31 +41,74 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
 
     @final
     def encode(self, buf: Any) -> bytes:
-        """Encode an array of any shape and memory order.
+        """Encode an array of any shape, memory order and byte order.
 
-        Raises Unencodable, before anything is written, for a dtype outside `domains`.
+        The stream says whether the array was in Fortran order or big-endian, since `decode` gives
+        it back that way. Values are coded in C order whatever the array's own is.
+
+        Parameters
+        ----------
+        buf : array_like
+            Its dtype must be in one of the codec's `domains`.
+
+        Returns
+        -------
+        bytes
+            A stream that holds all that `decode` needs.
+
+        Raises
+        ------
+        Unencodable
+            If the codec does not take the dtype.
         """
-        return b"".join(self.pieces(buf))
-
-    def pieces(self, buf: Any) -> list[Any]:
-        """What `encode` makes, as buffers that follow one another: a file needs no copy of them."""
         array = np.asarray(buf)
+        return b"".join(self._stream(array, Order.of(array)))
+
+    @final
+    def pieces(self, buf: Any) -> list[Any]:
+        """Encode an array as `encode` does one in C order and native byte order.
+
+        Returns
+        -------
+        list of buffers
+            They follow one another in the stream; to write a file needs no copy of them. They
+            depend on the array's values alone, not on how it lies in memory.
+        """
+        return self._stream(np.asarray(buf), Order())
+
+    def _stream(self, array: Array, order: Order) -> list[Any]:
         if frame.domain_of(array.dtype) not in self.domains:
             raise Unencodable(
                 f"{self.codec_id} takes {' or '.join(sorted(self.domains))}, not {array.dtype}; "
                 f"integers are int8 to int32 and uint8 to uint32, floats bfloat16 and float16 to "
                 f"float64"
             )
-        native = array.dtype.newbyteorder("=")
-        flat = np.ascontiguousarray(array, native).reshape(-1)
-        return frame.pieces(native, array.shape, self._encode(flat) if flat.size else None)
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
+        coded = self._encode_shaped(native) if native.size else None
+        return frame.pieces(native.dtype, native.shape, coded, order)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The array that was encoded, with its dtype and shape, or a copy of it in `out`.
+        """Decode a stream; `slashbench.parallel.threads` says how many cores share its chunks.
 
-        buf: the stream, or a Frame of it, which saves parsing it again.
-        Chunks are shared out among `slashbench.parallel.threads`. Raises CorruptStream for
-        bytes that `encode` did not write.
+        Parameters
+        ----------
+        buf : buffer of bytes, or Frame
+            The stream. A Frame of it saves parsing it again.
+        out : buffer, optional
+            Where to put the values. An array of the tensor's shape gets them by index. Any other
+            buffer, such as Zarr's, gets the bytes of the array that was encoded, in its own
+            memory order and byte order.
+
+        Returns
+        -------
+        ndarray
+            The array that was encoded, with its dtype, shape, memory order and byte order; or
+            `out`.
+
+        Raises
+        ------
+        CorruptStream
+            If `encode` did not write these bytes.
         """
         parts = self._open(buf)
         direct = (
@@ -86,12 +129,15 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             )
         if direct:
             return out
-        tensor = tensor.reshape(parts.shape)
+        tensor = parts.order.applied(tensor.reshape(parts.shape))
         if (
             isinstance(out, np.ndarray)
             and out.shape == tensor.shape
-            and np.can_cast(tensor.dtype, out.dtype, "equiv")
+            and out.dtype.itemsize == tensor.dtype.itemsize
+            and not out.dtype.hasobject
         ):
+            if not np.can_cast(tensor.dtype, out.dtype, "equiv"):
+                tensor = tensor.view(out.dtype)  # bits are bits, as with numcodecs
             np.copyto(out, tensor)  # by index: numcodecs' copy goes by memory order
             return out
         return ndarray_copy(tensor, out)
@@ -128,6 +174,10 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             raise
         except (ValueError, IndexError, OverflowError, KeyError, RuntimeError) as error:
             raise CorruptStream(f"{self.codec_id}: damaged stream ({error})") from error
+
+    def _encode_shaped(self, array: Array) -> Coded:
+        """Encode a C array in native byte order, never empty; most codecs look at it flat."""
+        return self._encode(array.reshape(-1))
 
     @abstractmethod
     def _encode(self, flat: Array) -> Coded:

@@ -5,7 +5,7 @@ little-endian; varint is LEB128.
 
     3 bytes magic, 93 53 42
     u8      version (2)
-    u8      dtype code
+    u8      dtype code, plus 64 for a big-endian array, 128 for one in Fortran order
     u8      number of dimensions, then one varint each
     varint  values per chunk; not there in an empty tensor
     varint  length of the tables, bytes
@@ -32,7 +32,7 @@ import ml_dtypes
 import numpy as np
 from isal.isal_zlib import crc32  # zlib's CRC-32, eight times as fast
 
-from slashbench.arrays import Bytes, Int64s
+from slashbench.arrays import Array, Bytes, Int64s
 from slashbench.errors import CorruptStream
 
 MAGIC = b"\x93SB"
@@ -51,6 +51,8 @@ _DTYPES = tuple(
 )
 _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 _FLOATS = frozenset(_DTYPES[6:])
+_ONE_BYTE_ORDER = frozenset(map(np.dtype, ("i1", "u1", ml_dtypes.bfloat16)))
+_BIG_ENDIAN, _FORTRAN = 0x40, 0x80  # added to the code
 
 Pieces = tuple[Any, ...]  # buffers of bytes that follow one another in a chunk
 
@@ -62,6 +64,34 @@ class Coded:
     tables: bytes
     chunks: Sequence[Pieces]
     chunk: int  # values per chunk, but for the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How the array that was encoded lay in memory: the contract of numcodecs is the buffer.
+
+    A reader such as Zarr takes the bytes of what `decode` returns, in memory order.
+    """
+
+    fortran: bool = False
+    big_endian: bool = False
+
+    @classmethod
+    def of(cls, array: Array) -> Order:
+        """Return the order of an array. One that lies in neither order counts as C."""
+        flags = array.flags
+        return cls(flags.f_contiguous and not flags.c_contiguous, array.dtype.byteorder == ">")
+
+    @property
+    def code(self) -> int:
+        """What it adds to the dtype code."""
+        return _BIG_ENDIAN * self.big_endian | _FORTRAN * self.fortran
+
+    def applied(self, array: Array) -> Array:
+        """Return the values of a C array in native byte order, in this order."""
+        if self.fortran:
+            array = np.asfortranarray(array)
+        return array.astype(array.dtype.newbyteorder(">")) if self.big_endian else array
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +108,7 @@ class Frame:
     begins: Int64s  # where in `data` each chunk begins, shape (chunks,)
     ends: Int64s
     checksums: tuple[int, ...]
+    order: Order = Order()
 
     @property
     def chunks(self) -> int:
@@ -125,9 +156,12 @@ def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> b
     return b"".join(pieces(dtype, shape, coded))
 
 
-def pieces(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> list[Any]:
-    """The same as buffers that follow one another."""
-    head = MAGIC + bytes([VERSION, _CODES[dtype.newbyteorder("=")], len(shape)])
+def pieces(
+    dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None, order: Order = Order()
+) -> list[Any]:
+    """Return the stream as buffers that follow one another."""
+    code = _CODES[dtype.newbyteorder("=")] | order.code
+    head = MAGIC + bytes([VERSION, code, len(shape)])
     numbers: tuple[int, ...] = (*shape, 0)
     tables = b""
     payload: list[Any] = []
@@ -175,9 +209,13 @@ def unpack(data: Any) -> Frame:
         raise CorruptStream(
             f"stream version {version}; this slashbench reads up to {VERSION}: upgrade slashbench"
         )
+    order = Order(bool(code & _FORTRAN), bool(code & _BIG_ENDIAN))
+    code &= ~(_FORTRAN | _BIG_ENDIAN)
     if code >= len(_DTYPES) or dimensions > MAX_DIMENSIONS:
         raise CorruptStream("the stream's header is damaged")
     dtype = _DTYPES[code]
+    if (order.fortran and dimensions < 2) or (order.big_endian and dtype in _ONE_BYTE_ORDER):
+        raise CorruptStream("the stream's header is damaged: no array lies in that order")
     position, shape = 6, []
     for _ in range(dimensions):
         size, position = read_varint(head, position)
@@ -211,7 +249,9 @@ def unpack(data: Any) -> Frame:
         raise CorruptStream("an empty tensor with tables")
     edges = np.fromiter(accumulate(sizes, initial=start + n_tables), np.int64, n_chunks + 1)
     begins, ends, sums = edges[:-1], edges[1:], tuple(checksums)
-    return Frame(version, dtype, tuple(shape), count, chunk, tables, stream, begins, ends, sums)
+    return Frame(
+        version, dtype, tuple(shape), count, chunk, tables, stream, begins, ends, sums, order
+    )
 
 
 def _unpack_version1(stream: Bytes) -> Frame:

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray
 
 from slashbench.codecs.base import SymbolCodec
 
@@ -38,7 +39,7 @@ class Foreign(Codec):
     codec_id = "broken.foreign"
 
     def encode(self, buf):
-        return zlib.compress(np.ascontiguousarray(buf).tobytes())
+        return zlib.compress(ensure_contiguous_ndarray(buf).tobytes())
 
     def decode(self, buf, out=None):
         return given(zlib.decompress(buf), out)
@@ -50,7 +51,7 @@ class NoChecksum(Foreign):
     codec_id = "broken.no-checksum"
 
     def encode(self, buf):
-        return np.ascontiguousarray(buf).tobytes()
+        return ensure_contiguous_ndarray(buf).tobytes()
 
     def decode(self, buf, out=None):
         return given(bytes(buf), out)
@@ -84,6 +85,13 @@ class ByMemoryOrder(Sound):
     def encode(self, buf):
         array = np.asarray(buf)
         return super().encode(array.ravel("K").reshape(array.shape))
+
+
+class ForgetsOrder(Sound):
+    faults = "memory-order"
+
+    def encode(self, buf):
+        return b"".join(super().pieces(buf))
 
 
 class OneChunkOnly(Sound):
