@@ -19,13 +19,13 @@ examples
   bench compare plain+quantize:step=2^-5 plain+gptq:step=2^-5
   bench compare before after --fail-on 'bytes>0,decode<-10%,metric<-0.5'
 
---fail-on says what must not be, for continuous integration. Bytes are exact: a single cell is
-enough. Metrics (of a recipe, over its seeds; points, or a share where lower is better) and speeds
-(of a codec, over models and seeds, on one machine) are noisy: they must be beyond the limit with
-their whole range of 95 %. The speed of a codec on one model and seed has no range and is never
-beyond it. A cell that fails or is missing in the second counts too.
+--fail-on exits with 1 if a condition holds, for continuous integration. Bytes are exact: a single
+cell is enough. Metrics (of a recipe, over its seeds; in the metric's unit, above 0: better) and
+speeds (of a codec, over models and seeds, on one machine) are noisy: their whole interval of 95 %
+must be beyond the limit. The speed of a codec on one model and seed has no interval, so it never
+is. A cell that fails or is missing in the second counts too.
 
-exit codes: 0 nothing that must not be, 1 something, 2 wrong use
+exit codes: 0 no condition holds, 1 one holds, 2 usage error
 """
 
 
@@ -41,18 +41,21 @@ def add(verbs: Verbs) -> None:
         "a", metavar="A", help="results (a folder, URL or published file), or a recipe of --out"
     )
     compare.add_argument("b", metavar="B", help="the other")
-    compare.add_argument("--fail-on", default="", metavar="CONDITIONS", help="what must not be")
+    compare.add_argument(
+        "--fail-on", default="", metavar="CONDITIONS", help="exit with 1 if one of these holds"
+    )
     compare.set_defaults(verb=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import console
-    from slashbench.bench.report.analysis import compare
+    from slashbench.bench.report.analysis import compare, fail_on
+    from slashbench.bench.report.boards import comparison
     from slashbench.bench.report.data import results
     from slashbench.bench.report.output import terminal
     from slashbench.bench.store.store import Store, is_results
 
-    asked = compare.conditions(options.fail_on)
+    asked = fail_on.conditions(options.fail_on)
     out = console()
     if all(map(is_results, (options.a, options.b))):
         a, b = (results.load(Store(side)).rows for side in (options.a, options.b))
@@ -61,10 +64,10 @@ def _compare(options: argparse.Namespace) -> int:
         found = compare.of_recipes(options.a, options.b, results.load(Store(options.out)).rows)
     if not found.pairs:
         raise UsageError(f"no cell is both in {options.a} and in {options.b}: nothing to compare")
-    for table in compare.tables(found):
+    for table in comparison.tables(found):
         terminal.print_table(table, out)
-    out.print(compare.LEGEND, style="dim")
-    said = compare.violations(found, asked)
+    out.print(comparison.LEGEND, style="dim")
+    said = fail_on.violations(found, asked)
     for text in said if options.fail_on else []:
         out.print(text, style="red")
     return 1 if options.fail_on and said else 0

@@ -42,8 +42,7 @@ def add(verbs: Verbs) -> None:
     tune.add_argument(
         "--loss",
         type=float,
-        help="at most so much lost of the plain float model's metric: points, or a share where "
-        "lower is better",
+        help="largest loss against the plain float model, in the metric's unit",
     )
     tune.add_argument("--codec", default="rans", metavar="NAME", help="(default: %(default)s)")
     tune.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")

@@ -16,7 +16,7 @@ from slashbench.bench.pipeline.stages import StageFailed, Stages
 from slashbench.bench.plan.matrix import Cell, Request, plan
 from slashbench.contracts import USUAL, Execution, Split
 from slashbench.errors import UsageError
-from slashbench.record import EvaluateRecord
+from slashbench.record import EvaluateRecord, loss_of
 
 SPLIT: Split = "validation"
 
@@ -24,7 +24,7 @@ SPLIT: Split = "validation"
 @dataclass(frozen=True)
 class Goal:
     """What a trial must keep: at most `bits` per parameter in the file, or at most `loss` of the
-    plain float model's metric: points where higher is better, else a share.
+    plain float model's metric, in the metric's unit.
     """
 
     bits: float | None = None
@@ -120,7 +120,6 @@ def _try(stages: Stages, cell: Cell, value: float, baseline: EvaluateRecord, goa
     except StageFailed as error:  # such as a multiplier under which all weights vanish
         return Trial(value, cell.recipe_text, reason=error.reason)
     bits = 8 * compressed.file_bytes / point.n_parameters
-    drop = baseline.value - decoded.value
-    loss = drop if baseline.higher_is_better else -drop / baseline.value
+    loss = loss_of(decoded.value, baseline.value, baseline.higher_is_better)
     meets = bits <= goal.bits if goal.bits is not None else loss <= (goal.loss or 0.0)
     return Trial(value, cell.recipe_text, bits, decoded.value, loss, meets)

@@ -79,10 +79,15 @@ def interval(found: Interval | None, digits: int = 1) -> str:
     if found is None:
         return NOTHING
     text = percent(found.estimate, digits, sign=True)
+    return text if found.low is None else f"{text} {limits(found, digits)}"
+
+
+def limits(found: Interval, digits: int = 1) -> str:
+    """The two ends of an interval of shares in percent, – where there is none."""
     if found.low is None or found.high is None:
-        return text
+        return NOTHING
     low, high = (number(100 * end, digits, sign=True) for end in (found.low, found.high))
-    return f"{text} [{low}, {high}]"
+    return f"[{low}, {high}]"
 
 
 def place(found: Place | None) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
-CONFIDENCE = 0.95
+from slashbench.bench.report.statistics import mean_interval
 
 #: One number for each seed.
 Sample = Mapping[int, float]
@@ -139,14 +136,8 @@ def estimate(sample: Sample, exact: bool = False) -> Estimate:
     2.484
     """
     values = list(sample.values())
-    mean = statistics.fmean(values)
-    if exact:
-        return Estimate(mean, 0.0, len(values))
-    if len(values) < 2:
-        return Estimate(mean, None, len(values))
-    quantile = float(special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return Estimate(mean, quantile * error, len(values))
+    found = mean_interval(values)
+    return Estimate(found.estimate, 0.0 if exact else found.half_width, len(values))
 
 
 def difference(ours: Sample, theirs: Sample) -> dict[int, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from slashbench import selector
+from slashbench.bench.report.data.records import read
 from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
 from slashbench.selector import Selector
@@ -49,19 +50,11 @@ class Observation:
     seed: int
     point: CheckpointRecord
     size: CompressRecord
+    bits: float  # of the whole file, per parameter
     floats: EvaluateRecord
     decoded: EvaluateRecord
     tolerance: float
     trained_on: EvaluateRecord | None  # the metric of the decoded weights on training data
-
-    @property
-    def bits(self) -> float:
-        """Of the whole file, per parameter."""
-        return (
-            8
-            * (self.size.file_bytes - self.size.ledger.get("buffers", 0))
-            / (self.point.n_parameters)
-        )
 
     @property
     def efficiency(self) -> float:
@@ -92,33 +85,30 @@ class Evidence:
     """Every observation of a store that a study may ask for."""
 
     def __init__(self, store: Store) -> None:
-        points = {record.key: record for record in store.all(CheckpointRecord)}
-        sizes = {record.key: record for record in store.all(CompressRecord)}
-        metrics = {record.key: record for record in store.all(EvaluateRecord)}
+        records = read(store)
         training = {
             (record.model, record.weights_sha256): record
-            for record in metrics.values()
+            for record in records.metrics.values()
             if record.split == "train" and record.status == "ok"
         }
-        self.cells = store.cells()
+        self.cells = records.cells
         found = []
-        for cell in self.cells:
-            point, size = points.get(cell.checkpoint), sizes.get(cell.compress)
-            floats, decoded = metrics.get(cell.evaluate_float), metrics.get(cell.evaluate)
-            chain = _parse(cell.recipe)
-            if cell.status == "ok" and point and size and floats and decoded and chain:
+        for joined in records.joined():
+            cell, chain = joined.cell, _parse(joined.cell.recipe)
+            if joined.floats and chain:
                 found.append(
                     Observation(
                         cell.model,
                         *chain,
                         cell.codec,
                         cell.seed,
-                        point,
-                        size,
-                        floats,
-                        decoded,
+                        joined.point,
+                        joined.size,
+                        joined.bits_per_parameter,
+                        joined.floats,
+                        joined.decoded,
                         cell.tolerance,
-                        training.get((cell.model, decoded.weights_sha256)),
+                        training.get((cell.model, joined.decoded.weights_sha256)),
                     )
                 )
         self.all = sorted(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from slashbench.bench.reproduce.claims import Sample
 from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation
-
-
-def loss(value: float, reference: float, higher_is_better: bool) -> float:
-    """Points, or a share of the reference where lower is better."""
-    return reference - value if higher_is_better else value / reference - 1.0
+from slashbench.record import loss_of
 
 
 def losses(
@@ -48,5 +44,6 @@ def tolerance(evidence: Evidence, model: str) -> float:
 def _paired(evidence: Evidence, model: str, ours: Sample, theirs: Sample) -> Sample:
     higher = evidence.select(model)[0].decoded.higher_is_better
     return {
-        seed: loss(ours[seed], theirs[seed], higher) for seed in sorted(ours.keys() & theirs.keys())
+        seed: loss_of(ours[seed], theirs[seed], higher)
+        for seed in sorted(ours.keys() & theirs.keys())
     }

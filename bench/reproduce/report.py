@@ -11,8 +11,9 @@ from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report import tables
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.sections import Figure, Section
+from slashbench.bench.report.statistics import LEVEL
 from slashbench.bench.report.tables import NOTHING, Table
-from slashbench.bench.reproduce.claims import CONFIDENCE, Claim, Verdict
+from slashbench.bench.reproduce.claims import Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
 from slashbench.bench.reproduce.study import Paper, Rows, Study, percent
 from slashbench.bench.store.store import Store
@@ -97,7 +98,7 @@ def _verdicts(judged: Sequence[Claim]) -> Section:
     return Section(
         "verdicts",
         "What the paper claims, and what was found",
-        f"Each verdict is computed. A check is met when the interval of {percent(CONFIDENCE)} "
+        f"Each verdict is computed. A check is met when the interval of {percent(LEVEL)} "
         "over seeds (Student's, paired by seed) lies where the claim wants it, missed when it lies "
         "outside, and undecided in between; one seed alone has no interval, is shown and does not "
         "count. A claim holds when all its checks are met, holds partly when some are, does not "

@@ -152,6 +152,17 @@ class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
     noise: float | None = None
 
 
+def loss_of(value: float, reference: float, higher_is_better: bool) -> float:
+    """Return how much worse a metric is than a reference, in the metric's and tolerance's unit.
+
+    Examples
+    --------
+    >>> loss_of(90.0, 92.0, higher_is_better=True), loss_of(1.5, 1.25, higher_is_better=False)
+    (2.0, 0.25)
+    """
+    return reference - value if higher_is_better else value - reference
+
+
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Raw timings of one operation, in the order taken, after warm-up."""
 

@@ -75,11 +75,13 @@ def test_difference_to_plain_is_paired(lab: Lab) -> None:
     assert row.keeps_accuracy is False
 
 
-def test_loss_is_relative_where_lower_is_better(lab: Lab) -> None:
-    lab.cell("ans", 600, items=[2.02, 2.06], float_items=[2.0, 2.0], higher=False, tolerance=0.02)
-    (row,) = lab.rows()
-    assert row.loss == pytest.approx(0.02)
-    assert row.delta == pytest.approx(0.04)
+def test_loss_is_in_the_unit_of_the_metric(lab: Lab) -> None:
+    lab.cell("ans", 600, items=[2.02, 2.06], float_items=[2.0, 2.0], higher=False, tolerance=0.05)
+    lab.cell("rans", 600, items=[2.02, 2.06], float_items=[2.0, 2.0], higher=False, tolerance=0.03)
+    within, beyond = lab.rows()
+    assert within.loss == pytest.approx(0.04)
+    assert within.delta_stderr == pytest.approx(stats.sem([0.02, 0.06]))
+    assert (within.keeps_accuracy, beyond.keeps_accuracy) == (True, False)
 
 
 def test_without_plain_there_is_no_baseline(lab: Lab) -> None:
@@ -88,7 +90,7 @@ def test_without_plain_there_is_no_baseline(lab: Lab) -> None:
     assert row.baseline is None
     assert row.loss is None
     assert row.keeps_accuracy is None
-    assert "no plain float model was run" in lab.shown(140)
+    assert "no plain float model was run" in lab.shown(240)
 
 
 def test_pruned_plain_is_not_the_baseline(lab: Lab) -> None:
@@ -107,14 +109,14 @@ def test_equal_sizes_share_a_rank(lab: Lab) -> None:
     ]
 
 
-def test_seeds_decide_what_is_separable(lab: Lab) -> None:
-    """a and b swap places from seed to seed; c is larger for every seed."""
+def test_sizes_are_exact_over_seeds_too(lab: Lab) -> None:
+    """a and b swap places from seed to seed: the sum of their bytes orders them all the same."""
     for seed, sizes in enumerate([(600, 602, 700), (602, 600, 703), (601, 602, 701)]):
         for codec, size in zip("abc", sizes, strict=True):
             lab.cell(codec, size, seed=seed)
     (block,) = lab.results().blocks
     places = {line.first.codec: line.place for line in block.lines}
-    assert places == {"a": Place(1, 2), "b": Place(1, 2), "c": Place(3, 3)}
+    assert places == {"a": Place(1, 1), "b": Place(2, 2), "c": Place(3, 3)}
     smallest = block.lines[0]
     assert smallest.bits == pytest.approx(8 * (601 - 40) / N)
     assert smallest.bits_stderr == pytest.approx(8 / N * 1 / math.sqrt(3))
@@ -133,7 +135,7 @@ class TestEqualAccuracy:
         cell("plain+quantize:step=2^-3", "huffman", 300, self.bad)  # loses 5 points
         cell("backslash:lam=1+quantize:step=2^-8", "ans", 420, self.good)
         cell("backslash:lam=9+quantize:step=2^-8", "ans", 100, self.bad)
-        contest = equal_accuracy.best("m", lab.results().lines("m"), None)
+        contest = equal_accuracy.best("m", lab.results().lines("m"))
         assert not isinstance(contest.post_training, str)
         assert not isinstance(contest.training_time, str)
         assert contest.post_training.first.recipe == "plain+quantize:step=2^-5"
@@ -148,8 +150,8 @@ class TestEqualAccuracy:
 
     def test_in_words_where_nothing_keeps_it(self, lab: Lab) -> None:
         lab.cell("huffman", 500, items=self.bad, float_items=self.good)
-        contest = equal_accuracy.best("m", lab.results().lines("m"), None)
-        assert contest.post_training == "no recipe keeps the accuracy"
+        contest = equal_accuracy.best("m", lab.results().lines("m"))
+        assert contest.post_training == "no recipe keeps the quality"
         assert contest.training_time == "none was run"
         assert contest.saving is None
 
@@ -228,13 +230,6 @@ def test_post_training_steps_keep_the_cost_of_their_training(lab: Lab) -> None:
         if point.recipe != "plain":
             lab.store.put(msgspec.structs.replace(point, training=None))
     assert [(row.train_steps, row.train_s) for row in lab.rows()] == [(7, 2.5), (7, 2.5)]
-
-
-def test_nothing_is_relative_to_zero(lab: Lab) -> None:
-    lab.cell("huffman", 600, items=[0.5, 0.5], float_items=[0.0, 0.0], higher=False)
-    (row,) = lab.rows()
-    assert row.delta == 0.5
-    assert row.loss is None
 
 
 def test_a_reason_of_several_lines_stays_one_row_of_markdown(lab: Lab) -> None:

@@ -190,7 +190,7 @@ def test_recipes_under_each_quantiser_both_have(
     assert "-50.00 %" in said
 
 
-@pytest.mark.parametrize("wrong", ["bits>0", "decode<-10", "bytes=0"])
+@pytest.mark.parametrize("wrong", ["bits>0", "decode<-10", "bytes=0", "metric<-1%"])
 def test_conditions_are_explained(
     wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

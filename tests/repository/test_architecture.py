@@ -73,6 +73,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/pipeline",
         "bench/plan",
         "bench/report",
+        "bench/report/data",
         "bench/report/output",
         "bench/store",
     ),

@@ -1,8 +1,8 @@
-"""Compression while training next to compression after it, at equal accuracy.
+"""Compression while training next to compression after it, at equal quality.
 
-Equal accuracy means: the loss against the plain float model is within an allowance. Each side
-chooses its quantiser step and its codec; the plain side is the honest rival with the coarsest step
-that keeps the metric. Further footings hold the two to as many training steps, or as much compute.
+Equal quality means: the loss against the plain float model of the same seed is within the model's
+tolerance. Each side chooses its recipe and its codec. Further comparisons hold the two sides to as
+many training steps, or to as much compute.
 """
 
 from __future__ import annotations
@@ -13,24 +13,9 @@ from dataclasses import dataclass
 
 from slashbench.bench.report.data.rows import PLAIN, Row
 from slashbench.bench.report.data.seed_means import Line
-from slashbench.bench.report.statistics import Interval, mean_interval
+from slashbench.bench.report.statistics import Interval, mean_interval, new_value_interval
 
 AS_MUCH = 0.95  # of the other side's compute, which no run meets to the second
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How much of the plain float model's metric may be lost."""
-
-    points: float  # where higher is better
-    share: float  # where lower is better
-
-    def of(self, line: Line) -> float:
-        """The limit in the unit of a line's loss."""
-        return self.points if line.first.higher_is_better else self.share
-
-
-HALF_A_POINT = Allowance(0.5, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +25,7 @@ class Contest:
     model: str
     training_time: Line | str
     post_training: Line | str
-    allowance: Allowance | None = None  # None: what the model says is tolerable
-    tried: tuple[int, int] = (0, 0)  # lines of each side to choose from
+    candidates: tuple[int, int] = (0, 0)  # lines of each side to choose from
 
     @property
     def saving(self) -> Interval | None:
@@ -60,7 +44,8 @@ def saving(ours: Line, theirs: Line) -> Interval:
 
 
 def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
-    """How many models have both sides, and the geometric mean saving over them, seeds within.
+    """How many models have both sides; their geometric mean saving, exact for these models, and
+    the interval in which that of one more model would lie.
 
     Each model has one voice, however many seeds. None where fewer than two have both sides.
     """
@@ -70,7 +55,7 @@ def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
         if isinstance(contest.training_time, Line) and isinstance(contest.post_training, Line)
     ]
     means = [math.fsum(logs) / len(logs) for logs in both if logs]
-    return (len(means), shares_saved(mean_interval(means))) if len(means) > 1 else None
+    return (len(means), shares_saved(new_value_interval(means))) if len(means) > 1 else None
 
 
 def _logs(ours: Line, theirs: Line) -> list[float]:
@@ -89,34 +74,27 @@ def shares_saved(logs: Interval) -> Interval:
     return Interval(-math.expm1(logs.estimate), share(logs.high), share(logs.low))
 
 
-def best(model: str, lines: Sequence[Line], allowance: Allowance | None) -> Contest:
-    """The smallest line of each side among those that keep the accuracy.
-
-    allowance: None for what each model says is tolerable.
-    """
+def best(model: str, lines: Sequence[Line]) -> Contest:
+    """The smallest line of each side among those that keep the quality."""
     trained, after = split(lines)
-    return _contest(model, smallest_kept(trained, allowance), trained, after, allowance)
+    return _contest(model, smallest_kept(trained), trained, after)
 
 
-def best_at_equal_steps(
-    model: str, lines: Sequence[Line], allowance: Allowance | None
-) -> Contest | None:
+def best_at_equal_steps(model: str, lines: Sequence[Line]) -> Contest | None:
     """The same where both sides took as many training steps; None where no model is trained."""
     trained, after = split(lines)
-    winner = smallest_kept(trained, allowance)
+    winner = smallest_kept(trained)
     if isinstance(winner, str):
         return None
     steps = winner.first.train_steps
     same = [line for line in after if line.first.train_steps == steps]
-    return _contest(model, winner, trained, same, allowance, f"of {steps} steps ")
+    return _contest(model, winner, trained, same, f"of {steps} steps ")
 
 
-def best_at_equal_compute(
-    model: str, lines: Sequence[Line], allowance: Allowance | None
-) -> Contest | None:
+def best_at_equal_compute(model: str, lines: Sequence[Line]) -> Contest | None:
     """The same where training without compression took as much CPU time; `plain:longer` does."""
     trained, after = split(lines)
-    winner = smallest_kept(trained, allowance)
+    winner = smallest_kept(trained)
     if isinstance(winner, str):
         return None
     spent = winner.mean(_cpu_s)
@@ -127,8 +105,8 @@ def best_at_equal_compute(
         plain = [line.mean(_cpu_s) for line in after if line.first.regime == PLAIN]
         cost = max(filter(None, plain), default=None)
         remedy = "" if cost is None else f": add plain:longer={spent / cost:.2f}"
-        return Contest(model, winner, f"none took as long{remedy}", allowance)
-    return _contest(model, winner, trained, as_much, allowance)
+        return Contest(model, winner, f"none took as long{remedy}")
+    return _contest(model, winner, trained, as_much)
 
 
 def _contest(
@@ -136,11 +114,10 @@ def _contest(
     winner: Line | str,
     trained: Sequence[Line],
     after: Sequence[Line],
-    allowance: Allowance | None,
     which: str = "",
 ) -> Contest:
-    rival = smallest_kept(after, allowance, which)
-    return Contest(model, winner, rival, allowance, (len(trained), len(after)))
+    rival = smallest_kept(after, which)
+    return Contest(model, winner, rival, (len(trained), len(after)))
 
 
 def best_at_equal_step(model: str, lines: Sequence[Line]) -> list[Contest]:
@@ -171,23 +148,14 @@ def smallest(lines: Sequence[Line]) -> Line:
     return min((ln for ln in lines if len(ln.rows) == most), key=lambda line: line.bits)
 
 
-def smallest_kept(
-    lines: Sequence[Line], allowance: Allowance | None, which: str = ""
-) -> Line | str:
-    """The smallest line that keeps the accuracy, or why there is none."""
+def smallest_kept(lines: Sequence[Line], which: str = "") -> Line | str:
+    """The smallest line that keeps the quality, or why there is none."""
     if not lines:
         return f"none {which}was run"
     if all(line.loss is None for line in lines):
-        if any(line.first.baseline is not None for line in lines):
-            return "the plain float model's metric is 0: no share of it can be lost"
         return "no plain float model was run to compare with"
-    kept = [line for line in lines if line.loss is not None and line.loss <= limit(line, allowance)]
-    return smallest(kept) if kept else f"no recipe {which}keeps the accuracy"
-
-
-def limit(line: Line, allowance: Allowance | None) -> float:
-    """How much a line may lose."""
-    return allowance.of(line) if allowance else line.first.tolerance or 0.0
+    kept = [line for line in lines if line.keeps_quality]
+    return smallest(kept) if kept else f"no recipe {which}keeps the quality"
 
 
 def _cpu_s(row: Row) -> float | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.analysis.bd_rate import Curve, bd_rate
-from slashbench.bench.report.analysis.equal_accuracy import Allowance
 from slashbench.bench.report.data.rows import PLAIN, Row
 from slashbench.bench.report.data.seed_means import Line
 from slashbench.bench.report.statistics import Interval, mean_interval
@@ -39,9 +38,9 @@ class Regime:
             [statistics.fmean(quality(row) or 0.0 for row in rows) for rows in known],
         )
 
-    def smallest(self, allowance: Allowance | None) -> Line | str:
-        """Its smallest line within the allowance, or why there is none."""
-        return equal_accuracy.smallest_kept(self.lines, allowance)
+    def smallest(self) -> Line | str:
+        """Its smallest line within the tolerance, or why there is none."""
+        return equal_accuracy.smallest_kept(self.lines)
 
 
 def regimes(model: str, lines: Sequence[Line]) -> list[Regime]:

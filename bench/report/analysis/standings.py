@@ -1,118 +1,211 @@
-"""Codecs over the whole matrix: what all of them ran, ranked as far as the data can tell."""
+"""Codecs over the whole matrix, in two statements that are kept apart.
+
+*Here*: on the cells that all ranked codecs ran, sizes are exact: geometric mean, smallest and
+largest ratio, and in how many cells a codec was the smallest. Ranks come from this alone.
+*Elsewhere*: the interval in which the ratio would lie on one more model.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.statistics import Interval, Place, mean_interval, rank
+from slashbench.bench.report.statistics import (
+    ROUNDING,
+    Floats,
+    Interval,
+    Place,
+    exact_places,
+    new_value_interval,
+    places,
+)
 
-ENOUGH = 0.5  # of the board's cases, to be ranked
+ENOUGH = 0.2  # of the board's cells: what ranked codecs have in common, at least
 
 Case = tuple[str, str, int]  # model, recipe, seed
 Score = Callable[[Row], float | None]
+Rounds = Callable[[Row], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One codec among others that ran the same cases."""
+    """One codec among others that ran the same cells."""
 
     codec: str
     place: Place
-    mean: float  # geometric mean of the score over clusters
-    ratio: Interval  # to the first on the board
+    mean: float  # geometric mean of the score: over the cells of a model, then over models
+    ratio: float  # to the first on the board: the quotient of their means
+    least: float  # the same in the cell where it is smallest
+    most: float  # and where it is largest
+    wins: int  # cells in which no ranked codec was better
+    elsewhere: Interval | None  # of the ratio on one more model; None for the first
     per_model: dict[str, float]  # geometric mean of the score
-    cases: int  # how many of the board's it ran, of which the common ones count
+    cases: int  # how many of the board's cells it ran
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Codecs in order, and how much the order is worth."""
+    """Codecs in order, and what the order is of."""
 
     standings: Sequence[Standing]
-    unranked: dict[str, int]  # codecs that ran too few cases, and how many
-    cases: int  # that some codec ran
-    common: int  # that all ranked ones ran, which count
-    clusters: int  # (model, seed)
-    resolvable: float | None  # ratio minus 1 that two codecs must differ by to be told apart
+    unranked: dict[str, int]  # codecs that ran too few cells, and how many
+    cases: int  # cells that some codec ran
+    common: int  # cells that all ranked codecs ran, which alone count
+    models: int  # that these are of
 
 
-def standings(rows: Iterable[Row], score: Score, noise: float = 0.0) -> Board | None:
-    """Rank codecs by a score, lower is better, such as bits per parameter. None without cells.
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two codecs on every cell that both ran: exact."""
 
-    Every (model, seed) weighs the same. Missing cells are not imputed: only cases that all ranked
-    codecs have count, and codecs that would leave less than half of the cases are not ranked.
-    noise: share by which two scores of one cluster differ for no reason; 0 for what is exact.
+    cells: int
+    wins: int  # cells in which the first is better
+    losses: int
+    ratio: float  # geometric mean of first over second
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether the first is better in every cell."""
+        return 0 < self.cells == self.wins
+
+
+def standings(rows: Iterable[Row], score: Score) -> Board | None:
+    """Rank codecs by an exact score, lower is better, such as bits per parameter.
+
+    Missing cells are not imputed: only cells that all ranked codecs ran count. Codecs that would
+    leave less than a fifth of the cells, or none of some model, are not ranked. None without cells.
     """
-    scores: dict[str, dict[Case, float]] = {}
-    for row in rows:
-        value = None if row.status != "ok" or row.bound else score(row)
-        if value:
-            scores.setdefault(row.codec, {})[row.model, row.recipe, row.seed] = value
-    every = {case for of in scores.values() for case in of}
-    if not every:
+    scores = _scores(rows, score)
+    if not scores:
         return None
-    ranked, common = _common(scores, ENOUGH * len(every))
-    clusters = sorted({(model, seed) for model, _, seed in common})
-    logs = np.log([[scores[codec][case] for codec in ranked] for case in common])
-    of_cluster = np.array([clusters.index((model, seed)) for model, _, seed in common])
-    means = np.stack([logs[of_cluster == i].mean(axis=0) for i in range(len(clusters))])
-    ranking = rank(means) if len(clusters) > 1 else None
-    order = np.argsort(means.mean(axis=0), kind="stable")
-    best = means[:, order[0]]
-    models = sorted({model for model, _ in clusters})
-    of_model = np.array([models.index(model) for model, _, _ in common])
-    made = [
-        Standing(
-            codec=ranked[i],
-            place=ranking.places[i] if ranking else _apart(means[0], int(i), noise),
-            mean=math.exp(float(means[:, i].mean())),
-            ratio=_exponential(mean_interval(means[:, i] - best)),
-            per_model={
-                model: math.exp(float(logs[of_model == m, i].mean()))
-                for m, model in enumerate(models)
-            },
-            cases=len(scores[ranked[i]]),
-        )
-        for i in order
-    ]
-    resolvable = ranking.resolvable if ranking else None
-    return Board(
-        standings=made,
-        unranked={c: len(of) for c, of in sorted(scores.items()) if c not in ranked},
-        cases=len(every),
-        common=len(common),
-        clusters=len(clusters),
-        resolvable=None if resolvable is None else math.expm1(min(resolvable, 700.0)),
+    ranked, common = _common(scores)
+    return _board(scores, ranked, common, lambda _, means: exact_places(means))
+
+
+def timings(rows: Iterable[Row], rounds: Rounds, score: Score, margin: float) -> Board | None:
+    """Rank codecs by a time on one machine, in paired rounds.
+
+    Parameters
+    ----------
+    rounds
+        A cell's raw times.
+    score
+        The time of a cell that the board shows.
+    margin
+        Share by which two must differ to be told apart.
+    """
+    rows = list(rows)
+    scores = _scores(rows, score)
+    if not scores:
+        return None
+    ranked, common = _common(scores)
+    raw = {(row.codec, _case(row)): rounds(row) for row in rows}
+
+    def order(codecs: Sequence[str], _: Sequence[float]) -> list[Place]:
+        paired = []
+        for case in common:
+            sides = [raw.get((codec, case)) or (1,) for codec in codecs]
+            n = min(map(len, sides))
+            paired.append(np.log(np.maximum([side[:n] for side in sides], 1)).T)
+        return places(paired, math.log1p(margin))
+
+    return _board(scores, ranked, common, order)
+
+
+def duel(rows: Iterable[Row], first: str, second: str, score: Score) -> Duel | None:
+    """Compare two codecs on the cells that both ran; None where there is none."""
+    scores = _scores(rows, score)
+    ours, theirs = scores.get(first, {}), scores.get(second, {})
+    ratios = [ours[case] / theirs[case] for case in ours if case in theirs]
+    if not ratios:
+        return None
+    return Duel(
+        len(ratios),
+        sum(ratio < 1 - ROUNDING for ratio in ratios),
+        sum(ratio > 1 + ROUNDING for ratio in ratios),
+        math.exp(math.fsum(map(math.log, ratios)) / len(ratios)),
     )
 
 
-def _common(scores: dict[str, dict[Case, float]], least: float) -> tuple[list[str], list[Case]]:
-    """The codecs that share at least so many cases, and those cases.
+def _scores(rows: Iterable[Row], score: Score) -> dict[str, dict[Case, float]]:
+    """Codec -> cell -> score, of the good cells that are files."""
+    found: dict[str, dict[Case, float]] = {}
+    for row in rows:
+        value = None if row.status != "ok" or row.bound else score(row)
+        if value:
+            found.setdefault(row.codec, {})[_case(row)] = value
+    return found
 
-    The codec with the fewest cases goes first, until the others share enough.
+
+def _case(row: Row) -> Case:
+    return row.model, row.recipe, row.seed
+
+
+def _common(scores: Mapping[str, Mapping[Case, float]]) -> tuple[list[str], list[Case]]:
+    """The codecs that share enough cells, and those cells.
+
+    The codec with the fewest cells goes first, until the others share enough.
     """
+    every = {case for of in scores.values() for case in of}
+    models = {model for model, _, _ in every}
     ranked = sorted(scores, key=lambda codec: (-len(scores[codec]), codec))
     while True:
         common = set.intersection(*(set(scores[codec]) for codec in ranked))
-        if len(common) >= least or len(ranked) == 1:
+        enough = len(common) >= ENOUGH * len(every) and {model for model, _, _ in common} == models
+        if enough or len(ranked) == 1:
             return sorted(ranked), sorted(common)
         ranked.pop()
 
 
-def _apart(logs: np.typing.NDArray[np.float64], i: int, noise: float) -> Place:
-    """Among numbers of one cluster, which speak of nothing but themselves."""
-    margin = math.log1p(noise)
-    better = int((logs < logs[i] - margin).sum())
-    return Place(1 + better, int((logs <= logs[i] + margin).sum()))
+def _board(
+    scores: Mapping[str, Mapping[Case, float]],
+    ranked: Sequence[str],
+    common: Sequence[Case],
+    order: Callable[[Sequence[str], Sequence[float]], list[Place]],
+) -> Board:
+    logs = np.log([[scores[codec][case] for codec in ranked] for case in common])
+    models = sorted({model for model, _, _ in common})
+    of_model = np.array([models.index(model) for model, _, _ in common])
+    per_model = np.stack([logs[of_model == i].mean(axis=0) for i in range(len(models))])
+    means = per_model.mean(axis=0)
+    by_place = np.argsort(means, kind="stable")
+    first = by_place[0]
+    best = logs.min(axis=1)
+    found = order(ranked, np.exp(means).tolist())
+    made = [
+        Standing(
+            codec=ranked[i],
+            place=found[i],
+            mean=math.exp(float(means[i])),
+            ratio=_power(float(means[i] - means[first])),
+            least=_power(float((logs[:, i] - logs[:, first]).min())),
+            most=_power(float((logs[:, i] - logs[:, first]).max())),
+            wins=int((logs[:, i] <= best + ROUNDING).sum()),
+            elsewhere=None if i == first else _elsewhere(per_model[:, i] - per_model[:, first]),
+            per_model={m: math.exp(float(per_model[k, i])) for k, m in enumerate(models)},
+            cases=len(scores[ranked[i]]),
+        )
+        for i in map(int, by_place)
+    ]
+    return Board(
+        standings=made,
+        unranked={c: len(of) for c, of in sorted(scores.items()) if c not in ranked},
+        cases=len({case for of in scores.values() for case in of}),
+        common=len(common),
+        models=len(models),
+    )
 
 
-def _exponential(logs: Interval) -> Interval:
-    def of(value: float | None) -> float | None:
-        return None if value is None else math.exp(min(value, 700.0))
+def _elsewhere(logs: Floats) -> Interval:
+    """The ratio on one more model: each model here has one voice, the mean over its cells."""
+    found = new_value_interval(logs.tolist())
+    low, high = (None if end is None else _power(end) for end in (found.low, found.high))
+    return Interval(_power(found.estimate), low, high)
 
-    return Interval(math.exp(logs.estimate), of(logs.low), of(logs.high))
+
+def _power(log: float) -> float:
+    return math.exp(min(log, 700.0))

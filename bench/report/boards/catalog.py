@@ -24,7 +24,7 @@ from slashbench.errors import UnknownName
 BOARDS: dict[str, Callable[[Results], Section]] = {
     "equal-accuracy": equal_accuracy.section,
     "regimes": regimes.section,
-    "front": pareto.section,
+    "pareto": pareto.section,
     "codecs": codecs.section,
     "lossless": codecs.lossless_section,
     "speed": speed.section,

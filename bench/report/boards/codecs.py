@@ -1,109 +1,104 @@
-"""Codecs over all models: by size, of integers and lossless."""
+"""Codecs over all models: by size, of integers and lossless; what holds here, and elsewhere."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from slashbench.bench.report.analysis.standings import Board, Standing, standings
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
+from slashbench.bench.report.statistics import Interval
 from slashbench.bench.report.tables import NOTHING, Table, number, percent, place
 
-RANKS = (
-    "rank: those that the data can't tell apart share the places between them, paired over (model, "
-    "seed) and held to one level together (95 %, Holm)"
+HERE = (
+    "Here: sizes are exact, so the rank follows from them without a test; only equal sizes share a "
+    "rank. size, least, most: the file over that of the first, geometric mean and the two extreme "
+    "cells; smallest in: cells in which no codec was smaller. Elsewhere: the ratio on one more "
+    "model would lie in this interval (95 %, a prediction from the models here, each with one "
+    "voice)"
 )
 
 
 def section(results: Results) -> Section:
-    """Integers of all recipes."""
+    """Build the board of integer codecs over all recipes."""
     rows = [row for row in results.rows if not row.lossless]
     return Section(
         "codecs",
         "Codecs",
         "Bits per parameter of whole files: tables, headers, names and left-over floats included. "
-        "Sizes are geometric means over all recipes, every (model, seed) weighing the same. over "
-        "entropy: coded bits over the order-0 entropy per tensor, which codes that model a context "
-        f"go below. {RANKS}.",
-        by_size("Codecs by size", rows, _over_entropy(rows)),
+        "over entropy: coded bits over the order-0 entropy of each tensor, which codecs that model "
+        f"a context can undercut. {HERE}.",
+        by_size("Codecs by size", rows, over_entropy(rows)),
     )
 
 
 def lossless_section(results: Results) -> Section:
-    """Floats as they are."""
+    """Build the board of codecs that keep floats as they are."""
     rows = [row for row in results.rows if row.lossless]
     return Section(
         "lossless",
         "Lossless",
-        "Checkpoints in their native dtype, given back bit for bit.",
+        f"Checkpoints in their native dtype, given back bit for bit. {HERE}.",
         by_size("Lossless codecs by size", rows, {}),
     )
 
 
-def by_size(title: str, rows: list[Row], over_entropy: dict[str, float]) -> list[Table]:
-    """The board of sizes, or none without cells."""
+def by_size(title: str, rows: list[Row], over: dict[str, float]) -> list[Table]:
+    """Return the board of sizes; no table without cells."""
     board = standings(rows, lambda row: row.bits_per_parameter)
     if board is None:
         return []
     models = list(board.standings[0].per_model)
-    columns = ["rank", "codec", "size"]
-    columns += ["over entropy"] if over_entropy else []
-    columns += [f"{model} bits" for model in models] + ["cases"]
+    columns = ["rank", "codec", "size", "least", "most", "smallest in", "on a new model"]
+    columns += ["over entropy"] if over else []
+    columns += [f"{model} bits" for model in models] + ["cells"]
 
     def row_of(standing: Standing) -> tuple[str, ...]:
-        over = [percent(over_entropy.get(standing.codec), 2, sign=True)] if over_entropy else []
+        beyond = [percent(over.get(standing.codec), 2, sign=True)] if over else []
         bits = [number(standing.per_model[model], 3) for model in models]
-        cases = f"{standing.cases} of {board.cases}"
-        return (place(standing.place), standing.codec, ratio(standing), *over, *bits, cases)
+        return (
+            place(standing.place),
+            standing.codec,
+            number(standing.ratio, 3),
+            number(standing.least, 3),
+            number(standing.most, 3),
+            f"{standing.wins} of {board.common}",
+            elsewhere(standing.elsewhere),
+            *beyond,
+            *bits,
+            f"{standing.cases} of {board.cases}",
+        )
 
-    alone = "one model and seed: exact for these files, and nothing is known of others"
-    return [board_table(title, board, tuple(columns), row_of, alone)]
+    rows_shown, faint = with_unranked(board, [row_of(s) for s in board.standings], len(columns))
+    return [Table(title, common_cells(board), tuple(columns), rows_shown, faint)]
 
 
-def board_table(
-    title: str,
-    board: Board,
-    columns: tuple[str, ...],
-    row_of: Callable[[Standing], tuple[str, ...]],
-    alone: str,
-) -> Table:
-    """A board of standings; codecs with too few cases follow without a place.
-
-    alone: what is to be said where there is one (model, seed).
-    """
-    rows = [row_of(standing) for standing in board.standings]
-    blank = [NOTHING] * (len(columns) - 3)
-    rows += [
+def with_unranked(
+    board: Board, rows: list[tuple[str, ...]], columns: int
+) -> tuple[list[tuple[str, ...]], frozenset[int]]:
+    """Add the codecs that ran too few cells, without a place; return the rows and which are so."""
+    blank = [NOTHING] * (columns - 3)
+    more = [
         (NOTHING, codec, *blank, f"{n} of {board.cases}") for codec, n in board.unranked.items()
     ]
-    return Table(
-        title,
-        f"{_worth(board, alone)} · {board.common} of {board.cases} cases are common to all ranked",
-        columns,
-        rows,
-        frozenset(range(len(board.standings), len(rows))),
-    )
+    return [*rows, *more], frozenset(range(len(rows), len(rows) + len(more)))
 
 
-def _worth(board: Board, alone: str) -> str:
-    """What the order of a board is worth, in words."""
-    if board.clusters < 2:
-        return alone
-    resolvable = "" if board.resolvable is None else f" · resolves {percent(board.resolvable, 1)}"
-    return f"{board.clusters} (model, seed){resolvable}"
+def common_cells(board: Board) -> str:
+    """Say which cells count, and how far the order reaches."""
+    of = f"{board.common} of {board.cases} cells are common to all ranked codecs and count"
+    if board.models > 1:
+        return f"{of} · {board.models} models"
+    return f"{of} · one model: nothing is known of others"
 
 
-def ratio(standing: Standing) -> str:
-    """How much larger than the first, and the range of it."""
-    found = standing.ratio
-    text = number(found.estimate, 3)
-    if found.low is None or found.high is None or found.low == found.high:
-        return text
-    return f"{text} [{found.low:.3f}, {found.high:.3f}]"
+def elsewhere(found: Interval | None) -> str:
+    """Spell the interval of a ratio on one more model."""
+    if found is None or found.low is None or found.high is None:
+        return NOTHING
+    return f"{found.low:.3f} to {found.high:.3f}"
 
 
-def _over_entropy(rows: list[Row]) -> dict[str, float]:
-    """Codec -> coded bits over entropy, less 1."""
+def over_entropy(rows: list[Row]) -> dict[str, float]:
+    """Codec -> coded bits over entropy, less 1, on the cells that all ranked codecs ran."""
     board = standings(rows, lambda row: None if row.gap is None else 1 + row.gap)
     return {standing.codec: standing.mean - 1 for standing in board.standings} if board else {}

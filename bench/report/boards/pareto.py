@@ -6,7 +6,7 @@ from slashbench.bench.report.analysis.pareto import Point, front, points
 from slashbench.bench.report.boards.deployment import shown_machine
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.tables import Table, number, percent, plus_minus
+from slashbench.bench.report.tables import Table, number, plus_minus
 
 
 def section(results: Results) -> Section:
@@ -24,24 +24,23 @@ def section(results: Results) -> Section:
             )
         )
     return Section(
-        "front",
+        "pareto",
         "Pareto fronts",
-        "What no other recipe and codec beats: as good in bits, metric and time to decode, and in "
-        "one of them better by more than noise explains (95 %; 5 % for the clock). Where noise "
-        "can't tell, both stay. dec: million parameters a second, one thread."
-        + shown_machine(results),
+        "Recipes and codecs that no other one beats. To beat means to be as good in bits, metric "
+        "and time to decode, and better in one of them by more than noise (95 %; 5 % for the "
+        "clock). If noise can't tell two apart, both stay. dec: million parameters a second, one "
+        "thread." + shown_machine(results),
         [table for table in tables if table.rows],
     )
 
 
 def _row(point: Point) -> tuple[str, ...]:
     line = point.line
-    loss = line.loss
     return (
         line.first.recipe,
         line.first.codec,
         plus_minus(line.bits, line.bits_stderr),
         plus_minus(line.mean(lambda r: r.value), line.value_stderr),
-        number(loss, 2, True) if line.first.higher_is_better else percent(loss, sign=True),
+        number(line.loss, 4, sign=True),
         number(line.clock(lambda r: r.decode_mparams_s), 1),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slashbench.bench.report.analysis.equal_accuracy import HALF_A_POINT, Allowance, saving
+from slashbench.bench.report.analysis.equal_accuracy import saving
 from slashbench.bench.report.analysis.rate_curves import Regime, bd_rate_to, regimes
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import PLAIN
@@ -22,10 +22,11 @@ def section(results: Results) -> Section:
         "regimes",
         "Regimes",
         "Recipes without their quantiser; each quantiser is a point of the curve, with its "
-        "smallest codec. bits at a loss: the smallest point that loses at most so much of the "
-        "plain float model's metric. saves: against plain at half a point. BD-rate: bits over "
-        "plain at equal quality, averaged over the curve (quality: log-likelihood where the model "
-        "has one); refused, with the reason, where too few points rise or too little overlaps.",
+        "smallest codec. bits in tolerance: the smallest point whose loss is within the model's "
+        "tolerance. saves: bits against the same of plain. BD-rate: bits over plain at equal "
+        "quality, averaged over the curve (quality: log-likelihood where the record has one, else "
+        "the metric). It is refused, with the reason, if too few points rise or too little "
+        "overlaps. float Δ: the metric before quantisation, less that of the plain float model.",
         tables,
     )
 
@@ -35,7 +36,7 @@ def _table(model: str, found: list[Regime], plain: Regime | None) -> Table:
     return Table(
         model,
         first.metric,
-        ("regime", "seeds", "quantisers", "bits at 0.5 lost", "bits in tolerance", "saves",
+        ("regime", "seeds", "quantisers", "bits in tolerance", "saves",
          "BD-rate", "float Δ", "train s"),
         [_row(regime, plain) for regime in found],
     )  # fmt: skip
@@ -43,11 +44,11 @@ def _table(model: str, found: list[Regime], plain: Regime | None) -> Table:
 
 def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
     line = regime.lines[0]
-    half = regime.smallest(HALF_A_POINT)
-    rival = plain.smallest(HALF_A_POINT) if plain else ""
+    kept = regime.smallest()
+    rival = plain.smallest() if plain else ""
     saves = NOTHING
-    if regime is not plain and not isinstance(half, str) and not isinstance(rival, str):
-        saves = interval(saving(half, rival))
+    if regime is not plain and not isinstance(kept, str) and not isinstance(rival, str):
+        saves = interval(saving(kept, rival))
     rate = NOTHING
     if plain is not None and regime is not plain:
         found = bd_rate_to(plain, regime)
@@ -58,8 +59,7 @@ def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
         regime.chain,
         str(len(line.rows)),
         str(len(regime.lines)),
-        _bits(regime, HALF_A_POINT),
-        _bits(regime, None),
+        _bits(regime),
         saves,
         rate,
         NOTHING if floats is None or base is None else number(floats - base, 3, sign=True),
@@ -67,6 +67,6 @@ def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
     )
 
 
-def _bits(regime: Regime, allowance: Allowance | None) -> str:
-    line = regime.smallest(allowance)
+def _bits(regime: Regime) -> str:
+    line = regime.smallest()
     return NOTHING if isinstance(line, str) else plus_minus(line.bits, line.bits_stderr)

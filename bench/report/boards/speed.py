@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from slashbench.bench.report.analysis.pareto import CLOCK
-from slashbench.bench.report.analysis.standings import Standing, standings
-from slashbench.bench.report.boards.codecs import RANKS, board_table, ratio
+from slashbench.bench.report.analysis.standings import Board, Standing, timings
+from slashbench.bench.report.boards.codecs import common_cells, elsewhere, with_unranked
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
@@ -12,7 +12,7 @@ from slashbench.bench.report.tables import Table, number, percent, place
 
 
 def section(results: Results) -> Section:
-    """Decoding first: a file is read more often than written."""
+    """Build the board; decoding comes first: a file is read more often than written."""
     tables = []
     for machine in filter(None, results.machines):
         here = [row for row in results.rows if row.machine == machine]
@@ -24,39 +24,54 @@ def section(results: Results) -> Section:
         "speed",
         "Speed",
         "Million parameters a second, one thread, in memory, histogram and tables included; each "
-        "cell the median of its rounds. time: to decode, over the first's. Machines are never "
-        f"mixed. {RANKS}. For ratios to peers in one process: `bench speed`.",
+        "cell the median of its rounds. time: to decode, over that of the first. Rounds are paired "
+        "within a cell and a machine; machines are never mixed. Codecs share a rank where the "
+        f"rounds can't tell them apart (95 % over all pairs, Holm) or they are within "
+        f"{percent(CLOCK, 0)}. On a new model: as on the board of sizes. Ratios to peers in one "
+        "process: `bench speed`.",
         tables,
     )
 
 
-def _tables(title: str, rows: list[Row]) -> list[Table]:
-    decoding = standings(
-        rows, lambda row: row.decode_mparams_s and 1 / row.decode_mparams_s, noise=CLOCK
+def decoding(rows: list[Row]) -> Board | None:
+    """Rank codecs by the time that decoding takes."""
+    return timings(
+        rows, lambda r: r.decode_ns, lambda r: r.decode_mparams_s and 1 / r.decode_mparams_s, CLOCK
     )
-    if decoding is None:
+
+
+def encoding(rows: list[Row]) -> Board | None:
+    """Rank codecs by the time that encoding takes."""
+    return timings(
+        rows, lambda r: r.encode_ns, lambda r: r.encode_mparams_s and 1 / r.encode_mparams_s, CLOCK
+    )
+
+
+def _tables(title: str, rows: list[Row]) -> list[Table]:
+    board, written = decoding(rows), encoding(rows)
+    if board is None:
         return []
-    encoding = standings(rows, lambda row: row.encode_mparams_s and 1 / row.encode_mparams_s)
-    encode = {s.codec: s.per_model for s in encoding.standings} if encoding else {}
+    encode = {s.codec: s.per_model for s in written.standings} if written else {}
     contended = {row.codec for row in rows if row.contended}
-    models = list(decoding.standings[0].per_model)
-    columns = ["rank", "codec", "time", *(f"{model} dec" for model in models)]
-    columns += [*(f"{model} enc" for model in models), "contended", "cases"]
+    models = list(board.standings[0].per_model)
+    columns = ["rank", "codec", "time", "on a new model", *(f"{model} dec" for model in models)]
+    columns += [*(f"{model} enc" for model in models), "contended", "cells"]
 
     def row_of(standing: Standing) -> tuple[str, ...]:
         codec = standing.codec
         return (
             place(standing.place),
             codec,
-            ratio(standing),
+            number(standing.ratio, 3),
+            elsewhere(standing.elsewhere),
             *(number(1 / standing.per_model[model], 1) for model in models),
             *(number(_inverse(encode.get(codec, {}).get(model)), 1) for model in models),
             "some" if codec in contended else "",
-            f"{standing.cases} of {decoding.cases}",
+            f"{standing.cases} of {board.cases}",
         )
 
-    alone = f"one model and seed: within {percent(CLOCK, 0)} codecs tie"
-    return [board_table(f"Decoding · {title}", decoding, tuple(columns), row_of, alone)]
+    shown, faint = with_unranked(board, [row_of(s) for s in board.standings], len(columns))
+    return [Table(f"Decoding · {title}", common_cells(board), tuple(columns), shown, faint)]
 
 
 def _inverse(value: float | None) -> float | None:

@@ -14,7 +14,9 @@ from slashbench.bench.report.data.rows import Row
 #: Parts of a file, a column each.
 PARTS = ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers", "container")
 
-_FIELDS = tuple(field.name for field in fields(Row) if field.name != "ledger")
+_FIELDS = tuple(
+    field.name for field in fields(Row) if field.name not in ("ledger", "encode_ns", "decode_ns")
+)
 COLUMNS = (*_FIELDS, *(f"{part}_bytes" for part in PARTS))
 
 

@@ -6,12 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slashbench.bench.report.data.rows import (
-    Records,
-    Row,
-    read,
-    rows,
-)
+from slashbench.bench.report.data.records import Records, read
+from slashbench.bench.report.data.rows import Row, rows
 from slashbench.bench.report.data.seed_means import Block, Line, blocks
 from slashbench.bench.store.store import Store
 

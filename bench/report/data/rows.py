@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from slashbench.bench.store.store import Store
+from slashbench.bench.report.data.records import Joined, Records, measured
+from slashbench.bench.report.statistics import standard_error
 from slashbench.record import (
     CellRecord,
-    CheckpointRecord,
-    CompressRecord,
     EvaluateRecord,
-    Record,
     Samples,
     TensorSize,
     TimeRecord,
+    loss_of,
 )
 
 PLAIN = "plain"  # recipe of the checkpoint that every metric is compared with
@@ -67,8 +65,8 @@ class Row:
     baseline: float | None = None  # plain float model, same seed
     delta: float | None = None  # value - baseline
     delta_stderr: float | None = None  # paired over test items
-    loss: float | None = None  # how much worse: points, or a fraction where lower is better
-    tolerance: float | None = None
+    loss: float | None = None  # how much worse than the baseline: delta, or -delta
+    tolerance: float | None = None  # largest loss that counts as equal quality
     keeps_accuracy: bool | None = None  # loss <= tolerance
     nll: float | None = None  # mean negative log-likelihood in nats, smoother than accuracy
     # speed
@@ -77,6 +75,8 @@ class Row:
     encode_mparams_s: float | None = None
     decode_mparams_s: float | None = None
     decode_s: float | None = None  # of all coded tensors, median
+    encode_ns: Sequence[int] = ()  # raw, in the order of the rounds
+    decode_ns: Sequence[int] = ()
     contended: bool | None = None
     machine: str = ""
     # cost
@@ -113,59 +113,34 @@ def executed(recipe: str) -> tuple[str, str]:
     return (recipe, "") if found is None else (found[1], found[2] or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """All that a store holds, by key; the cells in the order they were measured."""
-
-    cells: list[CellRecord]
-    points: dict[str, CheckpointRecord]
-    sizes: dict[str, CompressRecord]
-    metrics: dict[str, EvaluateRecord]
-    times: dict[str, TimeRecord]
-
-
-def read(store: Store) -> Records:
-    """Every readable record."""
-    return Records(
-        cells=sorted(store.cells(), key=_when),
-        points={record.key: record for record in store.all(CheckpointRecord)},
-        sizes={record.key: record for record in store.all(CompressRecord)},
-        metrics={record.key: record for record in store.all(EvaluateRecord)},
-        times={record.key: record for record in store.all(TimeRecord)},
-    )
-
-
 def rows(records: Records) -> list[Row]:
-    """Every cell, in a fixed order. Cells whose records are gone count as failed.
+    """Return every cell in a fixed order. A cell whose records are gone counts as failed.
 
     Of equal cells (measured again with other versions) the one measured last comes last.
     """
-    points, sizes, metrics, times = records.points, records.sizes, records.metrics, records.times
-    cells = records.cells
-    baselines = _baselines(cells, points, metrics)
+    baselines = _baselines(records)
     trained = {
         (point.model, point.recipe, point.seed): point.training
-        for point in sorted(points.values(), key=_when)
+        for point in sorted(records.points.values(), key=measured)
     }
     qualities: dict[tuple[Any, ...], dict[str, Any]] = {}  # codecs share evaluations
     made = []
-    for cell in cells:
-        point, size = points.get(cell.checkpoint), sizes.get(cell.compress)
-        metric = metrics.get(cell.evaluate)
-        if cell.status == "failed" or point is None or size is None or metric is None:
+    for cell in records.cells:
+        found = records.join(cell)
+        if found is None:
             made.append(_failed(cell))
             continue
         execution = executed(cell.recipe)[1]
         baseline = baselines.get((cell.model, cell.seed, "")) or baselines.get(
             (cell.model, cell.seed, execution)
         )
-        pair = (metric.key, baseline.key if baseline else "", cell.tolerance)
+        pair = (found.decoded.key, baseline.key if baseline else "", cell.tolerance)
         if pair not in qualities:
-            qualities[pair] = _quality(metric, baseline, cell.tolerance)
+            qualities[pair] = _quality(found.decoded, baseline, cell.tolerance)
         # A checkpoint after a post-training step has no training of its own.
-        training = point.training or trained.get((cell.model, cell.regime + execution, cell.seed))
-        before = metrics.get(cell.evaluate_float)
-        timing = times.get(cell.time)
+        training = found.point.training or trained.get(
+            (cell.model, cell.regime + execution, cell.seed)
+        )
         made.append(
             Row(
                 model=cell.model,
@@ -174,11 +149,11 @@ def rows(records: Records) -> list[Row]:
                 codec=cell.codec,
                 seed=cell.seed,
                 status="ok",
-                bound=size.bound,
-                **_size(size, point),
+                bound=found.size.bound,
+                **_size(found),
                 **qualities[pair],
-                float_value=before.value if before else None,
-                **_speed(timing),
+                float_value=found.floats.value if found.floats else None,
+                **_speed(found.timing),
                 train_s=training.wall_s if training else None,
                 train_cpu_s=training.cpu_s if training else None,
                 train_steps=training.steps if training else None,
@@ -190,16 +165,10 @@ def rows(records: Records) -> list[Row]:
 
 
 def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
-    """Standard error of the mean difference over the same test items, None if they differ."""
-    n = len(ours.per_item)
-    if n != len(theirs.per_item) or n < 2:
+    """Return the standard error of the mean difference over the same items; None if they differ."""
+    if len(ours.per_item) != len(theirs.per_item):
         return None
-    differences = np.subtract(ours.per_item, theirs.per_item)
-    return float(differences.std(ddof=1) / math.sqrt(n))
-
-
-def _when(record: Record) -> tuple[str, str]:
-    return record.provenance.measured_at, record.key
+    return standard_error(np.subtract(ours.per_item, theirs.per_item).tolist())
 
 
 def _failed(cell: CellRecord) -> Row:
@@ -215,41 +184,40 @@ def _failed(cell: CellRecord) -> Row:
     )
 
 
-def _baselines(
-    cells: Iterable[CellRecord],
-    points: Mapping[str, CheckpointRecord],
-    metrics: Mapping[str, EvaluateRecord],
-) -> dict[tuple[str, int, str], EvaluateRecord]:
+def _baselines(records: Records) -> dict[tuple[str, int, str], EvaluateRecord]:
     """(model, seed, execution) -> evaluation of the plain float model."""
     found = {}
-    for cell in cells:
-        point, metric = points.get(cell.checkpoint), metrics.get(cell.evaluate_float)
+    for cell in records.cells:
+        point = records.points.get(cell.checkpoint)
+        metric = records.metrics.get(cell.evaluate_float)
         links, execution = executed(point.recipe) if point else ("", "")
         if metric and metric.status == "ok" and links == PLAIN:
             found[cell.model, cell.seed, execution] = metric
     return found
 
 
-def _size(size: CompressRecord, point: CheckpointRecord) -> dict[str, Any]:
+def _size(found: Joined) -> dict[str, Any]:
+    size, point = found.size, found.point
     coded = [tensor for tensor in size.tensors if tensor.coded]
     embeddings = [tensor for tensor in coded if tensor.kind == "embedding"]
     others = [tensor for tensor in coded if tensor.kind != "embedding"]
     entropies = [tensor.entropy_bits for tensor in coded if tensor.entropy_bits is not None]
     n_coded = sum(tensor.n for tensor in coded)
     entropy = sum(entropies) / n_coded if entropies and n_coded else None
-    file_bytes = size.file_bytes - size.ledger.get("buffers", 0)  # no parameters
     bits = entropy if size.bound else _bits(coded)
     shares = {} if size.bound else _shares(size.ledger, sum(entropies), point.n_parameters)
     return {
         "n_parameters": point.n_parameters,
         "file_bytes": size.file_bytes,
-        "bits_per_parameter": 8 * file_bytes / point.n_parameters,
+        "bits_per_parameter": found.bits_per_parameter,
         "bits_per_coded": bits,
         "bits_per_coded_embedding": _bits(embeddings, size.bound),
         "bits_per_coded_matrix": _bits(others, size.bound),
         "entropy_bits": entropy,
         "gap": bits / entropy - 1 if bits is not None and entropy else None,
-        "ratio_to_native": point.native_bytes / file_bytes if file_bytes else None,
+        "ratio_to_native": point.native_bytes / found.parameter_bytes
+        if found.parameter_bytes
+        else None,
         "zeros": size.zeros,
         "ledger": size.ledger,
         **shares,
@@ -293,15 +261,14 @@ def _quality(
         "nll": metric.also.get("nll"),
     }
     if baseline is not None:
-        delta = metric.value - baseline.value
+        loss = loss_of(metric.value, baseline.value, metric.higher_is_better)
         found |= {
             "baseline": baseline.value,
-            "delta": delta,
+            "delta": metric.value - baseline.value,
             "delta_stderr": paired(metric, baseline),
+            "loss": loss,
+            "keeps_accuracy": loss <= tolerance,
         }
-        if metric.higher_is_better or baseline.value > 0:  # nothing is relative to 0
-            loss = -delta if metric.higher_is_better else delta / baseline.value
-            found |= {"loss": loss, "keeps_accuracy": loss <= tolerance}
     return found
 
 
@@ -314,6 +281,7 @@ def _speed(timing: TimeRecord | None) -> dict[str, Any]:
             seconds = _median_s(samples)
             if name == "decode":
                 speeds["decode_s"] = seconds
+            speeds[f"{name}_ns"] = tuple(samples.wall_ns)
             speeds[f"{name}_mb_s"] = timing.native_bytes / seconds / 1e6
             speeds[f"{name}_mparams_s"] = timing.n_coded / seconds / 1e6
     return speeds

@@ -7,11 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from scipy import special
-
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.statistics import LEVEL, Place, rank
+from slashbench.bench.report.statistics import Place, exact_places, quantile, standard_error
 
 
 @dataclass(slots=True)
@@ -48,35 +45,26 @@ class Line:
     @property
     def bits_stderr(self) -> float | None:
         """Standard error of the size over seeds; None for one seed, whose bytes are exact."""
-        values = [row.bits_per_parameter or 0.0 for row in self.rows]
-        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+        return standard_error([row.bits_per_parameter or 0.0 for row in self.rows])
 
     @property
     def value_stderr(self) -> float | None:
         """Standard error of the metric: over seeds, or over test items for a single seed."""
-        values = [row.value or 0.0 for row in self.rows]
-        if len(values) == 1:
-            return self.first.stderr
-        return statistics.stdev(values) / math.sqrt(len(values))
+        return self._error(lambda row: row.value, lambda row: row.stderr)
 
     @property
     def delta_stderr(self) -> float | None:
         """Standard error of the difference: over seeds, or paired over items for one seed."""
-        deltas = [row.delta for row in self.rows if row.delta is not None]
-        if len(deltas) < 2:
-            return self.first.delta_stderr
-        return statistics.stdev(deltas) / math.sqrt(len(deltas))
+        return self._error(lambda row: row.delta, lambda row: row.delta_stderr)
 
     @property
     def quantile(self) -> float:
-        """Standard errors to either side that make a range of `LEVEL`: Student's over seeds."""
-        half = (1 + LEVEL) / 2
-        seeds = len(self.rows)
-        return float(special.ndtri(half) if seeds == 1 else special.stdtrit(seeds - 1, half))
+        """Standard errors that an interval reaches to either side: Student's over seeds."""
+        return quantile(len(self.rows) if len(self.rows) > 1 else None)
 
     @property
     def loss(self) -> float | None:
-        """How much worse than the plain float model: points, or a fraction.
+        """How much worse than the plain float model, in the unit of the tolerance.
 
         Over the seeds for which that model was run.
         """
@@ -84,10 +72,33 @@ class Line:
         return statistics.fmean(losses) if losses else None
 
     @property
+    def tolerance(self) -> float:
+        """The largest loss that counts as equal quality."""
+        return self.first.tolerance or 0.0
+
+    @property
+    def keeps_quality(self) -> bool:
+        """Whether the loss is known and within the tolerance."""
+        return self.loss is not None and self.loss <= self.tolerance
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the loss is within the tolerance and its interval goes beyond."""
+        return self.keeps_quality and (self.loss or 0.0) + self.loss_reach > self.tolerance
+
+    @property
     def loss_reach(self) -> float:
-        """How far the range of the loss goes to either side."""
-        relative = 1.0 if self.first.higher_is_better else self.first.baseline or 1.0
-        return self.quantile * (self.delta_stderr or 0.0) / relative
+        """How far the interval of the loss reaches to either side."""
+        return self.quantile * (self.delta_stderr or 0.0)
+
+    def _error(
+        self, value: Callable[[Row], float | None], over_items: Callable[[Row], float | None]
+    ) -> float | None:
+        """Standard error over seeds where there are several, else the recorded one over items."""
+        known = [row for row in self.rows if value(row) is not None]
+        if len(known) == 1:
+            return over_items(known[0])
+        return standard_error([value(row) or 0.0 for row in known])
 
 
 @dataclass(slots=True)
@@ -127,25 +138,18 @@ def blocks(rows: Iterable[Row], machine: str) -> list[Block]:
 
 
 def _rank(lines: Sequence[Line]) -> None:
-    """Say which codecs of a recipe can be told apart, by the seeds that all of them have.
+    """Order the codecs of a recipe by the bytes of the seeds that all of them have: exact here.
 
-    Where all have one seed in common, the bytes of its files are exact and order the codecs; where
-    they have none, nothing does.
+    Without a seed in common nothing orders them.
     """
     if not lines:
         return
-    by_seed = [{row.seed: row.bits_per_parameter or 0.0 for row in line.rows} for line in lines]
-    seeds = sorted(frozenset.intersection(*(line.seeds for line in lines)))
-    if len(seeds) == 1:
-        sizes = [of[seeds[0]] for of in by_seed]
-        places = [
-            Place(1 + sum(s < size for s in sizes), sum(s <= size for s in sizes)) for size in sizes
-        ]
-    elif seeds:
-        places = rank(np.array([[of[seed] for of in by_seed] for seed in seeds])).places
-    else:
-        places = [Place(1, len(lines))] * len(lines)
-    for line, place in zip(lines, places, strict=True):
+    seeds = frozenset.intersection(*(line.seeds for line in lines))
+    sizes = [
+        math.fsum(row.bits_per_parameter or 0.0 for row in line.rows if row.seed in seeds)
+        for line in lines
+    ]
+    for line, place in zip(lines, exact_places(sizes), strict=True):
         line.place = place
 
 

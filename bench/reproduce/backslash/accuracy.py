@@ -91,7 +91,7 @@ def by_lambda(evidence: Evidence) -> Study:
                 label(method),
                 per_parameter(method.lam, first.point.n_parameters),
                 spelled(evidence.sample(metric, model, method), 2 if points else 3),
-                spelled(losses(evidence, model, method), 2, sign=True, in_percent=not points),
+                spelled(losses(evidence, model, method), 2 if points else 3, sign=True),
                 spelled(evidence.sample(_on_training_data, model, method), 2 if points else 3),
                 spelled(_share(evidence, model, method), 0, in_percent=True),
             )
@@ -101,12 +101,12 @@ def by_lambda(evidence: Evidence) -> Study:
         "Fig. 5: accuracy by λ",
         f"Of weights rounded to 2^-8. Table 4 and this figure give a loss of {drop:.2f} points at "
         f"λ = 1000; the paper's text says {paper.LOSS_IN_TEXT:.2f}. The tolerance is the model's "
-        "own, 1 point, or 2 % where lower is better. Intervals are over seeds.",
+        "own tolerance. Intervals are over seeds.",
         [
             Table(
                 title="Metric by λ",
-                about="loss: against the plain model of the same seed, in points, or in percent "
-                "where lower is better · EG: of the plain model's, k = 0",
+                about="loss: against the plain model of the same seed, in the unit of the "
+                "metric · EG: of the plain model's, k = 0",
                 columns=("model", "training", "λ / Np", "test", "loss", "training data", "EG left"),
                 rows=rows,
             ),

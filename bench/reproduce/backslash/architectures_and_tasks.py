@@ -185,8 +185,7 @@ def _row(evidence: Evidence, model: str, method: Method, name: str) -> tuple[str
         *saves,
         f"{spelled(evidence.sample(metric, model, method), 2 if points else 3)} "
         f"{first.decoded.metric}",
-        spelled(losses(evidence, model, method), 2, sign=True,
-                in_percent=not points),
+        spelled(losses(evidence, model, method), 2 if points else 3, sign=True),
     )  # fmt: skip
 
 

@@ -143,5 +143,5 @@ def _row(evidence: Evidence, model: str, name: str, method: Method) -> tuple[str
         spelled(_bits(evidence, model, method, "HM")),
         spelled(_bits(evidence, model, method, "rANS")),
         spelled(evidence.sample(metric, model, method)),
-        spelled(losses(evidence, model, method), 2, sign=True, in_percent=not points),
+        spelled(losses(evidence, model, method), 2 if points else 3, sign=True),
     )
