@@ -33,7 +33,7 @@ class KjvGpt(Model):
     cell_hint_s: ClassVar[float] = 1.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "backslash": {"lam": 20.0, "update": "gradient", "scope": "matrices"},
-        "backslash-q": {"lam": 0.1, "step": 0.15, "begin": 0.6, "steps": "by-row"},
+        "backslash-q": {"lam": 0.1, "step": 0.15, "begin": 0.6, "granularity": "channel"},
     }
 
     def __init__(self, steps: int = 800) -> None:

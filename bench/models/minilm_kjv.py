@@ -49,7 +49,7 @@ class MiniLMKjv(Model):
     cell_hint_s: ClassVar[float] = 6.0
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "backslash": {"lam": 200.0, "update": "gradient", "scope": "matrices"},
-        "backslash-q": {"lam": 1.0, "step": 0.08, "begin": 0.5, "steps": "by-row"},
+        "backslash-q": {"lam": 1.0, "step": 0.08, "begin": 0.5, "granularity": "channel"},
     }
 
     def __init__(self, steps: int = 250) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from slashbench import renamed
 from slashbench.errors import BadSetting, UsageError
 
 T = TypeVar("T")
@@ -148,6 +149,8 @@ def spell_value(value: object) -> str:
 def _unknown_setting(name: str, key: str, known: list[str]) -> str:
     if not known:
         return f"{name} has no settings, so not {key!r}"
+    if now := renamed.setting(name, key):
+        return f"{name}: the setting {key!r} is written {now} now"
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{name} has no setting {key!r}; {hint}it has {', '.join(known)}"

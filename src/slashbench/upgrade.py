@@ -37,6 +37,10 @@ def _from_1(raw: Raw) -> Raw:
     found = dict(raw)
     if "codec" in found:
         found["codec"] = renamed.current("codec", found["codec"])
+    if "recipe" in found:
+        found["recipe"] = renamed.current_recipe(found["recipe"])
+    if "regime" in found:
+        found["regime"] = renamed.current("training regime", found["regime"])
     if "speeds" in found:
         found["speeds"] = [_from_1(speed) for speed in found["speeds"]]
     if "against" in found:

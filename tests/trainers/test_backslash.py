@@ -152,7 +152,7 @@ def test_acting_every_few_steps_has_the_same_strength_in_total() -> None:
 
 def test_strength_follows_the_schedule() -> None:
     named = parameters([1.0])
-    strength = Strength(4, rise=0.5, finetune=0.25).at
+    strength = Strength(4, warmup=0.5, finetune=0.25).at
     hook = bound(named, 0.01, update="decoupled", shape=1.0, strength=strength)
     path = []
     for _ in range(4):
@@ -194,7 +194,7 @@ def test_nothing_in_scope_is_an_error() -> None:
         {"lam": math.inf},
         {"eps": 0.0},
         {"every": 0},
-        {"rise": 0.7, "finetune": 0.7},
+        {"warmup": 0.7, "finetune": 0.7},
     ],
 )
 def test_bad_settings(settings: dict[str, Any]) -> None:

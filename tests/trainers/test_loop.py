@@ -101,7 +101,7 @@ class Memory:
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "backslash": {"lam": 0.5, "update": "proximal", "rise": 0.5},
+    "backslash": {"lam": 0.5, "update": "proximal", "warmup": 0.5},
     "backslash-q": {"lam": 0.1, "step": 2**-5},
     "qat": {"step": 2**-5},
     "norm": {"lam": 0.1},
@@ -112,7 +112,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 CASES = [(name, SETTINGS.get(name, {})) for name in REGIMES.names()] + [
     ("backslash", {"lam": 0.5, "update": "gradient", "target": "2.0bits"}),
     ("backslash", {"lam": 0.5, "update": "gradient", "every": 4}),
-    ("backslash-q", {"lam": 0.1, "step": 2**-5, "steps": "by-row", "begin": 0.5}),
+    ("backslash-q", {"lam": 0.1, "step": 2**-5, "granularity": "channel", "begin": 0.5}),
 ]
 
 

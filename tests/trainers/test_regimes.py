@@ -15,7 +15,7 @@ from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, Unencodable, UsageError
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics import code_length, ggd
-from slashbench.trainers.numerics.row_steps import FLOOR, FeltSteps
+from slashbench.trainers.numerics.row_sensitivity import FLOOR, RowSensitivity
 from slashbench.trainers.quantisers.ongrid import Lattice
 from slashbench.trainers.recipe import recipes
 from slashbench.trainers.regimes.backslash_q import BackSlashQ
@@ -99,7 +99,7 @@ class TestCodeLength:
         others = torch.randn(999, generator=generator) * 0.9
         named = {"w": nn.Parameter(torch.cat([others, torch.tensor([x])]).view(1, -1))}
         named["w"].grad = torch.zeros(1, 1000)
-        hook = BackSlashQ(lam=7.0, step=0.5, begin=0.0, rise=0.0).hook(named, PLAN)
+        hook = BackSlashQ(lam=7.0, step=0.5, begin=0.0, warmup=0.0).hook(named, PLAN)
         hook.before_step()
         bits = code_length.lengths(
             code_length.count(named["w"].detach(), torch.tensor(0.5))
@@ -117,7 +117,7 @@ class TestCodeLength:
             torch.manual_seed(0)
             module = nn.Linear(30, 30, bias=False)
             optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
-            regime = BackSlashQ(lam=lam, step=2**-5, begin=0.0, rise=0.0)
+            regime = BackSlashQ(lam=lam, step=2**-5, begin=0.0, warmup=0.0)
             hook = regime.hook(dict(module.named_parameters()), PLAN)
             for _ in range(21):
                 hook.before_forward()
@@ -135,29 +135,29 @@ class TestCodeLength:
 
 
 class TestStepsByRow:
-    def felt(self, *gradients: list[float]) -> FeltSteps:
+    def seen(self, *gradients: list[float]) -> RowSensitivity:
         parameter = nn.Parameter(torch.zeros(len(gradients), len(gradients[0])))
         parameter.grad = torch.tensor(gradients)
-        felt = FeltSteps([parameter])
-        felt.look()
-        return felt
+        sensitivity = RowSensitivity([parameter])
+        sensitivity.observe()
+        return sensitivity
 
-    def test_a_row_that_is_felt_four_times_as_much_has_half_the_step(self) -> None:
-        (steps,) = self.felt([200.0, 200.0], [100.0, 100.0]).steps(0.1)
+    def test_a_row_that_is_four_times_as_sensitive_has_half_the_step_size(self) -> None:
+        (steps,) = self.seen([200.0, 200.0], [100.0, 100.0]).step_sizes(0.1)
         floor = FLOOR * (40_000 + 10_000) / 2
         ratio = ((40_000 + floor) / (10_000 + floor)) ** 0.5
         assert (steps[1] / steps[0]).item() == pytest.approx(ratio, rel=1e-3)
         assert float(steps.log().mean().exp()) == pytest.approx(0.1, rel=1e-3)
         assert torch.equal(steps, steps.half().float())
 
-    def test_where_nothing_was_felt_steps_are_alike(self) -> None:
-        (steps,) = self.felt([0.0, 0.0], [0.0, 0.0]).steps(0.25)
+    def test_without_gradients_step_sizes_are_alike(self) -> None:
+        (steps,) = self.seen([0.0, 0.0], [0.0, 0.0]).step_sizes(0.25)
         assert steps.tolist() == [0.25, 0.25]
 
     def test_trained_weights_end_on_a_grid_that_the_lattice_finds(self) -> None:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3))
-        regime = BackSlashQ(lam=0.1, step=0.05, begin=0.4, steps="by-row")
+        regime = BackSlashQ(lam=0.1, step=0.05, begin=0.4, granularity="channel")
         x = torch.randn(32, 12) * torch.linspace(0.1, 3, 12)
 
         def batches() -> Iterator[torch.Tensor]:
@@ -179,15 +179,15 @@ class TestStepsByRow:
             assert len(np.unique(tensor.grid.scales)) > 1
 
     def test_the_implied_quantiser_is_the_lattice(self) -> None:
-        (recipe,) = recipes("backslash-q:steps=by-row", {})
+        (recipe,) = recipes("backslash-q:granularity=channel", {})
         assert recipe.quantiser.text == "lattice"
 
     @pytest.mark.parametrize(
         "settings", [{"begin": 0.0}, {"scope": "all"}, {"target": "1.0bits"}], ids=str
     )
     def test_bad_settings(self, settings: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="by-row"):
-            BackSlashQ(steps="by-row", **settings)
+        with pytest.raises(ValueError, match="channel"):
+            BackSlashQ(granularity="channel", **settings)
 
 
 class TestLattice:

@@ -37,8 +37,8 @@ def network() -> nn.Module:
 def hook_of(kind: str, module: nn.Module) -> Any:
     if kind in ("in the loop", "by row"):
         plan = TrainingPlan(steps=STEPS, learning_rate=0.1, warmup=0)
-        steps: Any = "by-row" if kind == "by row" else "one"
-        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, steps=steps)
+        granularity: Any = "channel" if kind == "by row" else "tensor"
+        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, granularity=granularity)
         return regime.hook(dict(module.named_parameters()), plan)
     return BackSlash(module, 0.05, **SETTINGS[kind])
 

@@ -11,7 +11,14 @@ from slashbench import renamed, selector
 from slashbench.bench.data.catalog import DATASETS
 from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.catalog import CODECS
-from slashbench.errors import BrokenPlugin, DuplicateName, MissingDependency, UnknownName
+from slashbench.errors import (
+    BadSetting,
+    BrokenPlugin,
+    DuplicateName,
+    MissingDependency,
+    UnknownName,
+)
+from slashbench.link import links
 from slashbench.registry import Registry
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
@@ -103,6 +110,24 @@ def test_every_entry_of_ours_loads_and_says_what_it_is(registry: Registry[object
 def test_an_old_name_is_refused_with_the_new_one() -> None:
     with pytest.raises(UnknownName, match="the codec 'max' is called 'rans-classes' now"):
         CODECS.get("max")
+
+
+def test_an_old_setting_is_refused_with_the_new_one() -> None:
+    said = "'steps' is written granularity=tensor or granularity=channel now"
+    with pytest.raises(BadSetting, match=said):
+        list(links(REGIMES, selector.parse("backslash-q:steps=by-row")))
+    with pytest.raises(BadSetting, match="'rise' is written warmup now"):
+        list(links(REGIMES, selector.parse("backslash:rise=0.5")))
+
+
+def test_every_new_setting_is_one() -> None:
+    registries = {registry.kind: registry for registry in (CODECS, QUANTISERS, REGIMES, TRANSFORMS)}
+    for kind, names in renamed.SETTINGS.items():
+        for name, settings in names.items():
+            known = {setting.name for setting in selector.settings_of(registries[kind].get(name))}
+            for old, now in settings.items():
+                assert old.partition("=")[0] not in known
+                assert now.partition("=")[0] in known
 
 
 def test_every_new_name_is_registered() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from slashbench.trainers.training.tensors import with_steps
+from slashbench.trainers.training.tensors import with_step_sizes
 
 #: Largest integer with a table entry of its own; beyond it the slope is 0.
 LARGEST = 255
@@ -18,14 +18,14 @@ LARGEST = 255
 SMOOTHING = 0.5
 
 
-def count(weights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """How often each magnitude 0 .. LARGEST occurs among round(weights / steps), float64.
+def count(weights: torch.Tensor, step_sizes: torch.Tensor) -> torch.Tensor:
+    """Count each magnitude 0 .. LARGEST among round(weights / step size), float64.
 
-    steps: one, shape (), or one a row, shape (rows,).
+    step_sizes: one, shape (), or one a row, shape (rows,).
     """
     counts = torch.zeros(LARGEST + 1, dtype=torch.float64, device=weights.device)
-    for step, part in with_steps(steps, weights):
-        rounded = part.abs().div_(step).round_().clamp_(max=LARGEST).to(torch.int64)
+    for step_size, part in with_step_sizes(step_sizes, weights):
+        rounded = part.abs().div_(step_size).round_().clamp_(max=LARGEST).to(torch.int64)
         counts += torch.bincount(rounded.flatten(), minlength=LARGEST + 1)
     return counts
 

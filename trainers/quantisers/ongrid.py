@@ -19,7 +19,7 @@ MULTIPLES = 64
 class Lattice(ByRuns):
     """Find the step of each row whose weights are multiples of one; nothing is rounded.
 
-    Matrices only; for weights that `backslash-q:steps=by-row` has left on their grid.
+    Matrices only; for weights that `backslash-q:granularity=channel` has left on their grid.
     """
 
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
@@ -49,6 +49,6 @@ def _step_of(name: str, index: int, row: npt.NDArray[np.float32]) -> np.float16:
             if (integers * np.float32(step) == row).all() and np.abs(integers).max() < 2**24:
                 return step
     raise Unencodable(
-        f"row {index} of {name} does not lie on a grid; train it with backslash-q:steps=by-row, or "
-        "end the recipe with quantize"
+        f"row {index} of {name} does not lie on a grid; train it with "
+        "backslash-q:granularity=channel, or end the recipe with quantize"
     )

@@ -234,8 +234,8 @@ class BackSlashRegime(Regime):
     """Minimise loss + lam / Np * sum (|theta| + eps)^shape, the shape re-estimated at every step.
 
     lam, update, eps, scope, shapes, every: see BackSlash.
-    rise: share of the steps in which lam grows from 0. finetune: share of the steps at the end that
-    train without the term, as the authors do in their follow-up (arXiv 2506.00486).
+    warmup: share of the steps in which lam grows from 0. finetune: share of the steps at the end
+    that train without the term, as the authors do in their follow-up (arXiv 2506.00486).
     target: such as 2.0bits: lam is only where the search for the multiplier starts that ends at so
     many bits per parameter in scope, order-0 entropy of weights rounded to `step`.
     """
@@ -252,7 +252,7 @@ class BackSlashRegime(Regime):
         scope: Scope = "all",
         shapes: Shapes = "one",
         every: int = 1,
-        rise: float = 0.0,
+        warmup: float = 0.0,
         finetune: float = 0.0,
         target: str = "",
         step: float = 2.0**-8,
@@ -263,9 +263,9 @@ class BackSlashRegime(Regime):
             raise ValueError(f"eps={eps} must be a finite number > 0")
         if every < 1:
             raise ValueError(f"every={every} must be at least 1")
-        Strength(1, rise=rise, finetune=finetune)
+        Strength(1, warmup=warmup, finetune=finetune)
         self.lam, self.update, self.eps, self.scope = lam, update, eps, scope
-        self.shapes, self.every, self.rise, self.finetune = shapes, every, rise, finetune
+        self.shapes, self.every, self.warmup, self.finetune = shapes, every, warmup, finetune
         self.bits, self.step = target_bits(target), step
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
@@ -278,7 +278,7 @@ class BackSlashRegime(Regime):
             scope=self.scope,
             shapes=self.shapes,
             every=self.every,
-            strength=Strength(plan.steps, rise=self.rise, finetune=self.finetune).at,
+            strength=Strength(plan.steps, warmup=self.warmup, finetune=self.finetune).at,
         )
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 

@@ -21,7 +21,7 @@ from torch import nn
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged
 from slashbench.trainers.numerics import code_length
-from slashbench.trainers.numerics.row_steps import FeltSteps
+from slashbench.trainers.numerics.row_sensitivity import RowSensitivity
 from slashbench.trainers.regimes.backslash import check_multiplier
 from slashbench.trainers.regimes.qat import (
     StraightThrough,
@@ -37,11 +37,14 @@ from slashbench.trainers.training.tensors import (
     in_scope,
     local,
     sum_over_ranks,
-    with_steps,
+    with_step_sizes,
 )
 
 #: Steps between two histograms: the lengths change slowly.
 REFRESH = 10
+
+
+Granularity = Literal["tensor", "channel"]
 
 
 class CodeLength(RateTerm):
@@ -81,7 +84,7 @@ class CodeLength(RateTerm):
             if parameter.grad is None:
                 continue
             slopes = code_length.slopes(counts)
-            for step, part, grad in with_steps(grid, local(parameter), local(parameter.grad)):
+            for step, part, grad in with_step_sizes(grid, local(parameter), local(parameter.grad)):
                 place = part.abs().div_(step).clamp_(max=code_length.LARGEST)
                 slope = slopes[place.to(torch.int32)].div_(step)
                 grad.addcmul_(part.sign(), slope, value=lam / self.count)
@@ -143,7 +146,7 @@ class ByRow(CodeLength):
     ) -> None:
         super().__init__(rounding, lam, strength)
         self.step = step
-        self.felt = FeltSteps(self.parameters)
+        self.sensitivity = RowSensitivity(self.parameters)
 
     def before_forward(self) -> None:
         """Set the steps where rounding begins; round the weights."""
@@ -155,7 +158,7 @@ class ByRow(CodeLength):
     def before_step(self) -> None:
         """Look at the loss's gradient while there is time; then as for one step."""
         if self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin:
-            self.felt.look()
+            self.sensitivity.observe()
         super().before_step()
 
     def finish(self) -> None:
@@ -164,18 +167,21 @@ class ByRow(CodeLength):
 
     def state(self) -> dict[str, torch.Tensor]:
         """And what was felt so far, from which the steps follow."""
-        return {**super().state(), **{f"felt.{i}": s for i, s in enumerate(self.felt.sums)}}
+        return {
+            **super().state(),
+            **{f"sensitivity.{i}": s for i, s in enumerate(self.sensitivity.sums)},
+        }
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on with the same steps."""
-        for index, sums in enumerate(self.felt.sums):
-            sums.copy_(state[f"felt.{index}"])
+        for index, sums in enumerate(self.sensitivity.sums):
+            sums.copy_(state[f"sensitivity.{index}"])
         super().load_state(state)
         if self.rounding.steps > self.rounding.begin:
             self._set_steps()
 
     def _set_steps(self) -> None:
-        self.rounding.grids = self.felt.steps(self.step)
+        self.rounding.grids = self.sensitivity.step_sizes(self.step)
 
 
 class BackSlashQ(Regime):
@@ -183,9 +189,9 @@ class BackSlashQ(Regime):
 
     lam: Lagrange multiplier, nats of loss for a bit per parameter. step: of the grid, and of the
     quantiser that a recipe without one gets. begin: share of the steps before weights are rounded
-    in the forward pass. rise: share of the steps, from the first one on, in which lam grows from 0.
-    steps: one for all matrices, or `by-row`: finer in rows that the loss feels more, `step` being
-    their geometric mean.
+    in the forward pass. warmup: share of the steps, from the first on, in which lam grows from 0.
+    granularity: one step size for all matrices (`tensor`), or one for each row (`channel`), finer
+    in sensitive rows, `step` being their geometric mean.
     target: such as 1.5bits: lam is only where the search for the multiplier starts that ends at so
     many bits per parameter in scope; for one step.
     """
@@ -198,26 +204,28 @@ class BackSlashQ(Regime):
         lam: float = 1.0,
         step: float = 2.0**-4,
         begin: float = 0.3,
-        rise: float = 0.2,
+        warmup: float = 0.2,
         scope: Scope = "matrices",
-        steps: Literal["one", "by-row"] = "one",
+        granularity: Granularity = "tensor",
         target: str = "",
     ) -> None:
         check_multiplier(lam)
         check_grid(step)
         check_share(begin)
         self.bits = target_bits(target)
-        if steps == "by-row" and (scope != "matrices" or self.bits is not None or begin == 0):
-            raise ValueError("steps=by-row is for matrices, begin above 0 and no target")
-        self.lam, self.step, self.begin, self.rise = lam, step, begin, rise
-        self.scope, self.steps = scope, steps
+        if granularity == "channel" and (
+            scope != "matrices" or self.bits is not None or begin == 0
+        ):
+            raise ValueError("granularity=channel is for matrices, begin above 0 and no target")
+        self.lam, self.step, self.begin, self.warmup = lam, step, begin, warmup
+        self.scope, self.granularity = scope, granularity
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """The code length of the parameters in scope. Raises UsageError when there are none."""
         chosen = in_scope(parameters, self.scope)
         rounding = StraightThrough(chosen, self.step, round(self.begin * plan.steps))
-        strength = Strength(plan.steps, rise=self.rise).at
-        if self.steps == "by-row":
+        strength = Strength(plan.steps, warmup=self.warmup).at
+        if self.granularity == "channel":
             return ByRow(rounding, self.lam, strength, self.step)
         term = CodeLength(rounding, self.lam, strength)
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
@@ -225,4 +233,4 @@ class BackSlashQ(Regime):
     @property
     def quantiser(self) -> str:
         """Rounding to the same grid."""
-        return "lattice" if self.steps == "by-row" else quantiser(self.step, self.scope)
+        return "lattice" if self.granularity == "channel" else quantiser(self.step, self.scope)

@@ -19,7 +19,7 @@ from slashbench.trainers.training.tensors import (
     Scope,
     in_scope,
     local,
-    with_steps,
+    with_step_sizes,
 )
 
 
@@ -61,7 +61,7 @@ class StraightThrough(TrainingHook):
     def round(self) -> None:
         """Round the parameters in place."""
         for parameter, steps in zip(self.parameters, self.grids, strict=True):
-            for step, part in with_steps(steps, local(parameter)):
+            for step, part in with_step_sizes(steps, local(parameter)):
                 part.div_(step).round_().mul_(step)
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""How strong a term is at a step: a rise, a plateau, and plain steps at the end."""
+"""How strong a term is at a step: a warm-up, a plateau, and plain steps at the end."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 class Strength:
     """Factor in [0, 1] on a Lagrange multiplier over a run of `steps` steps.
 
-    rise, finetune: shares of the run: at the start, in which it grows linearly, and at the end
+    warmup, finetune: shares of the run: at the start, in which it grows linearly, and at the end
     without it (BackSlash's optional phase of plain fine-tuning).
     """
 
     steps: int
-    rise: float = 0.0
+    warmup: float = 0.0
     finetune: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.rise, self.finetune)
+        shares = (self.warmup, self.finetune)
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(
-                f"rise={self.rise} and finetune={self.finetune} are shares of the run: "
+                f"warmup={self.warmup} and finetune={self.finetune} are shares of the run: "
                 "none below 0, both together at most 1"
             )
 
     def at(self, step: int) -> float:
         """The factor at `step`, counted from 0; 1 on the plateau.
 
-        >>> [Strength(10, rise=0.2, finetune=0.3).at(step) for step in range(10)]
+        >>> [Strength(10, warmup=0.2, finetune=0.3).at(step) for step in range(10)]
         [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
         """
         if step >= round(self.steps * (1 - self.finetune)):
             return 0.0
-        return min(1.0, (step + 1) / max(round(self.steps * self.rise), 1))
+        return min(1.0, (step + 1) / max(round(self.steps * self.warmup), 1))

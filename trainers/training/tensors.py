@@ -62,23 +62,27 @@ def paired(
         yield first, second
 
 
-def with_steps(steps: torch.Tensor, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """(steps, piece of each tensor): the same pieces of local tensors of one shape, with the steps
-    of a grid broadcastable to them. steps: one for all, shape (), or one a row, shape (rows,).
+def with_step_sizes(
+    step_sizes: torch.Tensor, *tensors: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield the same pieces of local tensors of one shape, after the step sizes that go with them.
+
+    step_sizes: of a grid: one for all, shape (), or one a row, shape (rows,). What is yielded can
+    be broadcast to the pieces.
     """
-    if steps.ndim == 0:
+    if step_sizes.ndim == 0:
         first, *others = tensors
         if all(tensor.is_contiguous() for tensor in tensors):
             for part in zip(*map(pieces, tensors), strict=True):
-                yield steps, *part
+                yield step_sizes, *part
         else:
-            yield steps, first, *others
+            yield step_sizes, first, *others
         return
-    columns = tensors[0].numel() // max(len(steps), 1)
+    columns = tensors[0].numel() // max(len(step_sizes), 1)
     n_rows = max(1, PIECE // max(columns, 1))
-    for start in range(0, len(steps), n_rows):
+    for start in range(0, len(step_sizes), n_rows):
         rows = [tensor[start : start + n_rows] for tensor in tensors]
-        yield steps[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows
+        yield step_sizes[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows
 
 
 def sum_over_ranks(sums: torch.Tensor, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
