@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
 from slashbench.bench.checkpoint import encoder, sources, writer
@@ -20,14 +20,20 @@ def quiet(_done: int) -> None:
 
 
 def compress(
-    file: BinaryIO, source: Source, how: Coding, progress: Progress = quiet
+    file: BinaryIO,
+    source: Source,
+    how: Coding,
+    progress: Progress = quiet,
+    *,
+    copies: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Write a compressed checkpoint to a file that is empty and can be sought in.
 
+    copies: what `sources.copies` finds, if that is known, or less of it.
     Returns the tensors that could not be quantized and stay as they are, each with the reason.
     Raises Unencodable.
     """
-    same = sources.copies(source)
+    same = sources.copies(source) if copies is None else copies
     kept: dict[str, str] = {}
 
     def counted() -> Iterator[Piece]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from slashbench import renamed, selector
@@ -85,25 +87,40 @@ def ledger(checkpoint: Checkpoint) -> dict[str, int]:
     header, tables and payload of streams; scales and codebooks; floats and buffers stored as they
     are; and the container: names, shapes and all that tells a reader where things are.
     """
+    return total((parts(checkpoint, name) for name in checkpoint.index.sizes), checkpoint.data.size)
+
+
+def total(tensors: Iterable[Mapping[str, int]], file_bytes: int) -> dict[str, int]:
+    """Return the ledger of a file whose tensors have these parts."""
     found = dict.fromkeys(
         ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers"), 0
     )
-    for name in checkpoint.index.sizes:
-        blob = checkpoint.blob(name)
-        for segment in blob.segments:
-            if segment.codec == STORED:
-                floats = checkpoint.header.tensors[name].dtype in plain_header.FLOATS
-                found["floats" if floats else "buffers"] += segment.end - segment.begin
-                continue
-            stream = checkpoint.data[segment.begin : segment.end].tobytes()
-            for part, size in checkpoint.codec(segment.codec).ledger(stream).items():
-                found[part] += size
-        if isinstance(blob.grid, ChannelScales):
-            found["scales"] += blob.grid.scales.nbytes
-        elif isinstance(blob.grid, Codebook):
-            found["codebooks"] += blob.grid.levels.nbytes
-    found["container"] = checkpoint.data.size - sum(found.values())
+    for each in tensors:
+        for part, size in each.items():
+            found[part] += size
+    found["container"] = file_bytes - sum(found.values())
     return found
+
+
+def parts(checkpoint: Checkpoint, name: str) -> dict[str, int]:
+    """Return where the bytes of one tensor go, but for its share of the container.
+
+    Raises CorruptFile.
+    """
+    found: Counter[str] = Counter()
+    blob = checkpoint.blob(name)
+    for segment in blob.segments:
+        if segment.codec == STORED:
+            floats = checkpoint.header.tensors[name].dtype in plain_header.FLOATS
+            found["floats" if floats else "buffers"] += segment.end - segment.begin
+            continue
+        stream = checkpoint.data[segment.begin : segment.end].tobytes()
+        found.update(checkpoint.codec(segment.codec).ledger(stream))
+    if isinstance(blob.grid, ChannelScales):
+        found["scales"] += blob.grid.scales.nbytes
+    elif isinstance(blob.grid, Codebook):
+        found["codebooks"] += blob.grid.levels.nbytes
+    return dict(found)
 
 
 def _how(checkpoint: Checkpoint, name: str) -> str:

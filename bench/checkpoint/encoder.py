@@ -23,7 +23,7 @@ from slashbench.bench.checkpoint.writer import Coded, Piece
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
-from slashbench.contracts import Quantiser, Runs
+from slashbench.contracts import Quantiser, Quantized, Runs
 from slashbench.errors import UsageError
 from slashbench.grid import ChannelScales
 from slashbench.link import Link
@@ -37,6 +37,8 @@ SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows 
 QUANTIZED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 
+REVISION = 2  # of the bytes written for the same tensors, codec and quantiser
+
 _TOGETHER = 4  # segments that a core takes at a time
 _BLOCK = 1 << 20  # values looked at together
 
@@ -47,42 +49,60 @@ FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless 
 _SEEN_AS = {"I64": "<f8", "U64": "<f8", "C64": "<f4"}
 
 
+#: The tensor of that name in runs of rows, or None for one that no quantiser changes.
+Quantize = Callable[[str, Array], Runs | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Coding:
     """How tensors are coded: by a codec for each domain, after a quantiser if there is one."""
 
     codecs: list[Link[TensorCodec]]
-    quantiser: Quantiser | None = None
+    quantize: Quantize | None = None
     quantized_by: file_format.QuantizedBy | None = None  # what a file says of the quantiser
 
     @classmethod
     def of(cls, codec: Link[TensorCodec] | None, quantiser: Link[Quantiser] | None) -> Coding:
-        """The codec where it applies, and the usual ones elsewhere.
+        """Return the coding with that codec where it applies, and with the usual ones elsewhere.
 
         Raises UsageError for a quantiser that needs more than weights, for a codec that can't code
         what a quantiser makes, and for a bound.
         """
-        if codec is not None and isinstance(codec.item, Bound):
-            raise UsageError(f"{codec.name} is a bound, which nothing can be coded with")
-        if quantiser is None:
-            usual = [FLOATS, INTEGERS]
-        else:
-            if looks_at_data(quantiser.item):
-                raise UsageError(
-                    f"{quantiser.name} looks at a model and its training data; use it in a recipe "
-                    "of `bench run`, or take one that needs weights only, such as quantize-std"
-                )
-            if codec is not None and "integers" not in codec.item.domains:
-                raise UsageError(
-                    f"{codec.name} takes no integers, so not what {quantiser.name} makes"
-                )
-            usual = [QUANTIZED, FLOATS, INTEGERS]
-        chosen = [] if codec is None else [codec]
-        found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
-        if quantiser is None:
-            return cls(chosen + found)
-        said = file_format.QuantizedBy(**quantiser.config) if quantiser.config else None
-        return cls(chosen + found, quantiser.item, said)
+        if quantiser is None or quantiser.item.domain == "floats":
+            return cls(_codecs(codec, [FLOATS, INTEGERS]))
+        if looks_at_data(quantiser.item):
+            raise UsageError(
+                f"{quantiser.name} looks at a model and its training data; use it in a recipe "
+                "of `bench run`, or take one that needs weights only, such as quantize-std"
+            )
+        if codec is not None and "integers" not in codec.item.domains:
+            raise UsageError(f"{codec.name} takes no integers, so not what {quantiser.name} makes")
+        return cls(
+            _codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), quantiser.item.in_runs, _said(quantiser)
+        )
+
+    @classmethod
+    def of_quantized(
+        cls,
+        codec: Link[TensorCodec] | None,
+        quantiser: Link[Quantiser],
+        quantized: Mapping[str, Quantized],
+    ) -> Coding:
+        """Return the coding of a checkpoint whose tensors that quantiser made already.
+
+        The file is the one that `of` leads to. Tensors that are not in `quantized` stay as they
+        are. Raises UsageError for a bound.
+        """
+        if quantiser.item.domain == "floats":
+            return cls(_codecs(codec, [FLOATS, INTEGERS]))
+
+        def made(name: str, _weight: Array) -> Runs | None:
+            found = quantized.get(name)
+            if found is None or found.grid is None:
+                return None
+            return Runs(found.values, found.grid)
+
+        return cls(_codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), made, _said(quantiser))
 
     def settings(self) -> list[file_format.Codec]:
         """The codecs as a file lists them."""
@@ -103,6 +123,17 @@ def looks_at_data(quantiser: Quantiser) -> bool:
     return type(quantiser).quantize_all is not Quantiser.quantize_all
 
 
+def _said(quantiser: Link[Quantiser]) -> file_format.QuantizedBy | None:
+    return file_format.QuantizedBy(**quantiser.config) if quantiser.config else None
+
+
+def _codecs(codec: Link[TensorCodec] | None, usual: list[str]) -> list[Link[TensorCodec]]:
+    if codec is not None and isinstance(codec.item, Bound):
+        raise UsageError(f"{codec.name} is a bound, which nothing can be coded with")
+    found = [Link(name, CODECS.get(name)(), name, {}) for name in usual]
+    return found if codec is None else [codec, *found]
+
+
 def pieces(
     source: Source, coding: Coding, copies: Mapping[str, str], kept: dict[str, str]
 ) -> Iterator[Piece]:
@@ -116,7 +147,7 @@ def pieces(
         for name, tensor in source.header.tensors.items():
             if name in source.tied or name in copies:
                 continue
-            if coding.quantiser is not None and tensor.dtype in plain_header.FLOATS:
+            if coding.quantize is not None and tensor.dtype in plain_header.FLOATS:
                 yield from _quantized(source, name, coding, kept)
             else:
                 yield from _by_segment(source, name, coding)
@@ -162,7 +193,7 @@ def why_kept(weight: Array) -> str:
 
 
 def quantized(
-    quantiser: Quantiser, name: str, raw: Bytes, tensor: Tensor, kept: dict[str, str]
+    quantize: Quantize, name: str, raw: Bytes, tensor: Tensor, kept: dict[str, str]
 ) -> Runs | None:
     """Find the grid of one tensor. None: it stays as it is, in `kept` with a reason if need be.
 
@@ -172,14 +203,14 @@ def quantized(
     if reason := why_kept(weight):
         kept[name] = reason
         return None
-    return quantiser.in_runs(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
+    return quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
 
 
 def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) -> Iterator[Job]:
     """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
-    assert coding.quantiser is not None
+    assert coding.quantize is not None
     tensor = source.header.tensors[name]
-    runs = quantized(coding.quantiser, name, source.read(name), tensor, kept)
+    runs = quantized(coding.quantize, name, source.read(name), tensor, kept)
     if runs is None:
         yield from _by_segment(source, name, coding)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile, UsageError
 
 Bytes = npt.NDArray[np.uint8]
+
+ALIASES = "aliases"  # key of a float checkpoint's metadata: JSON, tied name -> name
 
 _LEAST = 1024  # bytes of a tensor that is compared with others, to store copies once
 _GLANCE = 4096  # bytes by which most are told apart
@@ -56,6 +59,18 @@ def of_file(path: Path) -> Source:
         mapped.release(start + tensor.begin, start + tensor.end)
 
     return Source(header, read, release)
+
+
+def aliases(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the names that a float checkpoint of `bench run` leaves out -> those they are tied to.
+
+    Raises CorruptFile.
+    """
+    try:
+        found = json.loads(metadata.get(ALIASES, "{}"))
+    except json.JSONDecodeError as error:
+        raise CorruptFile(f"its list of tied names is damaged: {error}") from error
+    return {str(name): str(other) for name, other in found.items()}
 
 
 def copies(source: Source) -> dict[str, str]:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
 
+from slashbench.bench.checkpoint import plain_header, sources
 from slashbench.contracts import Model, Weights
-from slashbench.errors import CorruptFile
+from slashbench.errors import CorruptFile, Unencodable
+
+Array = npt.NDArray[Any]
 
 Kind = Literal["embedding", "matrix", "vector", "buffer"]
 
@@ -34,7 +40,7 @@ def to_bytes(weights: Weights) -> bytes:
     """A safetensors file that remembers which names are tied."""
     aliases = tied_names(weights)
     unique = {name: w.contiguous() for name, w in weights.items() if name not in aliases}
-    return safetensors.torch.save(unique, metadata={"aliases": json.dumps(aliases)})
+    return safetensors.torch.save(unique, metadata={sources.ALIASES: json.dumps(aliases)})
 
 
 def load(path: Path) -> Weights:
@@ -43,17 +49,48 @@ def load(path: Path) -> Weights:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
             weights: Weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        for alias, name in json.loads(metadata.get("aliases", "{}")).items():
+        for alias, name in sources.aliases(metadata).items():
             weights[alias] = weights[name]
-    except (safetensors.SafetensorError, json.JSONDecodeError, KeyError) as error:
+    except (safetensors.SafetensorError, CorruptFile, KeyError) as error:
         raise CorruptFile(f"{path} is no checkpoint of ours: {error}") from error
     return weights
 
 
-def kind_of(model: Model, name: str, tensor: torch.Tensor) -> Kind:
-    """How a tensor is reported: buffers are integer state that no recipe changes."""
-    if not tensor.is_floating_point():
+def to_numpy(state: Weights) -> dict[str, Array]:
+    """Return tensors as arrays over the same memory.
+
+    Raises Unencodable for a dtype that NumPy lacks.
+    """
+    try:
+        return {name: _to_numpy(tensor.detach()) for name, tensor in state.items()}
+    except TypeError as error:
+        raise Unencodable(f"a tensor's dtype has no numpy form ({error}); use float32") from error
+
+
+def to_torch(arrays: Mapping[str, Array]) -> Weights:
+    """Return arrays as tensors of their own memory."""
+    return {name: _to_torch(np.array(array)) for name, array in arrays.items()}
+
+
+def _to_numpy(tensor: torch.Tensor) -> Array:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _to_torch(array: Array) -> torch.Tensor:
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def kind_of(model: Model, name: str, dtype: str, dimensions: int) -> Kind:
+    """Return how a tensor is reported: buffers are integer state that no recipe changes.
+
+    dtype: as safetensors calls it.
+    """
+    if not plain_header.is_float(dtype):
         return "buffer"
-    if tensor.ndim < 2:
+    if dimensions < 2:
         return "vector"
     return "embedding" if model.is_embedding(name) else "matrix"

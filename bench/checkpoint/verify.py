@@ -189,7 +189,9 @@ class _Anew:
             kept: dict[str, str] = {}
             whole = self._original.read(run.name)
             try:
-                self._runs = encoder.quantized(self._quantiser.item, run.name, whole, tensor, kept)
+                self._runs = encoder.quantized(
+                    self._quantiser.item.in_runs, run.name, whole, tensor, kept
+                )
             except Unencodable as error:
                 return f"quantized, though {self._quantiser.text} refuses the original: {error}"
             self._name = run.name

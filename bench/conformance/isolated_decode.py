@@ -12,7 +12,7 @@ from typing import Any
 from numcodecs.compat import ensure_bytes
 
 from slashbench.bench.conformance.subject import Subject, spell
-from slashbench.bench.pipeline import fresh_decode
+from slashbench.bench.machine import fresh_process
 from slashbench.errors import CorruptStream
 
 TIMEOUT_S = 120
@@ -68,30 +68,14 @@ def decode_apart(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
     """Decode in a process that never encoded; the last verdict is fatal if it dies or hangs."""
     cls = type(subject.codec)
     config = {key: value for key, value in subject.codec.get_config().items() if key != "id"}
-    context = fresh_decode.fresh_processes()
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_answer,
-        args=(sender, cls.__module__, cls.__qualname__, config, streams),
-        daemon=True,
-    )
-    process.start()
-    sender.close()
-    try:
+    asked = (cls.__module__, cls.__qualname__, config, streams)
+    with fresh_process.started(_answer, *asked) as receive:
         for _ in streams:
-            if not receiver.poll(TIMEOUT_S):
-                yield Verdict(refusal=f"no answer in {TIMEOUT_S} s", fatal=True)
-                return
             try:
-                yield receiver.recv()
-            except EOFError:
-                process.join()
-                died = f"the process died with exit code {process.exitcode}"
-                yield Verdict(refusal=died, fatal=True)
+                yield receive(TIMEOUT_S)
+            except (fresh_process.Died, TimeoutError) as error:
+                yield Verdict(refusal=str(error), fatal=True)
                 return
-    finally:
-        process.kill()
-        process.join()
 
 
 def _answer(

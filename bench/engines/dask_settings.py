@@ -13,6 +13,7 @@ from dask.system import CPU_COUNT
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
+from slashbench.bench.machine.fresh_process import SAFE_PATH
 from slashbench.contracts import Needs
 from slashbench.errors import UsageError
 
@@ -70,6 +71,7 @@ def settings(count: int) -> Iterator[None]:
     threads = str(threads_each(count))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {name: os.environ.get(name, threads) for name in names}
+    environment |= SAFE_PATH
     with dask.config.set(
         SETTINGS | {f"{_ENVIRONMENT}.{name}": value for name, value in environment.items()}
     ):

@@ -1,27 +1,27 @@
 """Decode a compressed checkpoint in a fresh process.
 
-Nothing of the encoder is in reach: the process is forked from a server that never encoded anything
-(multiprocessing's forkserver; spawned where there is none), gets a path, and reports a hash.
+Nothing of the encoder is in reach: the process gets a path, and reports a hash and what the file
+is made of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import multiprocessing
 import signal
+import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-import safetensors.numpy
-
+from slashbench.bench.checkpoint import convert, describe, reader
+from slashbench.bench.machine import fresh_process
 from slashbench.bench.machine.timing import peak_rss_bytes
 from slashbench.bench.pipeline import artifact
-from slashbench.errors import CorruptFile, SlashbenchError
+from slashbench.errors import CorruptFile, SlashbenchError, StoreUnusable
 
 TIMEOUT_S = 600
+
+fresh_process.preload(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +30,63 @@ class Decoded:
 
     weights_sha256: str
     peak_rss_bytes: int | None
+    sizes: dict[str, int]  # bytes of each tensor in the file; tied ones and copies have none
+    parts: dict[str, dict[str, int]]  # what these bytes are: payload, tables, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why the fresh process could not. environment: nothing is wrong with the file."""
+
+    reason: str
+    environment: bool = False
 
 
 def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Decoded:
-    """Decode `path`; write the weights to `weights_out` as plain safetensors if it is given.
+    """Decode `path`; write the plain safetensors file to `weights_out` if it is given.
 
-    Raises CorruptFile with the decoder's own words when it fails, crashes or hangs.
+    Raises CorruptFile with the decoder's own words when it fails, crashes or hangs, and
+    StoreUnusable where `weights_out` can't be written.
     """
-    context = fresh_processes()
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_decode, args=(sender, path, weights_out), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        report = receiver.recv() if receiver.poll(TIMEOUT_S) else f"no answer in {TIMEOUT_S} s"
-    except EOFError:
-        process.join()
-        report = f"the process died with exit code {process.exitcode}"
-    finally:
-        process.kill()
-        process.join()
-    if not isinstance(report, Decoded):
-        raise CorruptFile(f"decoding {path.name} in a fresh process failed: {report}")
-    return report
-
-
-@functools.cache
-def fresh_processes() -> Any:
-    """Where fresh processes come from: a server that has loaded the codecs and seen no file."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "slashbench.bench.machine.preload_codecs"])
-    return context
+    report: Decoded | Failed
+    with fresh_process.started(_decode, path, weights_out) as receive:
+        try:
+            report = receive(TIMEOUT_S)
+        except (fresh_process.Died, TimeoutError) as error:
+            report = Failed(str(error))
+    if isinstance(report, Decoded):
+        return report
+    if report.environment:
+        raise StoreUnusable(
+            f"can't write decoded weights below {tempfile.gettempdir()}: {report.reason}; make "
+            "room there, or set TMPDIR to another folder"
+        )
+    raise CorruptFile(f"decoding {path.name} in a fresh process failed: {report.reason}")
 
 
 def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
     """Runs in the fresh process: sends a Decoded, or the reason why there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    try:
-        weights = artifact.read(path)
-        if weights_out is not None:
-            safetensors.numpy.save_file(weights, weights_out)
-        report: Decoded | str = Decoded(artifact.weights_sha256(weights), peak_rss_bytes())
-    except (SlashbenchError, OSError, MemoryError) as error:
-        report = f"{type(error).__name__}: {error}"
+    report = _report(path, weights_out)
     with contextlib.suppress(BrokenPipeError):  # the parent was killed
         sender.send(report)
+
+
+def _report(path: Path, weights_out: Path | None) -> Decoded | Failed:
+    try:
+        checkpoint = reader.opened(path, trusted=True)
+        sha256 = artifact.weights_sha256(artifact.arrays(checkpoint))
+        peak = peak_rss_bytes()
+        sizes = dict(checkpoint.index.sizes)
+        found = Decoded(
+            sha256, peak, sizes, {name: describe.parts(checkpoint, name) for name in sizes}
+        )
+    except (SlashbenchError, OSError, MemoryError) as error:
+        return Failed(f"{type(error).__name__}: {error}")
+    if weights_out is not None:
+        try:
+            with weights_out.open("wb") as file:
+                convert.decompress(file, checkpoint)
+        except OSError as error:
+            return Failed(error.strerror or str(error), environment=True)
+    return found

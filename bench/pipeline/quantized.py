@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.checkpoint import (
+    encoder,
+    file_format,
+    plain_header,
+    reader,
+    sources,
+    state_dict,
+)
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.pipeline import artifact
+from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.entropy import order0_bits
-from slashbench.contracts import Calibration, Quantiser, Quantized, Weights
+from slashbench.contracts import Calibration, Model, Quantiser, Quantized
 from slashbench.errors import Unencodable
+from slashbench.grid import Grid
 from slashbench.link import Link
 from slashbench.record import TensorSize
 
@@ -25,19 +34,39 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Tensors to code, tensors stored as they are, tied names, and a size row for each tensor."""
+    """A float checkpoint, and its tensors as the quantiser of a recipe makes them."""
 
-    coded: dict[str, Quantized]
-    stored: dict[str, Array]
-    aliases: dict[str, str]
-    sizes: list[TensorSize]  # n_bytes still 0
+    source: Source
+    quantiser: Link[Quantiser]
+    coded: dict[str, Quantized]  # all other tensors stay as they are
+    copies: dict[str, str]  # of tensors that a file keeps once, as `sources.copies` has them
+    kept: dict[str, str]  # float tensors that can't be quantized -> why
     calibration_sha256: str  # of the batches the quantiser drew; empty: none
 
+    def coding(self, codec: Link[TensorCodec]) -> Coding:
+        """Return how a file of these tensors is coded. Raises UsageError for a bound."""
+        return Coding.of_quantized(codec, self.quantiser, self.coded)
+
+    def stored(self) -> dict[str, Array]:
+        """Return the tensors that the quantiser leaves as they are."""
+        return {
+            name: _array(self.source, name)
+            for name in self.source.header.tensors
+            if name not in self.coded
+        }
+
     def dequantized(self) -> dict[str, Array]:
-        """What a decoder must rebuild, tied names included."""
-        rebuilt = {name: tensor.dequantize() for name, tensor in self.coded.items()}
-        rebuilt |= self.stored
-        return rebuilt | {alias: rebuilt[name] for alias, name in self.aliases.items()}
+        """Return what a decoder must rebuild, in the dtypes of the checkpoint, tied names too."""
+        rebuilt = self.stored()
+        for name, tensor in self.coded.items():
+            plain = self.source.header.tensors[name]
+            if tensor.grid is None or not tensor.values.size:
+                rebuilt[name] = _array(self.source, name)
+                continue
+            raw = reader.rebuilt(tensor.grid, plain, 0, tensor.values.reshape(-1))
+            rebuilt[name] = raw.view(plain_header.numpy_dtype(plain)).reshape(plain.shape)
+        aliases = sources.aliases(self.source.header.metadata)
+        return rebuilt | {alias: rebuilt[name] for alias, name in aliases.items()}
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -45,60 +74,94 @@ class Prepared:
         return artifact.weights_sha256(self.dequantized())
 
     def zeros(self) -> float | None:
-        """Share of coded values that are zero."""
+        """Return the share of coded values that are zero."""
         count = sum(tensor.values.size for tensor in self.coded.values())
         nonzero = sum(int(np.count_nonzero(tensor.values)) for tensor in self.coded.values())
         return 1.0 - nonzero / count if count else None
 
-    def sized(self, stream_bytes: Mapping[str, int]) -> list[TensorSize]:
-        """The size rows with each tensor's bytes filled in."""
-        return [msgspec.structs.replace(s, n_bytes=stream_bytes[s.name]) for s in self.sizes]
+    def sizes(self, model: Model, n_bytes: Mapping[str, int]) -> list[TensorSize]:
+        """Return a size row for each tensor; a copy takes no bytes, and has no entropy of its own.
+
+        n_bytes: of each tensor in a file; 0 where it is not named.
+        """
+        return [
+            TensorSize(
+                name=name,
+                kind=state_dict.kind_of(model, name, tensor.dtype, len(tensor.shape)),
+                n=tensor.count,
+                n_bytes=n_bytes.get(name, 0),
+                coded=name in self.coded,
+                entropy_bits=self._entropies.get(name),
+            )
+            for name, tensor in self.source.header.tensors.items()
+        ]
+
+    @cached_property
+    def _entropies(self) -> dict[str, float]:
+        return {
+            name: 0.0 if name in self.copies else order0_bits(tensor.values)
+            for name, tensor in self.coded.items()
+            if tensor.values.dtype.kind in "iu"
+        }
 
 
-def prepare(calibration: Calibration, quantiser: Link[Quantiser], state: Weights) -> Prepared:
-    """Quantize every tensor of a checkpoint, each tied one once.
+def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source) -> Prepared:
+    """Quantize every float tensor of a checkpoint.
 
     Raises Unencodable for weights the quantiser refuses and where it leaves nothing to code.
     """
-    aliases = state_dict.tied_names(state)
-    arrays = {name: array for name, array in to_numpy(state).items() if name not in aliases}
-    floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
-    quantized = quantiser.item.quantize_all(floats, calibration)
-    prepared = Prepared({}, {}, aliases, [], calibration.sha256)
-    for name, array in arrays.items():
-        kind = state_dict.kind_of(calibration.model, name, state[name])
-        tensor = quantized.get(name)
-        if tensor is None:
-            prepared.stored[name] = array
-        else:
-            prepared.coded[name] = tensor
-        integers = tensor is not None and tensor.values.dtype.kind in "iu"
-        prepared.sizes.append(
-            TensorSize(
-                name=name,
-                kind=kind,
-                n=array.size,
-                n_bytes=0,
-                coded=tensor is not None,
-                entropy_bits=order0_bits(tensor.values) if tensor and integers else None,
-            )
-        )
-    if not prepared.coded:
+    tensors = {n: t for n, t in source.header.tensors.items() if t.dtype in plain_header.FLOATS}
+    kept: dict[str, str] = {}
+    found: dict[str, Quantized | None] = {}
+    if quantiser.item.domain == "floats":
+        found = {name: _unchanged(quantiser, name, _array(source, name)) for name in tensors}
+    elif encoder.looks_at_data(quantiser.item):
+        weights = {name: _array(source, name) for name in tensors}
+        kept = {name: why for name, w in weights.items() if (why := encoder.why_kept(w))}
+        floats = {n: np.asarray(w, np.float32) for n, w in weights.items() if n not in kept}
+        found = quantiser.item.quantize_all(floats, calibration)
+    else:
+        for name, tensor in tensors.items():
+            raw = source.read(name)
+            runs = encoder.quantized(quantiser.item.in_runs, name, raw, tensor, kept)
+            found[name] = None if runs is None else runs.whole()
+    coded = {name: made for name in tensors if (made := found.get(name)) is not None}
+    if not coded:
         raise Unencodable(
             f"{quantiser.text} leaves nothing to code: the model has no matrices; "
             "try quantize:scope=all"
         )
-    return prepared
+    copies = {
+        name: other
+        for name, other in sources.copies(source).items()
+        if _same(coded.get(name), coded.get(other))
+    }
+    return Prepared(source, quantiser, coded, copies, kept, calibration.sha256)
 
 
-def to_numpy(state: Weights) -> dict[str, Array]:
-    """Tensors as arrays over the same memory. Raises Unencodable for a dtype numpy lacks."""
-    try:
-        return {name: tensor.detach().numpy() for name, tensor in state.items()}
-    except TypeError as error:
-        raise Unencodable(f"a tensor's dtype has no numpy form ({error}); use float32") from error
+def _unchanged(quantiser: Link[Quantiser], name: str, weight: Array) -> Quantized | None:
+    """What a quantiser for codecs of floats makes of a tensor: a file has no room for others."""
+    made = quantiser.item.quantize(name, weight)
+    if made is not None and made.values.tobytes() != weight.tobytes():
+        raise Unencodable(
+            f"{quantiser.name} changes the floats of {name!r}; make a transform of it, or give its "
+            "tensors a grid"
+        )
+    return made
 
 
-def to_torch(arrays: Mapping[str, Array]) -> Weights:
-    """Arrays as tensors of their own memory."""
-    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+def _same(one: Quantized | None, other: Quantized | None) -> bool:
+    """Whether two tensors of the same weights are quantized alike, as data may decide."""
+    if one is None or other is None:
+        return one is other
+    alike = np.array_equal(one.values, other.values) or one.grid is None
+    return alike and _spelled(one.grid) == _spelled(other.grid)
+
+
+def _spelled(grid: Grid | None) -> bytes:
+    return file_format.tail("", 1, [], grid)
+
+
+def _array(source: Source, name: str) -> Array:
+    tensor = source.header.tensors[name]
+    return source.read(name).view(plain_header.numpy_dtype(tensor)).reshape(tensor.shape)

@@ -19,15 +19,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.checkpoint import encoder, file_format, sources, state_dict
 from slashbench.bench.machine import timing
 from slashbench.bench.pipeline import artifact, distribution, torchrun
+from slashbench.bench.pipeline.compress import bound_bytes, compressed, ledger
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.quantized import (
     Prepared,
     prepare,
-    to_numpy,
-    to_torch,
 )
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
@@ -331,7 +330,7 @@ class Stages:
         return {
             "inputs": cell.model.item.inputs(),
             "artifact_sha256": self.store.put_artifact(state_dict.to_bytes(state)),
-            "weights_sha256": artifact.weights_sha256(to_numpy(state)),
+            "weights_sha256": artifact.weights_sha256(state_dict.to_numpy(state)),
             "n_parameters": sum(w.numel() for w in parameters),
             "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
             "training": training,
@@ -370,18 +369,16 @@ class Stages:
         )
 
     def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
-        encoded = artifact.encode(
-            prepared.coded, prepared.stored, prepared.aliases, cell.codec.item, cell.codec.name
-        )
-        sha256 = self.store.put_artifact(encoded.data)
+        data = compressed(prepared, cell.codec)
+        sha256 = self.store.put_artifact(data)
         decoded = decode_in_fresh_process(self._artifact(sha256))
         if decoded.weights_sha256 != prepared.weights_sha256:
             raise VerificationMismatch("the decoded weights are not the weights that were encoded")
         return {
             "artifact_sha256": sha256,
-            "file_bytes": len(encoded.data),
-            "ledger": encoded.ledger,
-            "tensors": prepared.sized(encoded.stream_bytes),
+            "file_bytes": len(data),
+            "ledger": ledger(prepared, decoded.parts, len(data)),
+            "tensors": prepared.sizes(cell.model.item, decoded.sizes),
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
             "calibration_sha256": prepared.calibration_sha256,
@@ -389,12 +386,10 @@ class Stages:
         }
 
     def _bound(self, cell: Cell, prepared: Prepared) -> Fields:
-        bits = sum(cell.codec.item.bits(tensor.values) for tensor in prepared.coded.values())
-        floats = sum(a.nbytes for a in prepared.stored.values() if a.dtype.kind == "f")
         return {
             "bound": True,
-            "file_bytes": bits / 8 + floats,
-            "tensors": prepared.sizes,
+            "file_bytes": bound_bytes(prepared, cell.codec.item),
+            "tensors": prepared.sizes(cell.model.item, {}),
             "zeros": prepared.zeros(),
             "weights_sha256": prepared.weights_sha256,
             "calibration_sha256": prepared.calibration_sha256,
@@ -404,7 +399,8 @@ class Stages:
         identity = (point.artifact_sha256, cell.recipe.quantiser.text)
         if self._prepared is None or self._prepared[0] != identity:
             self._prepared = None  # free the last one before the next is made
-            made = prepare(_calibration(cell), cell.recipe.quantiser, self._load(point))
+            source = sources.of_file(self._artifact(point.artifact_sha256))
+            made = prepare(_calibration(cell), cell.recipe.quantiser, source)
             self._prepared = identity, made
         return self._prepared[1]
 
@@ -491,7 +487,7 @@ class Stages:
     def _decoded(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> Weights:
         """The weights that a fresh process decodes from the file; a bound's, dequantized."""
         if compressed.bound:
-            return to_torch(self._prepare(cell, point).dequantized())
+            return state_dict.to_torch(self._prepare(cell, point).dequantized())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
             decode_in_fresh_process(self._artifact(compressed.artifact_sha256), out)
@@ -508,7 +504,7 @@ class Stages:
     def _time(self, cell: Cell, point: CheckpointRecord) -> Fields:
         if self.machine != timing.machine():
             raise StageBusy("its times are those of another kind of machine")
-        prepared, state = self._prepare(cell, point), self._load(point)
+        prepared = self._prepare(cell, point)
         codec = cell.codec.item
         arrays = [tensor.values for tensor in prepared.coded.values()]
         streams: list[bytes] = []
@@ -527,7 +523,7 @@ class Stages:
             encode = timing.time_alone(encode_all)
             decode = timing.time_alone(lambda: [codec.decode(stream) for stream in streams])
         return {
-            "native_bytes": sum(state[n].numel() * state[n].element_size() for n in prepared.coded),
+            "native_bytes": sum(prepared.source.header.tensors[n].nbytes for n in prepared.coded),
             "n_coded": sum(array.size for array in arrays),
             "encode": encode,
             "decode": decode,
@@ -675,5 +671,5 @@ def _compress_key(cell: Cell) -> str:
         checkpoint=checkpoint_key(cell, len(cell.recipe.transforms)),
         quantiser=cell.recipe.quantiser.config,
         codec=cell.codec.config,
-        format=artifact.FORMAT,
+        format=[file_format.FORMAT, encoder.REVISION],
     )

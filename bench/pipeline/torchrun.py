@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.machine.fresh_process import SAFE_PATH
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.contracts import Weights
 from slashbench.errors import TrainingDiverged, UsageError
@@ -58,7 +59,7 @@ def train(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                env=os.environ | SAFE_PATH | {"OMP_NUM_THREADS": str(threads)},
                 start_new_session=True,  # Ctrl-C is for us
             )
             try:

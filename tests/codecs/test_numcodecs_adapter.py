@@ -11,6 +11,7 @@ from slashbench.contracts import Quantized
 from slashbench.errors import BadSetting, CorruptStream, Unencodable, UnknownName
 from slashbench.grid import TensorScale
 from slashbench.link import links
+from tests.helpers.tensor_samples import compressed_as
 
 
 def made(text):
@@ -65,9 +66,7 @@ def test_what_the_codec_does_not_take_is_an_error_of_ours():
 def test_a_compressed_checkpoint_names_its_codec(tmp_path):
     link = made("numcodecs.bz2:level=9")
     values = np.arange(-500, 500, dtype=np.int32).reshape(20, 50)
-    packed = artifact.encode(
-        {"w": Quantized(values, TensorScale(0.5))}, {}, {}, link.item, link.name
-    )
+    packed = compressed_as({"w": Quantized(values, TensorScale(0.5))}, {}, link)
     path = tmp_path / "w.safetensors"
-    path.write_bytes(packed.data)
+    path.write_bytes(packed)
     assert np.array_equal(artifact.read(path)["w"], values * np.float32(0.5))

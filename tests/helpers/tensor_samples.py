@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from slashbench.bench.checkpoint import convert, encoder, plain_header
+from slashbench.bench.checkpoint import convert, encoder, plain_header, sources
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
+from slashbench.codecs.base import TensorCodec
+from slashbench.contracts import Quantized
+from slashbench.link import Link, only
+from slashbench.trainers.catalog import QUANTISERS
 
 
 def of_every_dtype() -> dict[str, torch.Tensor]:
@@ -76,4 +81,30 @@ def compressed(tensors: dict[str, np.ndarray], how: Coding | None = None) -> byt
         convert.compress(file, source, how or Coding.of(None, None))
     finally:
         encoder.SMALL = usual
+    return file.getvalue()
+
+
+def compressed_as(
+    coded: Mapping[str, Quantized],
+    stored: Mapping[str, np.ndarray],
+    codec: Link[TensorCodec],
+    aliases: Mapping[str, str] | None = None,
+) -> bytes:
+    """A compressed file of tensors that are quantized already, and of others that stay as they are.
+
+    A grid need not fit its values: nothing is dequantized here.
+    """
+    arrays = {
+        name: np.zeros(q.values.shape, np.float32) if q.grid is not None else q.values
+        for name, q in coded.items()
+    } | dict(stored)
+    kinds = {name: (plain_header.NAMES[a.dtype], a.shape) for name, a in arrays.items()}
+    source = Source(
+        plain_header.compose(kinds, {sources.ALIASES: json.dumps(dict(aliases or {}))}),
+        lambda name: np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8),
+    )
+    file = io.BytesIO()
+    lossless = all(q.grid is None for q in coded.values())
+    quantiser = only(QUANTISERS, "native" if lossless else "quantize")
+    convert.compress(file, source, Coding.of_quantized(codec, quantiser, coded), copies={})
     return file.getvalue()

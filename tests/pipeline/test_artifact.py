@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from slashbench.bench.checkpoint import describe, state_dict
+from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.pipeline import artifact
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.codecs.base import Bound
@@ -18,6 +20,10 @@ from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantized
 from slashbench.errors import CorruptFile
 from slashbench.grid import ChannelScales, Codebook, TensorScale
+from slashbench.link import only
+from tests.helpers.tensor_samples import compressed_as
+
+ROOT = Path(__file__).parents[2]
 
 INTEGER_CODECS = [
     name
@@ -43,15 +49,16 @@ def sample() -> tuple[dict[str, Quantized], dict[str, np.ndarray], dict[str, str
     return coded, stored, {"head": "embedding"}
 
 
-def encoded(name: str) -> artifact.Encoded:
-    return artifact.encode(*sample(), CODECS.get(name)(), name)
+def encoded(name: str) -> bytes:
+    coded, stored, aliases = sample()
+    return compressed_as(coded, stored, only(CODECS, name), aliases)
 
 
 @pytest.mark.parametrize("name", INTEGER_CODECS)
 def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None:
     coded, stored, _ = sample()
     path = tmp_path / "file"
-    path.write_bytes(encoded(name).data)
+    path.write_bytes(encoded(name))
     weights = artifact.read(path)
     assert weights.keys() == {"embedding", "out", "bias", "positions", "head"}
     for key, tensor in coded.items():
@@ -62,17 +69,18 @@ def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None
     assert weights["head"] is weights["embedding"]
     fresh = decode_in_fresh_process(path, tmp_path / "out")
     assert fresh.weights_sha256 == artifact.weights_sha256(weights)
-    out = safetensors.numpy.load_file(tmp_path / "out")
+    out = state_dict.to_numpy(state_dict.load(tmp_path / "out"))
     assert artifact.weights_sha256(out) == fresh.weights_sha256
+    assert fresh.sizes.keys() == {"embedding", "out", "bias", "positions"}
 
 
 @pytest.mark.parametrize("name", INTEGER_CODECS)
 def test_ledger_sums_to_the_file(name: str) -> None:
-    file = encoded(name)
-    assert sum(file.ledger.values()) == len(file.data)
-    assert file.ledger["buffers"] == 64
-    assert file.ledger["floats"] == 120
-    assert file.stream_bytes.keys() == {"embedding", "out", "bias", "positions"}
+    data = encoded(name)
+    found = describe.describe("file", Checkpoint(np.frombuffer(data, np.uint8), trusted=True))
+    assert sum(found.ledger.values()) == len(data)
+    assert found.ledger["buffers"] == 64
+    assert found.ledger["floats"] == 120
 
 
 def grids() -> dict[str, Quantized]:
@@ -87,13 +95,13 @@ def grids() -> dict[str, Quantized]:
 
 
 def test_steps_and_codebooks_are_stored_and_counted(tmp_path: Path) -> None:
-    file = artifact.encode(grids(), {}, {}, CODECS.get("huffman")(), "huffman")
-    assert file.ledger["scales"] == 6 * 4 + 18 * 2 + 6 * 4
-    assert file.ledger["codebooks"] == 8 * 4
-    assert sum(file.ledger.values()) == len(file.data)
-    assert file.stream_bytes.keys() == grids().keys()
+    data = compressed_as(grids(), {}, only(CODECS, "huffman"))
+    found = describe.ledger(Checkpoint(np.frombuffer(data, np.uint8)))
+    assert found["scales"] == 6 * 4 + 18 * 2 + 6 * 4
+    assert found["codebooks"] == 8 * 4
+    assert sum(found.values()) == len(data)
     path = tmp_path / "file"
-    path.write_bytes(file.data)
+    path.write_bytes(data)
     weights = artifact.read(path)
     assert weights.keys() == grids().keys()
     for name, tensor in grids().items():
@@ -105,7 +113,7 @@ def test_a_grid_that_does_not_fit_is_refused(name: str, tmp_path: Path) -> None:
     values = np.arange(40, dtype=np.int32).reshape(20, 2)
     lying = {name: Quantized(values, grids()[name].grid)}
     path = tmp_path / "file"
-    path.write_bytes(artifact.encode(lying, {}, {}, CODECS.get("huffman")(), "huffman").data)
+    path.write_bytes(compressed_as(lying, {}, only(CODECS, "huffman")))
     with pytest.raises(CorruptFile, match="does not fit"):
         artifact.read(path)
 
@@ -114,9 +122,7 @@ def test_lossless_floats(tmp_path: Path) -> None:
     weight = np.array([[np.nan, -0.0], [np.inf, 1e-45]], np.float32)
     weight.view(np.uint32)[0, 0] |= 0x1234  # a NaN with a payload
     path = tmp_path / "file"
-    path.write_bytes(
-        artifact.encode({"w": Quantized(weight, None)}, {}, {}, CODECS.get("zstd")(), "zstd").data
-    )
+    path.write_bytes(compressed_as({"w": Quantized(weight, None)}, {}, only(CODECS, "zstd")))
     assert artifact.read(path)["w"].tobytes() == weight.tobytes()
 
 
@@ -135,17 +141,20 @@ def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
 def test_every_process_writes_the_same_bytes() -> None:
     program = (
         "import hashlib, numpy as np\n"
-        "from slashbench.bench.pipeline import artifact\n"
+        "from tests.helpers.tensor_samples import compressed_as\n"
         "from slashbench.codecs.catalog import CODECS\n"
+        "from slashbench.link import only\n"
         "from slashbench.contracts import Quantized\n"
         "from slashbench.grid import TensorScale\n"
         "coded = {n: Quantized(np.arange(9, dtype=np.int32), TensorScale(0.5)) for n in 'abcdef'}\n"
         "stored = {n: np.ones(3, np.float32) for n in 'ghijkl'}\n"
-        "file = artifact.encode(coded, stored, {}, CODECS.get('ans')(), 'ans')\n"
-        "print(hashlib.sha256(file.data).hexdigest())\n"
+        "data = compressed_as(coded, stored, only(CODECS, 'ans'))\n"
+        "print(hashlib.sha256(data).hexdigest())\n"
     )
     seen = {
-        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT
+        ).stdout
         for _ in range(4)
     }
     assert len(seen) == 1
@@ -158,13 +167,13 @@ class TestHostile:
         return artifact.read(path)
 
     def test_every_cut(self, tmp_path: Path) -> None:
-        data = encoded("huffman").data
+        data = encoded("huffman")
         for end in [*range(0, len(data), 97), len(data) - 1]:
             with pytest.raises(CorruptFile):
                 self.read(tmp_path, data[:end])
 
     def test_every_flipped_bit_is_noticed(self, tmp_path: Path) -> None:
-        data = encoded("huffman").data
+        data = encoded("huffman")
         generator = np.random.default_rng(0)
         for bit in generator.integers(0, 8 * len(data), 400):
             damaged = bytearray(data)
@@ -180,6 +189,6 @@ class TestHostile:
 
     def test_a_failing_decoder_says_why(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
-        path.write_bytes(encoded("pack").data[:-5])
+        path.write_bytes(encoded("pack")[:-5])
         with pytest.raises(CorruptFile, match="in a fresh process failed"):
             decode_in_fresh_process(path)

@@ -18,8 +18,8 @@ def section(results: Results) -> Section:
         "The smallest codec of each recipe. bits = entropy + waste + side + floats, per parameter: "
         "entropy is the order-0 one of each tensor; waste what the coder takes beyond it, below 0 "
         "where it models a context; side the tables, scales, masks, headers and names; floats the "
-        "tensors stored as they were. Lossless codecs have no such entropy: their streams are "
-        "payload.",
+        "tensors that the quantiser leaves as they are. Lossless codecs have no such entropy: "
+        "their streams are payload.",
         [
             Table(
                 "The headline taken apart",

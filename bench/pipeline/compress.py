@@ -1,0 +1,67 @@
+"""A quantized checkpoint as the file that `bench compress` writes, and what its bytes are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+from slashbench.bench.checkpoint import convert, describe, encoder, plain_header
+from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.pipeline.quantized import Prepared
+from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.link import Link
+
+
+def compressed(prepared: Prepared, codec: Link[TensorCodec]) -> bytes:
+    """Return the compressed file.
+
+    It is the one that `bench compress` writes of the same float checkpoint, codec and quantiser.
+    Raises Unencodable for a tensor the codec refuses.
+    """
+    file = io.BytesIO()
+    convert.compress(file, prepared.source, prepared.coding(codec), copies=prepared.copies)
+    return file.getvalue()
+
+
+def ledger(
+    prepared: Prepared, parts: Mapping[str, Mapping[str, int]], file_bytes: int
+) -> dict[str, int]:
+    """Return where the bytes of a file go; they sum to its size.
+
+    Tensors that the quantiser leaves as they are count as floats or buffers, coded or not.
+    parts: of each tensor, as `describe.parts` has them.
+    """
+    header = prepared.source.header
+
+    def as_counted(name: str, found: Mapping[str, int]) -> Mapping[str, int]:
+        if name in prepared.coded:
+            return found
+        floats = plain_header.is_float(header.tensors[name].dtype)
+        return {"floats" if floats else "buffers": sum(found.values())}
+
+    return describe.total((as_counted(name, found) for name, found in parts.items()), file_bytes)
+
+
+def bound_bytes(prepared: Prepared, bound: Bound) -> float:
+    """Return the bytes of a file that no coder of these tensors can go below, by that bound.
+
+    Floats that the quantiser leaves as they are take what they take in a file; there are no
+    headers, no tables and no buffers.
+    """
+    bits = sum(
+        bound.bits(tensor.values)
+        for name, tensor in prepared.coded.items()
+        if name not in prepared.copies
+    )
+    source = prepared.source
+    kinds = {
+        name: (tensor.dtype, tensor.shape)
+        for name, tensor in source.header.tensors.items()
+        if tensor.dtype in plain_header.FLOATS
+        and name not in prepared.coded
+        and name not in prepared.copies
+    }
+    rest = Source(plain_header.compose(kinds, {}), source.read)
+    pieces = encoder.pieces(rest, Coding.of(None, None), {}, {})
+    return bits / 8 + sum(segment.size for piece in pieces for segment in piece.segments)
