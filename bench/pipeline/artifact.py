@@ -47,7 +47,6 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         array = np.asarray(weights[name], order="C")
-        dtype = array.dtype.name if array.dtype.kind == "V" else array.dtype.str  # bfloat16, F8
-        digest.update(json.dumps([name, dtype, list(array.shape)]).encode())
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
         digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
