@@ -76,7 +76,7 @@ def compress(tensors: Tensors, link: Link[Quantiser], out: Path, bend: Any = Non
     safetensors.numpy.save_file(tensors, plain)
     coding = Coding.of(None, link)
     if bend is not None:
-        coding = dataclasses.replace(coding, quantiser=Tampered(link.item, bend))
+        coding = dataclasses.replace(coding, quantize=Tampered(link.item, bend).in_runs)
     file = io.BytesIO()
     convert.compress(file, sources.of_file(plain), coding)
     out.write_bytes(file.getvalue())

@@ -30,12 +30,8 @@ from tests.helpers.command import bench
 from tests.helpers.tiny_models import Tied, Tiny
 
 CODED = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
-OF_WEIGHTS = [
-    name
-    for name in QUANTISERS.available()
-    if QUANTISERS.get(name).domain == "integers"
-    and not encoder.looks_at_data(QUANTISERS.get(name)())
-]
+INTEGERS = [name for name in QUANTISERS.available() if QUANTISERS.get(name).domain == "integers"]
+OF_WEIGHTS = [name for name in INTEGERS if not encoder.looks_at_data(QUANTISERS.get(name)())]
 SCOPED = [
     f"{name}:scope=all"
     for name in OF_WEIGHTS
