@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slashbench import selector
+from slashbench import renamed, selector
 from slashbench.contracts import Quantiser, Regime, Transform
 from slashbench.errors import UsageError
 from slashbench.link import Link, links
@@ -58,7 +58,7 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
 
 def _last_quantizes(chain: list[Selector]) -> bool:
     """Whether the chain ends in a quantiser. Raises UsageError where one stands elsewhere."""
-    known = QUANTISERS.names()
+    known = {*QUANTISERS.names(), *renamed.ENTRIES[QUANTISERS.kind]}
     for link in chain[:-1]:
         if link.name in known:
             raise UsageError(f"{link.name} makes integers, so it must be the recipe's last link")

@@ -73,7 +73,7 @@ class Coding:
         if looks_at_data(quantiser.item):
             raise UsageError(
                 f"{quantiser.name} looks at a model and its training data; use it in a recipe "
-                "of `bench run`, or take one that needs weights only, such as quantize-std"
+                "of `bench run`, or take one that needs weights only, such as quantize:unit=std"
             )
         if codec is not None and "integers" not in codec.item.domains:
             raise UsageError(f"{codec.name} takes no integers, so not what {quantiser.name} makes")

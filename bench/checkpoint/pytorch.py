@@ -72,7 +72,7 @@ def save_file(
 
     tensors: of any device, shape and memory order; those that share their memory are stored once.
     codec: `name:key=value`, for the tensors that it takes (`bench list codecs`). quantize: rounds
-    matrices first, as `quantize-std:step=0.25` does; they are of their own dtype when loaded.
+    matrices first, as `quantize:step=0.25:unit=std` does; they are of their own dtype when loaded.
     metadata: text that `safe_open` gives back.
 
     Raises UsageError (and its kinds) for what can't be asked for, Unencodable for a tensor that the

@@ -26,7 +26,7 @@ from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError, UsageError
-from slashbench.grid import ChannelScales, Grid
+from slashbench.grid import ChannelScales, Grid, fitted
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -289,9 +289,9 @@ def rebuilt(grid: Grid, tensor: Tensor, first: int, integers: Array) -> Bytes:
     Raises ValueError where the grid does not fit the tensor.
     """
     part = grid_of(grid, tensor, first, first + integers.size)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         weights = part.rebuild(integers.reshape(in_rows(grid, tensor)))
-        return weights.astype(plain_header.numpy_dtype(tensor)).reshape(-1).view(np.uint8)
+    return fitted(weights, plain_header.numpy_dtype(tensor)).reshape(-1).view(np.uint8)
 
 
 def in_rows(grid: Grid, tensor: Tensor) -> tuple[int, ...]:

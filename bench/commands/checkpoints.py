@@ -25,7 +25,7 @@ examples
   bench compress model.safetensors -o small.safetensors      lossless, and quick to load
   bench compress model/ -o small/                            a folder, shards and all
   bench compress model.safetensors -o small.safetensors --codec float-rans
-  bench compress model.safetensors -o small.safetensors --quantize quantize-std:step=0.25
+  bench compress model.safetensors -o small.safetensors --quantize quantize:step=0.25:unit=std
   bench compress model.safetensors -o small.safetensors --target 4bits
   bench compress model.safetensors --dry-run                 how small it would be
   cat model.safetensors | bench compress - -o - | ssh host 'cat > small.safetensors'
@@ -88,14 +88,14 @@ def add(verbs: Verbs) -> None:
     compress.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first: lossy; such as quantize-std:step=0.25 (at most twice the "
-        "memory of the largest tensor, and some 200 MB; rdoq: 17 times that of 32 bits, 34 of 16)",
+        help="round the weights first: lossy; such as quantize:step=0.25:unit=std (at most twice "
+        "the memory of the largest tensor, and some 200 MB; rdoq: 17 times that of 32 bits, 34 of 16)",
     )
     compress.add_argument(
         "--target",
         metavar="BITS",
         help="search the step by which the file takes at most so many bits a parameter: 4bits "
-        "(quantizes by quantize-std unless --quantize says otherwise)",
+        "(quantizes by quantize:unit=std unless --quantize says otherwise)",
     )
     compress.add_argument("--dry-run", action="store_true", help="say how small, write nothing")
     _force(compress)
@@ -179,7 +179,7 @@ def _compress(options: argparse.Namespace) -> int:
             quantiser = target_size.search(
                 [sources.of_file(file) for file in paths.weights(path)],
                 codec,
-                quantiser or only(QUANTISERS, "quantize-std"),
+                quantiser or only(QUANTISERS, "quantize:step=0.25:unit=std"),
                 float(wanted[1]),
                 tried,
             )

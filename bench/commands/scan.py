@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SCANNING = """\
 examples
   bench scan model.safetensors                   lossless: each dtype apart
-  bench scan model.safetensors --quantize quantize-std:step=0.25
+  bench scan model.safetensors --quantize quantize:step=0.25:unit=std
   bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
 Some rows from the middle of each tensor stand for the file. Every codec is checked to give them

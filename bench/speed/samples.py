@@ -24,7 +24,7 @@ from slashbench.bench.models import minilm
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import UsageError
-from slashbench.trainers.quantisers.quantize import UniformInStd
+from slashbench.trainers.quantisers.quantize import Uniform
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -115,6 +115,6 @@ def _at_entropy(weights: Arrays, bits: float) -> Arrays:
 
 
 def _quantized(weight: npt.NDArray[Any], step: float) -> npt.NDArray[np.int8]:
-    quantized = UniformInStd(step=step).quantize("", weight)
+    quantized = Uniform(step, unit="std").quantize("", weight)
     assert quantized is not None, "matrices are never left as they are"
     return quantized.values.clip(-127, 127).astype(np.int8)

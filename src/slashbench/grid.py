@@ -8,10 +8,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+
+def fitted(weights: Array, dtype: npt.DTypeLike) -> Array:
+    """Return rebuilt weights in the dtype they had, every one of them finite.
+
+    The last point of a grid may lie beyond the largest number of a dtype (float16: 65504) although
+    every weight lay below it; it is rebuilt as that largest number. Everything that rebuilds
+    weights calls this, so that a file and a run agree.
+
+    Parameters
+    ----------
+    weights : ndarray
+        float32, as `rebuild` returns them.
+    dtype : dtype
+        Any float type of NumPy or ml_dtypes.
+    """
+    if np.dtype(dtype) == np.float32:
+        return weights
+    largest = float(ml_dtypes.finfo(dtype).max)
+    return np.clip(weights, -largest, largest).astype(dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,30 +42,30 @@ class TensorScale:
     scale: float
 
     def rebuild(self, values: Array) -> Array:
-        """float32 weights, the shape of `values`."""
-        return values.astype(np.float32) * np.float32(self.scale)
+        """Return float32 weights in the shape of `values`."""
+        return _scaled(values, np.float32(self.scale))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelScales:
     """weight = integer * scale, a scale for each channel or for each group of columns in a channel.
 
-    scales: float16 or float32, shape (rows,) or (rows, groups). A channel (row)
-    is all that shares the first index; its columns are cut into groups of equal size, the last of
-    which may be shorter.
+    scales: float16 or float32, shape (rows,) or (rows, groups). A channel (row) is all that shares
+    the first index; its columns are cut into groups of equal size, the last of which may be
+    shorter.
     """
 
     scales: Array
 
     def rebuild(self, values: Array) -> Array:
-        """float32 weights, the shape of `values`. Raises ValueError where the shapes differ."""
+        """Return float32 weights in the shape of `values`. Raise ValueError if shapes differ."""
         rows = values.reshape(len(values), -1)
         scales = self.scales.astype(np.float32).reshape(len(self.scales), -1)
         if len(rows) != len(scales) or not scales.shape[1]:
             raise ValueError(f"scales of shape {self.scales.shape} for {values.shape} values")
         size = -(-rows.shape[1] // scales.shape[1])
         by_column = np.repeat(scales, size, axis=1)[:, : rows.shape[1]]
-        return (rows.astype(np.float32) * by_column).reshape(values.shape)
+        return _scaled(rows, by_column).reshape(values.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +75,18 @@ class Codebook:
     levels: Array
 
     def rebuild(self, values: Array) -> Array:
-        """float32 weights, the shape of `values`. Raises ValueError for an integer outside."""
+        """Return float32 weights in the shape of `values`. Raise ValueError for a bad index."""
         if values.size and not (values.min() >= 0 and values.max() < len(self.levels)):
             raise ValueError(f"an index is outside the codebook of {len(self.levels)} levels")
         return np.asarray(self.levels, np.float32)[values]
 
 
 Grid = TensorScale | ChannelScales | Codebook
+
+
+def _scaled(integers: Array, scales: Array | np.float32) -> Array:
+    """Return integers * scales in float32; a point beyond its end becomes its largest number."""
+    with np.errstate(over="ignore"):
+        weights = np.asarray(integers.astype(np.float32) * scales)
+    largest = np.finfo(np.float32).max
+    return np.clip(weights, -largest, largest, out=weights)

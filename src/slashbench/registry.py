@@ -161,8 +161,8 @@ class Registry(Generic[T]):
                 self.problems.append(f"plug-in of {origin} skipped: {error}")
 
     def _unknown(self, name: str) -> str:
-        if (now := renamed.current(self.kind, name)) != name:
-            return f"the {self.kind} {name!r} is called {now!r} now"
+        if new := renamed.replacement(self.kind, name):
+            return f"{self.kind} {name!r} was renamed to {new}"
         close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"no {self.kind} {name!r}; {hint}known: {', '.join(sorted(self._entries))}"

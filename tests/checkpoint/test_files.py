@@ -41,7 +41,7 @@ from slashbench.bench.pipeline import artifact
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
-from slashbench.trainers.quantisers.quantize import UniformInStd
+from slashbench.trainers.quantisers.quantize import Uniform
 from tests.helpers import file_mutator
 from tests.helpers.tensor_samples import compressed, of_every_dtype, plain_file
 
@@ -163,7 +163,7 @@ def test_target(bits: float, tmp_path: Path) -> None:
     source = sources.of_file(path)
     tried: list[float] = []
     found = target_size.search(
-        [source], None, only(QUANTISERS, "quantize-std"), bits, lambda _, b: tried.append(b)
+        [source], None, only(QUANTISERS, "quantize:unit=std"), bits, lambda _, b: tried.append(b)
     )
     with atomically(out) as file:
         convert.compress(file, source, Coding.of(None, found))
@@ -172,14 +172,14 @@ def test_target(bits: float, tmp_path: Path) -> None:
     assert len(tried) < 12
     with pytest.raises(UsageError, match="no step"):
         target_size.search(
-            [source], None, only(QUANTISERS, "quantize-std"), 0.001, lambda _, b: None
+            [source], None, only(QUANTISERS, "quantize:unit=std"), 0.001, lambda _, b: None
         )
     with pytest.raises(UsageError, match="has no step"):
         target_size.search([source], None, only(QUANTISERS, "native"), 4, lambda _, b: None)
 
 
 def test_a_quantiser_that_looks_at_data_is_refused() -> None:
-    class Calibrated(UniformInStd):
+    class Calibrated(Uniform):
         def quantize_all(self, weights: Any, calibration: Any) -> Any:
             return {}
 
@@ -446,14 +446,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     "quantiser",
     [
         "quantize:step=0.01",
-        "quantize-std",
-        "quantize-rows",
-        "round",
-        "round-rows",
-        "round-groups",
+        "quantize:unit=std:step=0.25",
+        "quantize:unit=std:granularity=channel:step=0.5",
+        "rtn:granularity=tensor",
+        "rtn:granularity=channel",
+        "rtn:granularity=group",
         "kmeans",
         "rf8",
-        "lattice",
+        "ongrid",
     ],
 )
 def test_memory_of_quantizing_is_that_of_two_tensors(
@@ -463,7 +463,7 @@ def test_memory_of_quantizing_is_that_of_two_tensors(
     path, tiny = tmp_path / "plain", tmp_path / "tiny"
     rows = 20_000 // np.dtype(dtype).itemsize
     values = np.random.default_rng(0).laplace(size=(rows, 10_000)) * 0.02
-    if quantiser == "lattice":
+    if quantiser == "ongrid":
         values = np.rint(500 * values) / 8
         values[:, 0] = 1 / 8
     tensor = values.astype(dtype)

@@ -85,7 +85,7 @@ INDICES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("quantize", [None, "quantize-std:step=0.5"])
+@pytest.mark.parametrize("quantize", [None, "quantize:step=0.5:unit=std"])
 @pytest.mark.parametrize("name", ["F32", "BF16", "C64", "I8", "BOOL", "F64", "F8_E4M3"])
 def test_slices(name: str, quantize: str | None, short_segments: None, tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"

@@ -203,7 +203,13 @@ def test_what_cannot_be_repeated_does_not_pass(
 
 
 @pytest.mark.parametrize(
-    "spelled", ["quantize:step=0.25", "quantize-rows", "kmeans", "rdoq:lam=1:step=0.5"]
+    "spelled",
+    [
+        "quantize:step=0.25",
+        "quantize:step=0.5:unit=std:granularity=channel",
+        "kmeans",
+        "rdoq:lam=1:step=0.5",
+    ],
 )
 def test_a_file_that_does_not_say_how_it_was_quantized(
     spelled: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -276,7 +282,9 @@ def test_what_cannot_be_quantized_stays_and_is_named(
     tensors["tiny"] = tensors["wide"].astype(np.float64) * 1e-200
     path, small, back = (tmp_path / name for name in ("model.safetensors", "small", "back"))
     safetensors.numpy.save_file(tensors, path)
-    done = bench(capfd, "compress", str(path), "-o", str(small), "--quantize", "quantize-std")
+    done = bench(
+        capfd, "compress", str(path), "-o", str(small), "--quantize", "quantize:step=0.25:unit=std"
+    )
     assert done.returncode == 0, done.stderr
     for name, why in {"mask": "not finite", "huge": "range of float32", "tiny": "float32"}.items():
         assert any(name in line and why in line for line in done.stderr.splitlines())

@@ -156,7 +156,7 @@ def test_nothing_is_overwritten_unasked(bench: Bench, home: Path) -> None:
 def test_quantized_to_a_target(bench: Bench, home: Path) -> None:
     done = bench("compress", "model.safetensors", "-o", "small", "--target", "3bits")
     assert done.returncode == 0, done.stderr
-    assert "quantized by quantize-std:step=" in done.stderr
+    assert "quantized by quantize:step=" in done.stderr
     done = bench("inspect", "small", "--json")
     (found,) = json.loads(done.stdout)
     assert found["format"] == 2
@@ -167,7 +167,7 @@ def test_quantized_to_a_target(bench: Bench, home: Path) -> None:
     assert "wide" in done.stdout
     assert "payload" in done.stdout
     done = bench("verify", "small", "--against", "model.safetensors")
-    assert (done.returncode, "2 are quantized by quantize-std" in done.stdout) == (0, True)
+    assert (done.returncode, "2 are quantized by quantize:step=" in done.stdout) == (0, True)
 
 
 def test_verify_finds_damage_and_difference(bench: Bench, home: Path) -> None:

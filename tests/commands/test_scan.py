@@ -50,13 +50,13 @@ def test_each_dtype_is_tried_with_what_takes_it(folder: Path) -> None:
 
 def test_a_part_of_every_tensor_is_enough(folder: Path) -> None:
     whole = (folder / "model-a.safetensors").stat().st_size
-    done = scan("model-a.safetensors", "--codecs=rans", "--quantize=quantize-std:step=0.5",
+    done = scan("model-a.safetensors", "--codecs=rans", "--quantize=quantize:step=0.5:unit=std",
                 "--sample=0.3", "--repeats=1", cwd=folder)  # fmt: skip
     assert done.returncode == 0, done.stderr
     part, _, of = done.stdout.splitlines()[0].split()[:3]
     assert 0.2 < float(part) < 0.4
     assert float(of) == round(whole / 1e6, 1)
-    assert "quantize-std:step=0.5" in done.stdout
+    assert "quantize:step=0.5:unit=std" in done.stdout
 
 
 def test_wrong_use_and_damage(folder: Path) -> None:

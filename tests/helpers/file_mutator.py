@@ -112,7 +112,7 @@ def originals() -> list[Parts]:
         _file(tensors, None)
         for tensors in (kept, same, {"w": kept["w"], "none": np.zeros((0, 3), "f4")})
     ]
-    files.append(_file({"w": kept["w"], "b": kept["b"]}, "quantize-std"))
+    files.append(_file({"w": kept["w"], "b": kept["b"]}, "quantize:step=0.25:unit=std"))
     ramp = np.linspace(0.5, 3, 60, dtype=np.float32)
     by_group = ChannelScales(ramp.reshape(30, 2).astype("f2"))
     grids = (ChannelScales(ramp[:30]), by_group, Codebook(ramp[:16]), TensorScale(0.5))

@@ -15,7 +15,7 @@ import slashbench
 from slashbench.bench.models.minilm_block import MiniLMBlock
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.trainers.quantisers.quantize import UniformInStd
+from slashbench.trainers.quantisers.quantize import Uniform
 
 pytestmark = pytest.mark.benchmark
 
@@ -29,7 +29,7 @@ def symbols() -> np.ndarray[Any, Any]:
     """1.77M quantized weights of MiniLM's first block, about 4 bits of entropy."""
     parts = []
     for name, weight in MiniLMBlock().build(0).state_dict().items():
-        tensor = UniformInStd(step=0.25).quantize(name, weight.numpy())
+        tensor = Uniform(0.25, "std").quantize(name, weight.numpy())
         if tensor is not None:
             parts.append(tensor.values.reshape(-1))
     return np.concatenate(parts)

@@ -17,7 +17,7 @@ from slashbench.errors import Unencodable
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.integers import spread_of
 from slashbench.trainers.quantisers.native import Native
-from slashbench.trainers.quantisers.quantize import Uniform, UniformInStd
+from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.transforms.prune import MagnitudePrune
 
 #: For steps that look at weights alone.
@@ -65,7 +65,7 @@ class TestQuantize:
 
     def test_step_in_standard_deviations(self) -> None:
         weight = np.random.default_rng(0).normal(scale=0.03, size=(64, 64)).astype(np.float32)
-        tensor = UniformInStd(step=0.5).quantize("w", weight)
+        tensor = Uniform(0.5, "std").quantize("w", weight)
         assert tensor is not None
         assert isinstance(tensor.grid, TensorScale)
         assert tensor.grid.scale == pytest.approx(0.5 * weight.std(), rel=1e-6)
@@ -73,7 +73,7 @@ class TestQuantize:
     @pytest.mark.parametrize("value", [0.0, 3.0, -1e-30])
     def test_a_constant_tensor_has_no_spread_to_measure_in(self, value: float) -> None:
         weight = np.full((3, 3), value, np.float32)
-        tensor = UniformInStd(step=0.5).quantize("w", weight)
+        tensor = Uniform(0.5, "std").quantize("w", weight)
         assert tensor is not None
         assert tensor.dequantize() == pytest.approx(weight)
 

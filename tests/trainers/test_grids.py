@@ -15,17 +15,21 @@ from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.quantisers.kmeans import KMeans, lloyd
-from slashbench.trainers.quantisers.quantize_rows import RowsInStd
+from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rf8 import RF8
-from slashbench.trainers.quantisers.rtn import RoundGroups, RoundRows, RoundTensor
+from slashbench.trainers.quantisers.rtn import RoundToNearest
 from slashbench.trainers.transforms.deepshape import DeepShape
 from tests.helpers.tiny_models import Tiny
 
 Array = npt.NDArray[np.float32]
 
 NO_DATA = Calibration(Tiny(), seed=0)
-ROUND = [RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=3)]
-ALL = [*ROUND, RowsInStd(step=0.25), KMeans(levels=16), RF8()]
+ROUND = [
+    RoundToNearest("tensor", bits=4),
+    RoundToNearest("channel", bits=4),
+    RoundToNearest("group", bits=4, size=3),
+]
+ALL = [*ROUND, Uniform(0.25, "std", "channel"), KMeans(levels=16), RF8()]
 
 #: Shapes and contents that break careless quantisers.
 ODD = {
@@ -64,7 +68,7 @@ class TestRounding:
     @pytest.mark.parametrize("bits", [2, 4, 8])
     def test_integers_keep_within_their_bits(self, bits: int) -> None:
         weight = np.random.default_rng(0).standard_t(3, size=(8, 50)).astype(np.float32)
-        quantized = RoundRows(bits=bits).quantize("w", weight)
+        quantized = RoundToNearest("channel", bits=bits).quantize("w", weight)
         assert quantized is not None
         assert np.abs(quantized.values).max() == 2 ** (bits - 1) - 1
 
@@ -73,7 +77,7 @@ class TestRounding:
         weight = np.random.default_rng(0).normal(size=(16, 64)).astype(np.float32)
         steps = np.abs(weight).max(axis=1, keepdims=True) / 127
         usual = np.square(np.rint(weight / steps) * steps - weight).sum(axis=1)
-        quantized = RoundRows(bits=8).quantize("w", weight)
+        quantized = RoundToNearest("channel", bits=8).quantize("w", weight)
         assert quantized is not None
         assert isinstance(quantized.grid, ChannelScales)
         assert quantized.grid.scales.shape == (16,)
@@ -85,7 +89,11 @@ class TestRounding:
         scales = np.exp(np.random.default_rng(1).normal(size=(30, 8, 1)))
         weight = (np.random.default_rng(0).normal(size=(30, 8, 16)) * scales).reshape(30, 128)
         errors = []
-        for quantiser in (RoundTensor(bits=4), RoundRows(bits=4), RoundGroups(bits=4, size=16)):
+        for quantiser in (
+            RoundToNearest("tensor", bits=4),
+            RoundToNearest("channel", bits=4),
+            RoundToNearest("group", bits=4, size=16),
+        ):
             quantized = quantiser.quantize("w", weight.astype(np.float32))
             assert quantized is not None
             errors.append(np.square(quantized.dequantize() - weight).mean())
@@ -95,14 +103,14 @@ class TestRounding:
         """One outlier among many: clipping it beats a step that reaches it."""
         weight = np.random.default_rng(0).normal(size=(1, 5000)).astype(np.float32)
         weight[0, 0] = 8.0
-        quantized = RoundTensor(bits=4).quantize("w", weight)
+        quantized = RoundToNearest("tensor", bits=4).quantize("w", weight)
         assert quantized is not None
         assert isinstance(quantized.grid, TensorScale)
         assert quantized.grid.scale < 0.6 * 8 / 7
 
     def test_steps_in_deviations_of_each_row(self) -> None:
         weight = np.random.default_rng(0).normal(size=(3, 400)) * [[0.01], [1.0], [50.0]]
-        quantized = RowsInStd(step=0.5).quantize("w", weight.astype(np.float32))
+        quantized = Uniform(0.5, "std", "channel").quantize("w", weight.astype(np.float32))
         assert quantized is not None
         assert isinstance(quantized.grid, ChannelScales)
         assert quantized.grid.scales == pytest.approx(0.5 * weight.std(axis=1), rel=1e-3)
@@ -111,7 +119,7 @@ class TestRounding:
     @pytest.mark.parametrize("columns", [1, 5, 6, 7, 12, 13])
     def test_groups_of_any_number_of_columns(self, columns: int) -> None:
         weight = np.random.default_rng(0).normal(size=(3, columns)).astype(np.float32)
-        quantized = RoundGroups(bits=12, size=6).quantize("w", weight)
+        quantized = RoundToNearest("group", bits=12, size=6).quantize("w", weight)
         assert quantized is not None
         assert isinstance(quantized.grid, ChannelScales)
         assert quantized.grid.scales.shape == (3, -(-columns // 6))

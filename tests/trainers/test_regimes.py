@@ -16,7 +16,7 @@ from slashbench.errors import TrainingDiverged, Unencodable, UsageError
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics import code_length, ggd
 from slashbench.trainers.numerics.row_sensitivity import FLOOR, RowSensitivity
-from slashbench.trainers.quantisers.ongrid import Lattice
+from slashbench.trainers.quantisers.ongrid import OnGrid
 from slashbench.trainers.recipe import recipes
 from slashbench.trainers.regimes.backslash_q import BackSlashQ
 from slashbench.trainers.regimes.gg_init import GeneralisedGaussianInit
@@ -154,7 +154,7 @@ class TestStepsByRow:
         (steps,) = self.seen([0.0, 0.0], [0.0, 0.0]).step_sizes(0.25)
         assert steps.tolist() == [0.25, 0.25]
 
-    def test_trained_weights_end_on_a_grid_that_the_lattice_finds(self) -> None:
+    def test_trained_weights_end_on_a_grid_that_ongrid_finds(self) -> None:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3))
         regime = BackSlashQ(lam=0.1, step=0.05, begin=0.4, granularity="channel")
@@ -172,15 +172,15 @@ class TestStepsByRow:
         loop.train(module, batches(), loss, PLAN, hook)
         for layer in (module[0], module[2]):
             trained = layer.weight.detach().numpy()
-            tensor = Lattice().quantize("w", trained)
+            tensor = OnGrid().quantize("w", trained)
             assert tensor is not None
             assert tensor.dequantize().tobytes() == (trained + 0.0).tobytes()
             assert isinstance(tensor.grid, ChannelScales)
             assert len(np.unique(tensor.grid.scales)) > 1
 
-    def test_the_implied_quantiser_is_the_lattice(self) -> None:
+    def test_the_implied_quantiser_is_ongrid(self) -> None:
         (recipe,) = recipes("backslash-q:granularity=channel", {})
-        assert recipe.quantiser.text == "lattice"
+        assert recipe.quantiser.text == "ongrid:step=2^-4"
 
     @pytest.mark.parametrize(
         "settings", [{"begin": 0.0}, {"scope": "all"}, {"target": "1.0bits"}], ids=str
@@ -190,28 +190,46 @@ class TestStepsByRow:
             BackSlashQ(granularity="channel", **settings)
 
 
-class TestLattice:
+class TestOnGrid:
     def test_finds_steps_and_integers(self) -> None:
         integers = np.array([[2, -4, 6], [0, 0, 0], [5, 0, -3]], np.int32)
         steps = np.array([0.25, 1.0, 0.375], np.float16)
-        tensor = Lattice().quantize("w", integers * steps.astype(np.float32)[:, None])
+        tensor = OnGrid().quantize("w", integers * steps.astype(np.float32)[:, None])
         assert tensor is not None
         assert isinstance(tensor.grid, ChannelScales)
         assert tensor.grid.scales.tolist() == [0.5, 1.0, 0.375]  # the coarsest that fits
         assert tensor.values.tolist() == [[1, -2, 3], [0, 0, 0], [5, 0, -3]]
 
     def test_one_step_for_all_is_stored_once(self) -> None:
-        tensor = Lattice().quantize("w", np.array([[0.5, -1.0], [1.5, 0.5]], np.float32))
+        tensor = OnGrid().quantize("w", np.array([[0.5, -1.0], [1.5, 0.5]], np.float32))
         assert tensor is not None
         assert tensor.grid == TensorScale(0.5)
 
-    @pytest.mark.parametrize("value", [0.1234567, np.nan, np.inf])
-    def test_weights_on_no_grid_are_refused(self, value: float) -> None:
-        with pytest.raises(Unencodable, match=r"row 0 of w does not lie on a grid"):
-            Lattice().quantize("w", np.array([[1.0, value]], np.float32))
+    def test_weights_on_no_grid_are_refused(self) -> None:
+        weight = np.array([[1.0, 0.1234567]], np.float32)
+        with pytest.raises(Unencodable, match=r"channel 0 of w does not lie on a grid"):
+            OnGrid().quantize("w", weight)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_weights_that_are_not_finite_are_refused(self, value: float) -> None:
+        with pytest.raises(Unencodable, match="w holds weights that are not finite"):
+            OnGrid(step=0.5).quantize("w", np.array([[1.0, value]], np.float32))
+
+    def test_a_frozen_matrix_is_rounded_as_quantize_does(self) -> None:
+        frozen = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
+        frozen[2] = 0
+        tensor = OnGrid(step=2**-4).quantize("w", frozen)
+        assert tensor is not None
+        assert tensor.grid == TensorScale(2**-4)
+        assert np.array_equal(tensor.values, np.rint(frozen * 16))
+
+    def test_a_matrix_that_lies_on_a_grid_in_part_is_refused(self) -> None:
+        weight = np.array([[0.5, 1.0], [0.5, 0.1234567]], np.float32)
+        with pytest.raises(Unencodable, match="channel 1 of w"):
+            OnGrid(step=0.5).quantize("w", weight)
 
     def test_vectors_stay(self) -> None:
-        assert Lattice().quantize("b", np.ones(3, np.float32)) is None
+        assert OnGrid().quantize("b", np.ones(3, np.float32)) is None
 
 
 class TestGradualPrune:

@@ -23,29 +23,28 @@ from slashbench.trainers.numerics import integers
 from slashbench.trainers.quantisers import kmeans
 from slashbench.trainers.quantisers.kmeans import KMeans, in_order
 from slashbench.trainers.quantisers.native import Native
-from slashbench.trainers.quantisers.ongrid import Lattice
-from slashbench.trainers.quantisers.quantize import Uniform, UniformInStd
-from slashbench.trainers.quantisers.quantize_rows import RowsInStd
+from slashbench.trainers.quantisers.ongrid import OnGrid
+from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rdoq import Rdoq
 from slashbench.trainers.quantisers.rf8 import RF8
-from slashbench.trainers.quantisers.rtn import RoundGroups, RoundRows, RoundTensor
+from slashbench.trainers.quantisers.rtn import RoundToNearest
 
 Array = npt.NDArray[Any]
 
 ROUGH = [
     Uniform(step=0.3, scope="all"),
-    UniformInStd(step=0.2, scope="all"),
-    RowsInStd(step=0.2),
-    RoundTensor(bits=4, scope="all"),
-    RoundRows(bits=4, scope="all"),
-    RoundGroups(bits=4, size=3, scope="all"),
-    RoundGroups(bits=3, size=700, scope="all"),
+    Uniform(0.2, "std", scope="all"),
+    Uniform(0.2, "std", "channel"),
+    RoundToNearest("tensor", bits=4, scope="all"),
+    RoundToNearest("channel", bits=4, scope="all"),
+    RoundToNearest("group", bits=4, size=3, scope="all"),
+    RoundToNearest("group", bits=3, size=700, scope="all"),
     KMeans(levels=16, scope="all"),
     KMeans(levels=300, scope="all"),
     RF8(scope="all"),
     Rdoq(step=0.2, scope="all"),
 ]
-ALL = [*ROUGH, Lattice()]
+ALL = [*ROUGH, OnGrid()]
 DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16]
 SHAPES = [(3, 5000), (1, 9001), (700, 3), (40, 7, 11), (2, 300), (4003,), ()]
 
@@ -147,8 +146,8 @@ def test_what_is_not_quantized_has_no_runs() -> None:
     ("value", "quantiser", "said"),
     [
         (1.0, "quantize:step=1e-12", "too fine"),
-        (float("nan"), "quantize-std", "not finite"),
-        (float("-inf"), "round", "not finite"),
+        (float("nan"), "quantize:unit=std", "not finite"),
+        (float("-inf"), "rtn", "not finite"),
     ],
 )
 def test_what_is_refused_leaves_the_file_as_it_was(

@@ -19,41 +19,41 @@ BLOCK = 1 << 20  # values, of which temporary copies are made at a time
 
 
 def check_finite(name: str, weight: Array) -> None:
-    """Raises Unencodable for NaN and infinity."""
+    """Raise Unencodable for NaN and infinity."""
     if not all(np.isfinite(part).all() for part in parts(weight.ravel("K"))):
         raise not_finite(name)
 
 
 def not_finite(name: str) -> Unencodable:
-    """The error."""
+    """Return the error that names the tensor."""
     return Unencodable(f"{name} holds weights that are not finite: training went wrong")
 
 
-def float_of_steps(least: float, largest: float) -> type[np.float16 | np.float32]:
-    """What steps from `least` to `largest` are stored in: float16 where it has all its digits."""
+def float_of_scales(least: float, largest: float) -> type[np.float16 | np.float32]:
+    """Return the type that stores scales of this range: float16 where it has all its digits."""
     limits = np.finfo(np.float16)
     fits = float(limits.tiny) <= least <= largest <= float(limits.max)
     return np.float16 if fits else np.float32
 
 
 def widened(weight: Array) -> Array:
-    """Floats of 16 bits as float32, others as they are."""
+    """Return floats of 16 bits as float32, others unchanged."""
     return weight.astype(np.float32) if weight.dtype.itemsize < 4 else weight
 
 
 def parts(flat: Array) -> Iterator[Array]:
-    """A flat array, widened, block by block."""
+    """Yield a flat array block by block, widened."""
     return (widened(flat[i : i + BLOCK]) for i in range(0, flat.size, BLOCK))
 
 
 def as_matrix(weight: Array) -> Array:
-    """All that shares the first index as a row; a scalar is one row."""
+    """Return a matrix whose rows share the first index; a scalar is one row."""
     rows, *others = weight.shape or (1,)
     return weight.reshape(rows, math.prod(others))
 
 
 def tiles(matrix: Array, size: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of blocks: runs of rows or, in a longer one, runs of columns.
+    """Yield rows and columns of blocks: runs of rows or, where a row is long, runs of columns.
 
     size: columns that are kept together, counted from the first.
     """
@@ -66,9 +66,9 @@ def tiles(matrix: Array, size: int = 1) -> Iterator[tuple[slice, slice]]:
 
 
 def by_halves(of: Callable[[Array], T], join: Callable[[T, T], T], values: Array) -> T:
-    """`of` blocks along the last axis, joined: sums are those of NumPy to the last bit.
+    """Return `of` blocks along the last axis, joined; sums equal NumPy's to the last bit.
 
-    Its pairwise summation halves in these places, and goes on halving within a block.
+    NumPy's pairwise summation halves at these places and goes on halving within a block.
     """
     n = values.shape[-1]
     if n <= BLOCK:
@@ -80,7 +80,7 @@ def by_halves(of: Callable[[Array], T], join: Callable[[T, T], T], values: Array
 
 
 def spread_of(weight: Array) -> float:
-    """`weight.std(dtype=np.float64)` to the last bit, without copies of its size."""
+    """Return `weight.std(dtype=np.float64)` to the last bit, without copies of its size."""
     centre = weight.mean(dtype=np.float64)
 
     def squares(block: Array) -> np.float64:
@@ -91,11 +91,11 @@ def spread_of(weight: Array) -> float:
     return float(np.sqrt(total / weight.size))
 
 
-def rounded(name: str, weight: Array, steps: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    """weight / steps as `to_int32` has it, block by block. steps: a scalar, or one a row."""
+def rounded(name: str, weight: Array, scales: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """Return weight / scales as `to_int32` does, block by block. scales: one, or one a row."""
     matrix = as_matrix(weight)
     values = np.empty(matrix.shape, np.int32)
-    each = np.broadcast_to(np.reshape(steps, (-1, 1)), (len(matrix), 1))
+    each = np.broadcast_to(np.reshape(scales, (-1, 1)), (len(matrix), 1))
     for rows, columns in tiles(matrix):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scaled = widened(matrix[rows, columns]) / each[rows]
@@ -104,7 +104,7 @@ def rounded(name: str, weight: Array, steps: npt.ArrayLike) -> npt.NDArray[np.in
 
 
 def looked_up(weight: Array, of: Callable[[Array], Array]) -> npt.NDArray[np.int32]:
-    """What `of` makes of each weight, block by block."""
+    """Return `of(weight)` for each weight, computed block by block."""
     values = np.empty(weight.size, np.int32)
     begin = 0
     for part in parts(weight.reshape(-1)):
@@ -114,8 +114,10 @@ def looked_up(weight: Array, of: Callable[[Array], Array]) -> npt.NDArray[np.int
 
 
 def to_int32(name: str, scaled: Array) -> npt.NDArray[np.int32]:
-    """weight / step rounded to integers, ties to the even one. Raises Unencodable over 2^31."""
+    """Return weight / step size rounded, ties to even. Raise Unencodable over 2^31."""
     integers = np.rint(scaled)
     if integers.size and not np.abs(integers).max() < 2**31:
-        raise Unencodable(f"{name}: the step is too fine, |weight| / step is over 2^31")
+        raise Unencodable(
+            f"{name}: the step size is too fine: |weight| / step is over 2^31; take a larger step"
+        )
     return integers.astype(np.int32)

@@ -22,7 +22,7 @@ class Calibrated(Quantiser):
         """Raises UsageError: weights alone are not enough."""
         raise UsageError(
             f"{type(self).__name__} needs a model and its calibration data, so it works in recipes "
-            "of `bench run` only; for weights alone take quantize, quantize-std, round-rows or rdoq"
+            "of `bench run` only; for weights alone take quantize, rtn or rdoq"
         )
 
     @abstractmethod

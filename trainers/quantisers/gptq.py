@@ -17,7 +17,7 @@ from slashbench.trainers.numerics.integers import to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.numerics.rate import UNSEEN, CodeLengths, candidates
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
-from slashbench.trainers.quantisers.quantize import Scope, Unit, rounding_in
+from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
 Order = Literal["activity", "given"]
 
@@ -58,7 +58,7 @@ class GPTQ(Calibrated):
         if batches < 1 or damp < 0:
             raise ValueError(f"batches={batches} must be at least 1, damp={damp} at least 0")
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
-        self.rounding = rounding_in(unit, step, scope)
+        self.rounding = Uniform(step, unit, scope=scope)
 
     def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Linear layers by GPTQ, what is left by plain rounding."""
@@ -80,7 +80,7 @@ class GPTQ(Calibrated):
 
     def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantized:
         """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
-        step = np.float32(self.rounding.step_of(weight))
+        step = np.float32(self.rounding.tensor_step(weight))
         scaled = torch.from_numpy(weight / step)
         factor = Factor(moment, self.damp, self.order)
         integers = solve(scaled, factor, self.lam, torch.ones(len(weight)))

@@ -11,7 +11,7 @@ import torch
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.fisher import row_sensitivities
-from slashbench.trainers.numerics.integers import float_of_steps, to_int32
+from slashbench.trainers.numerics.integers import float_of_scales, to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers import rdoq
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
@@ -101,7 +101,7 @@ def scale(
     saved = 0.5 * math.log2(float(felt.mean())) - 0.5 * float(felt.log2().mean())
     own = saved * rows.shape[1] > SIDE_BITS
     steps = unit * (felt if own else felt.mean(0, keepdim=True)).rsqrt()
-    kind = float_of_steps(float(steps.min()), float(steps.max())) if own else np.float32
+    kind = float_of_scales(float(steps.min()), float(steps.max())) if own else np.float32
     steps = steps.half() if kind is np.float16 else steps.float()
     importance = felt * steps.double().square() / unit**2
     return rows / steps.float()[:, None], importance.float(), steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,45 +11,66 @@ import numpy.typing as npt
 from slashbench.contracts import ByRuns, Runs
 from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, TensorScale
-from slashbench.trainers.numerics.integers import as_matrix, rounded
+from slashbench.trainers.numerics.integers import as_matrix, check_finite, rounded
+from slashbench.trainers.quantisers.quantize import Uniform
 
-#: A row in which even the smallest magnitude is a larger multiple of the step is refused.
+#: A row in which even the smallest magnitude is a larger multiple of the scale is refused.
 MULTIPLES = 64
 
 
-class Lattice(ByRuns):
-    """Find the step of each row whose weights are multiples of one; nothing is rounded.
+class OnGrid(ByRuns):
+    """Find the scale of each channel whose weights are multiples of one; round nothing.
 
-    Matrices only; for weights that `backslash-q:granularity=channel` has left on their grid.
+    For the matrices that `backslash-q:granularity=channel` leaves on their grid. A matrix that lies
+    on no grid in any channel was not trained (it was frozen): it is rounded, where `step` says to
+    what. A matrix that lies on a grid in some channels only is refused. Vectors stay in their
+    native dtype.
+
+    Parameters
+    ----------
+    step : float
+        Step size that matrices on no grid are rounded to, as `quantize` does; 0 refuses them.
     """
 
+    def __init__(self, step: float = 0.0) -> None:
+        if not (step >= 0 and math.isfinite(step)):
+            raise ValueError(f"step={step} must be a finite number >= 0")
+        self.step = step
+
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
-        """Integers and a step a row. Raises Unencodable for a row that lies on no grid."""
+        """Return integers and a scale a channel. Raise Unencodable for one that is on no grid."""
         if weight.ndim < 2:
             return None
-        steps = np.ones(len(weight), np.float16)
-        for index, row in enumerate(as_matrix(weight)):
-            steps[index] = _step_of(name, index, row.astype(np.float32))
-        if len(steps) and (steps == steps[0]).all():
-            one = np.float32(steps[0])
+        check_finite(name, weight)
+        rows = as_matrix(weight)
+        scales = np.array([_scale_of(row.astype(np.float32)) for row in rows], np.float16)
+        off = np.isnan(scales)
+        if off.any():
+            if self.step and all(off[i] or not rows[i].any() for i in range(len(rows))):
+                return Uniform(self.step).in_runs(name, weight)
+            raise Unencodable(
+                f"channel {off.argmax()} of {name} does not lie on a grid; train it with "
+                "backslash-q:granularity=channel, or end the recipe with quantize"
+            )
+        if len(scales) and (scales == scales[0]).all():
+            one = np.float32(scales[0])
             return Runs(weight, TensorScale(float(one)), lambda part, _: rounded(name, part, one))
-        wide = steps.astype(np.float32)
+        wide = scales.astype(np.float32)
         return Runs(
-            weight, ChannelScales(steps), lambda part, rows: rounded(name, part, wide[rows])
+            weight, ChannelScales(scales), lambda part, rows: rounded(name, part, wide[rows])
         )
 
 
-def _step_of(name: str, index: int, row: npt.NDArray[np.float32]) -> np.float16:
+def _scale_of(row: npt.NDArray[np.float32]) -> np.float16:
+    """Return the largest scale whose multiples the row consists of, NaN if there is none."""
     magnitudes = np.abs(row[row != 0])
     if not magnitudes.size:
         return np.float16(1)
     for multiple in range(1, MULTIPLES + 1):
-        step = np.float16(magnitudes.min() / multiple)
-        if step > 0 and np.isfinite(magnitudes).all():
-            integers = np.rint(row / np.float32(step))
-            if (integers * np.float32(step) == row).all() and np.abs(integers).max() < 2**24:
-                return step
-    raise Unencodable(
-        f"row {index} of {name} does not lie on a grid; train it with "
-        "backslash-q:granularity=channel, or end the recipe with quantize"
-    )
+        with np.errstate(over="ignore"):
+            scale = np.float16(magnitudes.min() / multiple)
+        if scale > 0 and np.isfinite(scale):
+            integers = np.rint(row / np.float32(scale))
+            if (integers * np.float32(scale) == row).all() and np.abs(integers).max() < 2**24:
+                return scale
+    return np.float16(np.nan)

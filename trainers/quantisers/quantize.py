@@ -1,73 +1,112 @@
-"""Uniform scalar quantization by rounding."""
+"""Uniform scalar quantization by rounding; nothing is clipped."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from slashbench.contracts import ByRuns, Runs
-from slashbench.grid import TensorScale
-from slashbench.trainers.numerics.integers import check_finite, rounded, spread_of
+from slashbench.grid import ChannelScales, TensorScale
+from slashbench.trainers.numerics.integers import (
+    as_matrix,
+    by_halves,
+    check_finite,
+    float_of_scales,
+    rounded,
+    spread_of,
+    tiles,
+)
 
 Scope = Literal["matrices", "all"]
 Unit = Literal["weight", "std"]
 
+Array = npt.NDArray[Any]
 
-class Rounding(ByRuns):
-    """Round weights to a uniform grid whose step a subclass chooses for each tensor.
 
-    scope: matrices only, vectors (biases, norms) staying in their native dtype; or all.
+class Uniform(ByRuns):
+    """Round weights to a uniform grid of step size `step`.
+
+    With an entropy coder behind it the number of bits is no limit, so no weight is clipped.
+
+    Parameters
+    ----------
+    step : float
+        Step size of the grid, in `unit`.
+    unit : {"weight", "std"}
+        `weight`: the weights' own unit, the same step size for every tensor. `std`: the standard
+        deviation of the tensor or channel; the largest magnitude where all its weights are equal.
+    granularity : {"tensor", "channel"}
+        What has a step size of its own. `channel` (all that shares the first index) needs
+        `unit=std`, and applies to matrices: a vector has one step size.
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors (biases, norms) in their native dtype.
+
+    References
+    ----------
+    BackSlash quantizes with step 2^-8 and no unit: Wu, Wen & Han, arXiv 2504.16968, section 4.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
 
-    def __init__(self, step: float, scope: Scope) -> None:
+    def __init__(
+        self,
+        step: float = 2.0**-8,
+        unit: Unit = "weight",
+        granularity: Literal["tensor", "channel"] = "tensor",
+        scope: Scope = "matrices",
+    ) -> None:
         if not (step > 0 and math.isfinite(step)):
             raise ValueError(f"step={step} must be a finite number > 0")
-        self.step, self.scope = step, scope
+        if granularity == "channel" and unit == "weight":
+            raise ValueError(
+                "granularity=channel needs unit=std: in the weights' own unit every channel would "
+                "have the same step size"
+            )
+        self.step, self.unit, self.scope = step, unit, scope
+        self.by_channel = granularity == "channel"
 
-    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
-        """round(weight / step) as int32; ties go to the even neighbour."""
+    def in_runs(self, name: str, weight: Array) -> Runs | None:
+        """Return round(weight / step size) as int32; ties go to the even neighbour."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
-        step = np.float32(self.step_of(weight))
-        return Runs(weight, TensorScale(float(step)), lambda part, _: rounded(name, part, step))
+        if self.by_channel and weight.ndim > 1 and weight.size:
+            return self._by_channel(name, weight)
+        size = np.float32(self.tensor_step(weight))
+        return Runs(weight, TensorScale(float(size)), lambda part, _: rounded(name, part, size))
 
-    @abstractmethod
-    def step_of(self, weight: npt.NDArray[Any]) -> float:
-        """The grid's step for one tensor."""
-
-
-class Uniform(Rounding):
-    """Round weights to one grid of step `step` for all tensors (BackSlash codes at 2^-8)."""
-
-    def __init__(self, step: float = 2.0**-8, scope: Scope = "matrices") -> None:
-        super().__init__(step, scope)
-
-    def step_of(self, weight: npt.NDArray[Any]) -> float:
-        """The same for every tensor."""
-        return self.step
-
-
-class UniformInStd(Rounding):
-    """Round weights to a grid per tensor, its step `step` times the tensor's standard deviation."""
-
-    def __init__(self, step: float = 0.25, scope: Scope = "matrices") -> None:
-        super().__init__(step, scope)
-
-    def step_of(self, weight: npt.NDArray[Any]) -> float:
-        """In units of the standard deviation; of the largest magnitude for a constant tensor."""
-        if not weight.size:
+    def tensor_step(self, weight: Array) -> float:
+        """Return the step size of a tensor that has one for all its weights."""
+        if self.unit == "weight" or not weight.size:
             return self.step
         spread = spread_of(weight) or max(float(weight.max()), -float(weight.min()))
         return self.step * (spread or 1.0)
 
+    def _by_channel(self, name: str, weight: Array) -> Runs:
+        """Return int32, and a float16 or float32 scale for each channel."""
+        matrix = as_matrix(weight)
+        unit = np.concatenate([_unit(matrix[rows]) for rows, _ in tiles(matrix, matrix.shape[1])])
+        sizes = self.step * np.where(unit > 0, unit, 1.0)
+        stored = sizes.astype(float_of_scales(float(sizes.min()), float(sizes.max())))
+        exact = stored.astype(np.float64)  # the quotient is rounded in float64
+        return Runs(
+            weight, ChannelScales(stored), lambda part, rows: rounded(name, part, exact[rows])
+        )
 
-def rounding_in(unit: Unit, step: float, scope: Scope) -> Rounding:
-    """Plain rounding with a step in units of the weights, or of each tensor's deviation."""
-    return Uniform(step, scope) if unit == "weight" else UniformInStd(step, scope)
+
+def _unit(rows: Array) -> npt.NDArray[np.float64]:
+    """Return each row's deviation; where all its weights are equal, their magnitude."""
+    n = rows.shape[1]
+    centre = by_halves(lambda part: np.asarray(part, np.float64).sum(axis=1), np.add, rows) / n
+
+    def squares(part: Array) -> Any:
+        distances = np.subtract(part, centre[:, None], dtype=np.float64)
+        return np.square(distances, out=distances).sum(axis=1)
+
+    spread = np.sqrt(by_halves(squares, np.add, rows) / n)
+    magnitude = by_halves(lambda part: np.abs(part).max(axis=1), np.maximum, rows)
+    unit: npt.NDArray[np.float64] = np.where(spread > 0, spread, magnitude)
+    return unit

@@ -12,7 +12,7 @@ import torch
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.rate import CodeLengths, candidates
-from slashbench.trainers.quantisers.quantize import Scope, Unit, rounding_in
+from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
 MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
 
@@ -63,7 +63,7 @@ class Rdoq(Quantiser):
         if not (lam >= 0 and math.isfinite(lam)):
             raise ValueError(f"lam={lam} must be a finite number >= 0")
         self.lam = lam
-        self.rounding = rounding_in(unit, step, scope)
+        self.rounding = Uniform(step, unit, scope=scope)
 
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
         """int32 of the least cost."""

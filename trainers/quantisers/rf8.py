@@ -15,25 +15,28 @@ from slashbench.trainers.quantisers.quantize import Scope
 Array = npt.NDArray[Any]
 
 REACH = 4  # the second power of two is at most 2^4 times smaller than the first, or left out
+LARGEST = 127  # exponent of the largest power of two that a float32 holds
 
 
 def two_powers(weight: Array) -> Array:
-    """s1 2^e1 + s2 2^e2: the power of two nearest in exponent, then that of what is left; float32.
+    """Return s1 2^e1 + s2 2^e2: the power of two nearest in exponent, then that of the rest.
 
     e1 = round(log2 |w|), e2 likewise of w - s1 2^e1, left out where e1 - e2 > 4. Zero stays zero.
+    Exponents end where the sum is still a float32, which is what is returned.
 
     >>> two_powers(np.array([0.0, 1.0, 0.75, -0.7, 1.04])).tolist()
     [0.0, 1.0, 0.75, -0.75, 1.0]
     """
-    first = _power(weight)
-    second = _power(weight - first)
-    return np.asarray(np.where(np.abs(second) * 2**REACH < np.abs(first), first, first + second))
+    first = _power(weight, LARGEST)
+    second = _power(weight - first, LARGEST - 1)
+    return np.asarray(np.where(np.abs(second) < np.abs(first) / 2**REACH, first, first + second))
 
 
-def _power(values: Array) -> Array:
-    """Each value's sign times 2^round(log2 |value|), in float32; 0 of 0."""
+def _power(values: Array, largest: int) -> Array:
+    """Return each value's sign times 2^min(round(log2 |value|), largest), in float32; 0 for 0."""
     with np.errstate(divide="ignore"):
         exponents = np.rint(np.log2(np.abs(values.astype(np.float32))))
+    exponents = np.minimum(exponents, largest)
     return np.sign(values).astype(np.float32) * np.exp2(exponents)
 
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged
+from slashbench.selector import spell_value
 from slashbench.trainers.numerics import code_length
 from slashbench.trainers.numerics.row_sensitivity import RowSensitivity
 from slashbench.trainers.regimes.backslash import check_multiplier
@@ -134,7 +135,7 @@ class ByRow(CodeLength):
     """The same on a grid with a step for each row, set when rounding begins.
 
     The gradients of the second half of the steps before that say how much the loss feels a row. In
-    the end the weights are left on the grid, where the quantiser `lattice` finds them.
+    the end the weights are left on the grid, where the quantiser `ongrid` finds them.
     """
 
     def __init__(
@@ -233,4 +234,6 @@ class BackSlashQ(Regime):
     @property
     def quantiser(self) -> str:
         """Rounding to the same grid."""
-        return "lattice" if self.granularity == "channel" else quantiser(self.step, self.scope)
+        if self.granularity == "channel":
+            return f"ongrid:step={spell_value(self.step)}"  # which frozen matrices are rounded to
+        return quantiser(self.step, self.scope)
