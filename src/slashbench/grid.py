@@ -31,7 +31,7 @@ def fitted(weights: Array, dtype: npt.DTypeLike) -> Array:
     """
     if np.dtype(dtype) == np.float32:
         return weights
-    largest = float(ml_dtypes.finfo(dtype).max)
+    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
     return np.clip(weights, -largest, largest).astype(dtype)
 
 

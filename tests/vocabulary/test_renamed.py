@@ -6,7 +6,7 @@ import pytest
 
 from slashbench import renamed
 from slashbench.codecs.catalog import CODECS
-from slashbench.errors import BadSetting, UnknownName
+from slashbench.errors import UnknownName
 from slashbench.trainers.catalog import QUANTISERS
 from slashbench.trainers.recipe import recipes
 from slashbench.upgrade import VERSION, upgraded
@@ -58,11 +58,6 @@ def test_an_old_quantiser_is_refused_with_its_new_name(name: str) -> None:
     new = renamed.replacement("quantiser", name)
     with pytest.raises(UnknownName, match=f"quantiser '{name}' was renamed to {new}"):
         recipes(f"plain+{name}", {})
-
-
-def test_an_old_setting_is_refused_with_its_new_name() -> None:
-    with pytest.raises(BadSetting, match="granularity=channel"):
-        recipes("backslash-q:steps=by-row", {})
 
 
 @pytest.mark.parametrize("registry", [CODECS, QUANTISERS], ids=lambda r: r.kind)
