@@ -89,7 +89,7 @@ def add(verbs: Verbs) -> None:
         "--quantize",
         metavar="NAME",
         help="round the weights first: lossy; such as quantize:step=0.25:unit=std (at most twice "
-        "the memory of the largest tensor, and some 200 MB; rdoq: 17 times that of 32 bits, 34 times "
+        "the memory of the largest tensor, and 200 MB; rdoq: 17 times that of 32 bits, 34 times "
         "that of 16)",
     )
     compress.add_argument(
