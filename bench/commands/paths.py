@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slashbench.bench.checkpoint import folders
-from slashbench.bench.machine.atomic_files import atomically, explained, folder_atomically
+from slashbench.bench.machine.atomic_files import (
+    atomically,
+    explained,
+    folder_atomically,
+    is_stream,
+    sweep_beside,
+)
 from slashbench.errors import UsageError
 
 PIPE = Path("-")
@@ -54,6 +60,8 @@ def check_free(out: Path, force: bool) -> None:
     if out == PIPE:
         if sys.stdout.isatty():
             raise UsageError("- is standard output, which is a terminal: pipe it into something")
+    elif is_stream(out):  # written into; nothing there is lost
+        return
     elif out.is_symlink() and not force:
         raise UsageError(f"{out} is a link; --force replaces it, and leaves what it leads to alone")
     elif out.exists() and not force:
@@ -66,6 +74,8 @@ def convert(path: Path, out: Path, work: Work) -> list[Path]:
     Returns the files that were left out. Whatever goes wrong, `out` is as it was. Raises UsageError
     for a folder that should go into a pipe or a file.
     """
+    if out != PIPE:
+        sweep_beside(out)
     if not path.is_dir():
         if out.is_dir() and not out.is_symlink():
             raise UsageError(f"{out} is a folder, {path} is none; name a file")

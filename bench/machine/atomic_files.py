@@ -1,4 +1,8 @@
-"""Writing files so that a kill or a full disk leaves the old one or none, never half a one."""
+"""Writing files so that a kill or a full disk leaves the old one or none, never half a one.
+
+Everything that slashbench writes goes through here. What is no regular file (a device, a FIFO, an
+open descriptor such as /dev/stdout, a link to any of them) is written into and never replaced.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,13 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import shutil
+import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -16,45 +24,69 @@ from typing import BinaryIO
 from slashbench.bench.machine import process_identity
 from slashbench.errors import StoreUnusable
 
+_ELSEWHERE = "choose another folder with --out"
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EFBIG: "the file is larger than this process may write; raise the limit",
-    errno.EACCES: "no permission to write there; choose another folder with --out",
-    errno.EPERM: "no permission to write there; choose another folder with --out",
-    errno.EROFS: "the file system is read-only; choose another folder with --out",
-    errno.ENOTDIR: "a file is in the way; choose another folder with --out",
-    errno.EEXIST: "a file is in the way; choose another folder with --out",
+    errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
+    errno.EPERM: f"no permission to write there; {_ELSEWHERE}",
+    errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file is in the way; {_ELSEWHERE}",
+    errno.EEXIST: f"a file is in the way; {_ELSEWHERE}",
+    errno.EISDIR: "a folder is in the way; name a file",
+    errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
+    errno.EBUSY: f"it is in use by the system, such as a mount point; {_ELSEWHERE}",
+    errno.ENOENT: f"no folder can be made there; {_ELSEWHERE}",
+    errno.ELOOP: "its links lead in a circle; remove them",
+    errno.ENXIO: "nothing reads from it",
+    errno.EBADF: "no such descriptor is open for writing",
 }
+
+_PARTIAL, _REPLACED = ".partial-", ".replaced-"
+_ABANDONED_S = 86_400.0  # age of a half-written file of another machine whose writer must be dead
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|(?P<pid>\d+)(?:/task/\d+)?))/fd/(?P<number>\d+)")
+_MOST_LINKS = 40  # that one path may lead over, as in Linux
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the OSErrors of writing below `path` into StoreUnusable with a cure."""
+    """Turn the OSErrors of writing at or below `path` into StoreUnusable with a cure.
+
+    An error that names another file, such as one that is read to be copied, and that of a reader
+    who left a pipe pass as they are.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        cure = _CURES.get(error.errno or 0)
-        if cure is None:
+        if not _concerns(error, path):
             raise
+        cure = _CURES.get(error.errno or 0) or error.strerror or str(error)
         raise StoreUnusable(f"can't write {path}: {cure}") from error
-
-
-def partial() -> str:
-    """How a file that is being written is named at first: by its writer, who may be dead later."""
-    return f".partial-{process_identity.this_process().text}-"
 
 
 @contextmanager
 def atomically(path: Path) -> Iterator[BinaryIO]:
-    """A new file, open for reading and writing, which takes the place of `path` in one step.
+    """Open a new file for reading and writing, which takes the place of `path` in one step.
 
-    It does so when the context ends well; otherwise all is as it was. A link at `path` is replaced,
-    not followed. Raises StoreUnusable.
+    It does so when the context ends well; otherwise all is as it was. A link at `path` to a regular
+    file is replaced, not followed. What is no regular file gets all bytes when the context ends
+    well.
+
+    Raises
+    ------
+    StoreUnusable
+        If it can't be written.
     """
     with explained(path):
+        if is_stream(path):
+            with _spooled(path) as file:
+                yield file
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=partial(), dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_partial(), dir=path.parent)
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 Path(name).chmod(0o666 & ~_umask())
@@ -65,6 +97,75 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Make a file if there is none: of several processes who try, one alone is told True.
+
+    It appears whole, by a hard link, over NFS as well. Raises StoreUnusable.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, whole = tempfile.mkstemp(prefix=_partial(), dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.link(whole, path)
+        except FileExistsError:
+            return False
+        finally:
+            Path(whole).unlink(missing_ok=True)
+    return True
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether `path` is to be written into as it is: there, and no regular file or folder.
+
+    An open descriptor, /dev/fd/1 or a link to it, is one whatever it is open on.
+    """
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing there, or what `atomically` will find out
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Remove what killed writers left half-written, and nothing that is being written.
+
+    Parameters
+    ----------
+    paths
+        Files and folders; those that `atomically` and `folder_atomically` did not begin are left
+        alone. One of another machine is removed when it is a day old.
+
+    Raises
+    ------
+    OSError
+        If one can't be removed.
+    """
+    for path in paths:
+        if not path.name.startswith(_PARTIAL):
+            continue
+        writer = process_identity.of_text(path.name.removeprefix(_PARTIAL).rpartition("-")[0])
+        lives = writer.lives() if writer else None
+        with contextlib.suppress(FileNotFoundError):
+            if lives is None:
+                lives = time.time() - path.lstat().st_mtime < _ABANDONED_S
+            if lives:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what killed writers left half-written in the folder of `path`, as far as it may."""
+    with contextlib.suppress(OSError):
+        sweep(path.parent.glob(f"{_PARTIAL}*"))
 
 
 def write_out(file: BinaryIO, begin: int, end: int) -> None:
@@ -82,12 +183,12 @@ def folder_atomically(path: Path) -> Iterator[Path]:
     """A new folder, which takes the place of `path` when the context ends well. As `atomically`."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=partial(), dir=path.parent))
+        made = Path(tempfile.mkdtemp(prefix=_partial(), dir=path.parent))
         try:
             made.chmod(0o777 & ~_umask())
             yield made
             if path.exists() or path.is_symlink():
-                aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=path.parent))
+                aside = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
                 path.rename(aside / path.name)
                 made.rename(path)
                 shutil.rmtree(aside)
@@ -104,9 +205,78 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def _partial() -> str:
+    """Return how the name of a file begins while it is written: with its writer."""
+    return f"{_PARTIAL}{process_identity.this_process().text}-"
+
+
+@contextmanager
+def _spooled(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file, whose bytes go into `path` when the context ends well."""
+    spool = Path(tempfile.gettempdir())
+    with explained(spool):
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    with file:
+        try:
+            yield file
+            file.flush()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+                raise StoreUnusable(
+                    f"can't write {path} by way of {spool}: {_CURES[error.errno]}, or set TMPDIR"
+                ) from error
+            raise
+        file.seek(0)
+        with _into(path) as target:
+            shutil.copyfileobj(file, target, 1 << 20)
+
+
+def _into(path: Path) -> BinaryIO:
+    """Open what is no regular file for writing; an open descriptor goes on where it is."""
+    number = _descriptor(path)
+    if number is None:
+        return path.open("wb")
+    for text in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # no descriptor of its own, or closed
+            if text.fileno() == number:
+                text.flush()
+    return os.fdopen(os.dup(number), "wb")
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open descriptor of this process that a path leads to, or None."""
+    for _ in range(_MOST_LINKS):
+        try:
+            place = _place(path)
+            found = _DESCRIPTOR.fullmatch(place.as_posix())
+            if found and found["pid"] in (None, str(os.getpid())):
+                return int(found["number"])
+            path = place.parent / place.readlink()
+        except OSError:  # no link
+            return None
+    return None
+
+
+def _place(path: Path) -> Path:
+    """Return the absolute path, with the links of its folders followed and its own not."""
+    try:
+        return path.parent.resolve() / path.name
+    except RuntimeError:  # links in a circle
+        return path.absolute()
+
+
+def _concerns(error: OSError, path: Path) -> bool:
+    """Return whether an error is about `path`, what it is in, or what is made there."""
+    if not isinstance(error.filename, str | bytes):
+        return True
+    whole, named = (_place(Path(os.fsdecode(each))) for each in (path, error.filename))
+    beside = named.parent == whole.parent and named.name.startswith((_PARTIAL, _REPLACED))
+    return beside or whole.is_relative_to(named) or named.is_relative_to(whole)
+
+
 @functools.cache
 def _umask() -> int:
-    """What new files must not allow; it can't be read but by setting it."""
+    """Return the umask of the process, which can't be read but by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -9,22 +9,20 @@ import contextlib
 import os
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from slashbench.bench.machine import process_identity
 from slashbench.bench.machine.atomic_files import (
     atomically,
+    create,
     explained,
-    partial,
+    sweep,
     write_atomically,
 )
 from slashbench.errors import StoreUnusable, UsageError
 
-_ABANDONED_S = 86_400.0  # age of a half-written file of another machine whose writer must be dead
 _KEPT = 8  # files of an object store that are kept here
 
 
@@ -88,20 +86,8 @@ class Folder:
         write_atomically(self.root / name, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """As Depot: a hard link to a whole file, which is made by one alone, over NFS as well."""
-        path = self.root / name
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, whole = tempfile.mkstemp(prefix=partial(), dir=path.parent)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                os.link(whole, path)
-            except FileExistsError:
-                return False
-            finally:
-                Path(whole).unlink(missing_ok=True)
-        return True
+        """As Depot."""
+        return create(self.root / name, data)
 
     def remove(self, name: str) -> None:
         """As Depot."""
@@ -132,16 +118,7 @@ class Folder:
         """As Depot."""
         with explained(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            for path in self.root.rglob(".partial-*"):
-                writer = process_identity.of_text(
-                    path.name.removeprefix(".partial-").rpartition("-")[0]
-                )
-                lives = writer.lives() if writer else None
-                with contextlib.suppress(FileNotFoundError):
-                    if lives is None:
-                        lives = time.time() - path.stat().st_mtime < _ABANDONED_S
-                    if not lives:
-                        path.unlink()
+            sweep(self.root.rglob(".partial-*"))
 
 
 class Bucket:
