@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
 
@@ -28,3 +29,22 @@ def out_option() -> Parser:
         "artifacts and boards (default: %(default)s)",
     )
     return parent
+
+
+def finite(text: str) -> float:
+    """Return a number that is neither infinite nor NaN. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0. Raises ArgumentTypeError."""
+    number = finite(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from slashbench.bench.commands.parsing import positive
 from slashbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add_places(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--timeout",
-        type=float,
+        type=positive,
         metavar="S",
         help="seconds after which a training, or a cell's coding or timing, counts as failed",
     )

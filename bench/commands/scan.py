@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slashbench.bench.commands.parsing import positive
+
 if TYPE_CHECKING:
     from slashbench.bench.commands.parsing import Verbs
 
@@ -38,7 +40,7 @@ def add(verbs: Verbs) -> None:
     scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
     scan.add_argument(
         "--sample",
-        type=float,
+        type=positive,
         default=16,
         metavar="MB",
         help="megabytes of it to try (default: %(default)s)",
@@ -68,8 +70,11 @@ def _scan(options: argparse.Namespace) -> int:
         f"{len(weights.tensors)} tensors",
     )
     samples = own_checkpoint.samples(weights, quantiser, options.quantize or "")
+    failed: dict[str, str] = {}
     with Bar(shown) as bar:
-        for speeds in codec_speed.run(samples, codecs, options.repeats, (1,), bar.show):
+        for speeds in codec_speed.run(samples, codecs, options.repeats, (1,), bar.show, failed):
             terminal.print_table(board.ranking(speeds), shown)
     shown.print(board.RANKING_LEGEND, style="dim")
-    return 0
+    for what, why in failed.items():
+        shown.print(f"failed: {what}: {why}", style="red")
+    return 1 if failed else 0

@@ -92,12 +92,15 @@ def _codecs(options: argparse.Namespace) -> int:
     for what, why in left_out.items():
         out.print(f"left out: {what}: {why}", style="yellow")
     against = options.against.split(",")
+    failed: dict[str, str] = {}
     with Bar(out) as bar:
-        races = codec_speed.run(sets, codecs, options.repeats, threads, bar.show)
+        races = codec_speed.run(sets, codecs, options.repeats, threads, bar.show, failed)
         for table in recording.record_codecs(races, against, options.json, options.md):
             terminal.print_table(table, out)
     out.print(speed_tables.LEGEND, style="dim")
-    return 0
+    for what, why in failed.items():
+        out.print(f"failed: {what}: {why}", style="red")
+    return 1 if failed else 0
 
 
 def _trainers(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from slashbench.bench.commands.parsing import out_option
+from slashbench.bench.commands.parsing import finite, out_option, positive
 from slashbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def add(verbs: Verbs) -> None:
         "--vary", default="lam", metavar="KEY", help="of its first link (default: %(default)s)"
     )
     tune.add_argument("--between", default="0.1..1000", metavar="LOW..HIGH")
-    tune.add_argument("--bits", type=float, help="at most so many bits per parameter in the file")
+    tune.add_argument("--bits", type=positive, help="at most so many bits per parameter in the file")
     tune.add_argument(
         "--loss",
-        type=float,
+        type=finite,
         help="largest loss against the plain float model, in the metric's unit",
     )
     tune.add_argument("--codec", default="rans", metavar="NAME", help="(default: %(default)s)")

@@ -50,7 +50,7 @@ class Germlines(Dataset):
     @cached_property
     def _genes(self) -> dict[str, dict[str, dict[str, str]]]:
         """chain -> species -> allele -> gapped sequence. Read as a literal, never executed."""
-        tree = ast.parse(_file().read_text())
+        tree = ast.parse(_file().read_text(encoding="utf-8"))
         tables: dict[str, Any] = {}
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

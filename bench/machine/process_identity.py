@@ -66,7 +66,7 @@ def _host() -> str:
     """What shares one numbering of processes: a boot of a machine, or a container on it."""
     parts = [platform.node()]
     try:
-        parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
+        parts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()]
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     except OSError:
         pass  # no Linux: the machine's name has to do

@@ -114,7 +114,7 @@ def machine() -> str:
 def cpu_model() -> str:
     """The processor's name, as far as the system tells."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
@@ -171,7 +171,7 @@ def _commit() -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str:
         folder = Path(__file__).resolve().parent
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(folder), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True
         )
         return done.stdout.strip()
 

@@ -85,6 +85,6 @@ def _follow(process: subprocess.Popen[bytes], progress: Callable[[int, int, floa
 
 def _failure(folder: Path, errors: str) -> Exception:
     for path in sorted(folder.glob(f"{ERROR}*")):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return _OURS.get(found["type"], RuntimeError)(found["text"])
     return RuntimeError(f"a training process died: {errors[-1000:]}")

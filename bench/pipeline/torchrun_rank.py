@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
             _train(order, folder, rank, local)
     except Exception as error:
         what = {"type": type(error).__name__, "text": str(error)}
-        (folder / f"{ERROR}{rank}").write_text(json.dumps(what))
+        (folder / f"{ERROR}{rank}").write_text(json.dumps(what), encoding="utf-8")
         raise
 
 

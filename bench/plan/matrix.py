@@ -186,7 +186,7 @@ def _suite(name: str) -> tuple[dict[str, list[Part]], Part]:
     path = SUITES / f"{name}.toml"
     if name not in suites():
         raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
-    document = tomllib.loads(path.read_text())
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
     parts: dict[str, list[Part]] = {}
     for entry in document["part"]:
         for model in entry.pop("models"):

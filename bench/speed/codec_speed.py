@@ -1,6 +1,6 @@
 """How fast codecs are, side by side in one process.
 
-Rounds go round: each codec encodes and decodes all tensors once, then the next, so that a machine
+Codecs are interleaved: each codec encodes and decodes all tensors once, then the next, so that a machine
 that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
 allocation are included; files are not. Threads share out the tensors, the same way for every codec,
 each on a core of its own.
@@ -67,10 +67,12 @@ def run(
     repeats: int,
     threads: Sequence[int],
     progress: Progress,
+    failed: dict[str, str],
 ) -> Iterator[list[Speed]]:
     """Time every codec on each sample, under each number of threads: a list for each of them.
 
-    Raises UsageError for a sample that none of the codecs takes.
+    A codec that raises an error, or does not give back a sample, is left out of its races; `failed`
+    takes the reason. Raises UsageError for a sample that none of the codecs takes.
     """
     if repeats < 1 or min(threads) < 1:
         raise UsageError("repeats and threads must be at least 1")
@@ -81,9 +83,12 @@ def run(
         racing = [_Contestant(MEMCPY, _Copy(), sample)]
         for at, link in enumerate(taking):
             progress(f"{sample.name}: {link.text} there and back", at / len(taking))
-            racing.append(_Contestant(link.text, link.item, sample))
+            try:
+                racing.append(_Contestant(link.text, link.item, sample))
+            except Exception as error:  # a plug-in may raise anything
+                failed[f"{link.text} on {sample.name}"] = said(error)
         for number in threads:
-            yield _race(sample, racing, number, repeats, progress)
+            yield _race(sample, racing, number, repeats, progress, failed)
 
 
 def numbers_of_threads(text: str) -> tuple[int, ...]:
@@ -96,6 +101,11 @@ def numbers_of_threads(text: str) -> tuple[int, ...]:
     except ValueError:
         raise UsageError(f"threads {text!r} are not of the form 1,2,all") from None
     return tuple(dict.fromkeys(found))
+
+
+def said(error: Exception) -> str:
+    """Return what an error says, with its kind where it is none of ours."""
+    return str(error) if isinstance(error, SlashbenchError) else f"{type(error).__name__}: {error}"
 
 
 class _Copy:
@@ -116,7 +126,7 @@ class _Contestant:
         for tensor, stream in zip(sample.tensors, self.streams, strict=True):
             decoded = codec.decode(stream)
             if decoded.shape != tensor.shape or decoded.tobytes() != tensor.tobytes():
-                raise SlashbenchError(f"{name} does not give back {sample.name}: a bug of it")
+                raise SlashbenchError(f"the round trip of {sample.name} failed: a bug of the codec")
 
     @property
     def stream_bytes(self) -> int:
@@ -130,13 +140,15 @@ def _race(
     threads: int,
     repeats: int,
     progress: Progress,
+    failed: dict[str, str],
 ) -> list[Speed]:
+    racing = list(racing)
     encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
     decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
     shares = _shares([tensor.size for tensor in sample.tensors], threads)
     with timing.alone(), _pool(threads) as pool:
         for turn in range(repeats):
-            for at, one in enumerate(racing):
+            for at, one in enumerate(tuple(racing)):
                 spent = sum(wall for wall, _ in encode[one.name] + decode[one.name])
                 if turn >= _LEAST and spent > _BUDGET_S * 1e9:
                     continue
@@ -144,8 +156,12 @@ def _race(
                 progress(f"{sample.name}, {threads} threads: {one.name}", done)
                 tensors = [[sample.tensors[i] for i in share] for share in shares]
                 streams = [[one.streams[i] for i in share] for share in shares]
-                encode[one.name].append(_timed(pool, one.codec.encode, tensors))
-                decode[one.name].append(_timed(pool, one.codec.decode, streams))
+                try:
+                    encode[one.name].append(_timed(pool, one.codec.encode, tensors))
+                    decode[one.name].append(_timed(pool, one.codec.decode, streams))
+                except Exception as error:  # one that can't be used by several threads, say
+                    failed[f"{one.name} on {sample.name}, {threads} threads"] = said(error)
+                    racing.remove(one)
     return [
         Speed(
             codec=one.name,

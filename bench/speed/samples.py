@@ -20,7 +20,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from slashbench import selector
-from slashbench.bench.models import minilm
+from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import UsageError
@@ -88,7 +88,10 @@ def _n_bytes(tensors: Arrays) -> int:
 
 
 def _matrices() -> Arrays:
-    """The encoder's and the pooler's weight matrices, float32, in order of name."""
+    """Return the encoder's and the pooler's weight matrices, float32, in order of name."""
+    MODELS.get("minilm-block")  # raises MissingDependency, with the pip line
+    from slashbench.bench.models import minilm
+
     weights = load_file(minilm.weights_file())
     return [
         weight

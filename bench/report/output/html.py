@@ -84,8 +84,8 @@ def page(
             for d in downloads
         ],
         documents=_inside_script(documents),
-        style=(PAGE / "page.css").read_text(),
-        script=(PAGE / "page.js").read_text(),
+        style=(PAGE / "page.css").read_text(encoding="utf-8"),
+        script=(PAGE / "page.js").read_text(encoding="utf-8"),
         charts=_guarded(scripts.result()) if any("chart" in p for s in shown for p in s["parts"])
         else "",
     )  # fmt: skip
