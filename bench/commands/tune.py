@@ -38,7 +38,9 @@ def add(verbs: Verbs) -> None:
         "--vary", default="lam", metavar="KEY", help="of its first link (default: %(default)s)"
     )
     tune.add_argument("--between", default="0.1..1000", metavar="LOW..HIGH")
-    tune.add_argument("--bits", type=positive, help="at most so many bits per parameter in the file")
+    tune.add_argument(
+        "--bits", type=positive, help="at most so many bits per parameter in the file"
+    )
     tune.add_argument(
         "--loss",
         type=finite,

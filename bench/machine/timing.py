@@ -171,7 +171,11 @@ def _commit() -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str:
         folder = Path(__file__).resolve().parent
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
         )
         return done.stdout.strip()
 

@@ -126,4 +126,6 @@ class AntiBERTy(Model):
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
         file = package_folder("antiberty") / "trained_models" / "vocab.txt"
-        return {token: index for index, token in enumerate(file.read_text(encoding="utf-8").split())}
+        return {
+            token: index for index, token in enumerate(file.read_text(encoding="utf-8").split())
+        }

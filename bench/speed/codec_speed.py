@@ -1,7 +1,7 @@
 """How fast codecs are, side by side in one process.
 
-Codecs are interleaved: each codec encodes and decodes all tensors once, then the next, so that a machine
-that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
+Codecs are interleaved: each encodes and decodes all tensors once, then the next does, so that a
+machine that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
 allocation are included; files are not. Threads share out the tensors, the same way for every codec,
 each on a core of its own.
 """

