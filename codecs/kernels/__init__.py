@@ -12,21 +12,30 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from slashbench.codecs.kernels.disk_cache import cache_of
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
     """Compile on first use, keep the machine code on disk, and let other threads run meanwhile.
 
-    Numba checks the age of a kernel's own file only: after editing a helper that other files'
-    kernels call (`bitio`), delete `kernels/__pycache__`.
+    Numba looks at a kernel's own file only to see whether it has changed: after editing a helper
+    that other files' kernels call (`bitio`), delete `kernels/__pycache__`.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    return _compiled(function, nogil=True)
 
 
 def brief(function: Function) -> Function:
-    """A kernel of some microseconds, which keeps the interpreter's lock.
+    """Compile a kernel of some microseconds, which keeps the interpreter's lock.
 
     To let it go and to wait for it again takes longer than the work, where threads contend for it.
     """
-    return cast(Function, numba.njit(cache=True)(function))
+    return _compiled(function, nogil=False)
+
+
+def _compiled(function: Function, nogil: bool) -> Function:
+    compiled: Any = numba.njit(nogil=nogil)(function)
+    if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
+        compiled._cache = cache_of(function)  # `cache=True` sets this, and fails without a folder
+    return cast(Function, compiled)

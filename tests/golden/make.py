@@ -59,7 +59,7 @@ TENSORS = {
     "chunks": np.tile(bell(4096).astype(np.int8), 65),  # two chunks
     "tails": tails(),
     "rows": rows(),
-    "columns": rows().T,
+    "columns": np.ascontiguousarray(rows().T),
     "scalar": np.array(-128, np.int8),
     "empty": np.zeros((4, 0), np.int32),
     "float32": bell(200).astype(np.float32) / np.float32(64),

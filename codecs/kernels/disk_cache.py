@@ -1,0 +1,77 @@
+"""Where machine code of kernels is kept on disk, and what happens where it can't be.
+
+Numba keeps it beside the source, or in the user's cache folder. A container often has neither
+(packages of root, a user id without a home): then it goes to a folder of this user in the temporary
+folder, and where there is none, each process compiles for itself. No fault of the disk, full or
+read-only, stops a codec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import caching
+
+# Numba is typed in part.
+_CONFIG: Any = numba.config
+_FunctionCache: Any = caching.FunctionCache
+
+
+class _Cache(_FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, whose faults cost a compilation and no more."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code, or None if there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a file cut off, made by root, of another version: of any kind
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the machine code if the disk lets us."""
+        try:
+            super().save_overload(sig, data)
+        except Exception:  # a full disk, or an index that can't be read
+            # Numba writes the index first: it may lead to code of an earlier source by now. Without
+            # one the next process begins anew.
+            with contextlib.suppress(OSError):
+                Path(self._cache_file._index_path).unlink()
+            self.disable()
+
+
+def cache_of(function: Callable[..., Any]) -> Any:
+    """Return Numba's cache for the machine code of a function."""
+    with contextlib.suppress(RuntimeError):  # Numba's word for "nowhere to write"
+        return _Cache(function)
+    folder = _temporary_folder()
+    if folder is None:
+        return caching.NullCache()
+    usual, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, folder
+    try:
+        return _Cache(function)
+    except RuntimeError:
+        return caching.NullCache()
+    finally:
+        _CONFIG.CACHE_DIR = usual
+
+
+@functools.cache
+def _temporary_folder() -> str | None:
+    """Return a folder that only this user can write to, since what lies in it is run."""
+    user = os.geteuid() if hasattr(os, "geteuid") else 0
+    try:
+        folder = Path(tempfile.gettempdir(), f"slashbench-kernels-{user}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022
+    return str(folder) if mine else None
