@@ -15,7 +15,7 @@ from torch.nn import functional
 from slashbench.bench.data.base import package_folder, pinned
 from slashbench.bench.data.germlines import Germlines
 from slashbench.bench.models import scoring
-from slashbench.contracts import Metrics, Model, Split
+from slashbench.contracts import Metrics, Model, Reference, Split
 from slashbench.errors import UsageError
 
 SHA256 = "f1ae33eac8cc8784a7d4be5a600141d2fa7bc7d8d5b3f5324d64a6a63bd0f137"
@@ -81,25 +81,41 @@ class AntiBERTy(Model):
 
     @torch.no_grad()
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         """Return the mean cross-entropy of hidden residues in nats."""
         if split == "train":
             raise UsageError("AntiBERTy's training data are not here")
         module.eval()
-        found = []
-        for batch in self._masked(split):
-            logits, wanted = self._answers(module, *batch)
-            beside = self._answers(reference.eval(), *batch)[0] if reference is not None else None
-            found.append(scoring.answers(logits, wanted, beside))
+        beside: Sequence[torch.Tensor | None] = [None] * math.ceil(
+            len(self._held_out(split)) / BATCH
+        )
+        if reference:
+            beside = reference.answers(
+                split, lambda known: [logits for logits, _ in self._logits(known, split)]
+            )
+        found = [
+            scoring.answers(logits, wanted, known)
+            for (logits, wanted), known in zip(self._logits(module, split), beside, strict=True)
+        ]
         return scoring.cross_entropy(scoring.joined(found))
+
+    def _logits(
+        self, module: nn.Module, split: Split
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(logits of the hidden residues, what they are), batch by batch."""
+        for batch in self._masked(split):
+            yield self._answers(module, *batch)
 
     def _masked(self, split: Split) -> Iterator[Batch]:
         """Batches of held-out sequences; the same at every call."""
-        sequences = sorted(self.data.sequences[split == "test" :: 2], key=len)
+        sequences = self._held_out(split)
         generator = np.random.default_rng(2112)
         for start in range(0, len(sequences), BATCH):
             yield self._batch(sequences[start : start + BATCH], generator)
+
+    def _held_out(self, split: Split) -> list[str]:
+        return sorted(self.data.sequences[split == "test" :: 2], key=len)
 
     def _batch(self, sequences: Sequence[str], generator: np.random.Generator) -> Batch:
         """`sequences` padded, a share of their residues hidden at random."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import scoring
 from slashbench.bench.models.gpt import Gpt, GptConfig
-from slashbench.contracts import Metrics, Model, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
 
 BATCH = 16
 EVALUATION_CHUNKS = 256  # of `context` tokens each, evenly spread over the held-out books
@@ -40,6 +40,7 @@ class KjvGpt(Model):
         self.steps = steps
         self.config = GptConfig()
         self.data = KingJames()
+        self._tokens: dict[str, torch.Tensor] = {}
 
     @property
     def plan(self) -> TrainingPlan:
@@ -84,7 +85,7 @@ class KjvGpt(Model):
 
     @torch.no_grad()
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         """Return bits per byte of held-out text; the standard error is over 128-token chunks."""
         ids = self._ids(split)
@@ -96,7 +97,7 @@ class KjvGpt(Model):
         for part in np.array_split(starts, EVALUATION_CHUNKS // BATCH):
             batch = torch.stack([ids[start : start + width + 1] for start in part])
             seen, wanted = batch[:, :-1], batch[:, 1:].flatten()
-            beside = reference.eval()(seen).flatten(0, 1) if reference is not None else None
+            beside = self._logits_of(reference, f"{split} {len(sizes)}", seen)
             found.append(scoring.answers(module(seen).flatten(0, 1), wanted, beside))
             texts = self.tokenizer.decode_batch(batch[:, 1:].tolist())
             sizes += [len(text.encode()) for text in texts]
@@ -113,6 +114,19 @@ class KjvGpt(Model):
             also=scoring.secondary(every),
         )
 
+    @staticmethod
+    def _logits_of(
+        reference: Reference | None, question: str, ids: torch.Tensor
+    ) -> torch.Tensor | None:
+        if reference is None:
+            return None
+        logits: torch.Tensor = reference.answers(question, lambda known: known(ids).flatten(0, 1))
+        return logits
+
     def _ids(self, split: str) -> torch.Tensor:
-        encodings = self.tokenizer.encode_batch(self.data.by_book(split))
-        return torch.tensor([token for encoding in encodings for token in encoding.ids])
+        """Token ids of a split's text, tokenised once."""
+        if split not in self._tokens:
+            encodings = self.tokenizer.encode_batch(self.data.by_book(split))
+            tokens = [token for encoding in encodings for token in encoding.ids]
+            self._tokens[split] = torch.tensor(tokens)
+        return self._tokens[split]

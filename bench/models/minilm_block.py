@@ -14,7 +14,7 @@ from torch import nn
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import minilm
 from slashbench.bench.models.scoring import standard_error
-from slashbench.contracts import Metrics, Model, Split
+from slashbench.contracts import Metrics, Model, Reference, Split
 
 VERSES = 64
 BATCH = 16
@@ -72,7 +72,7 @@ class MiniLMBlock(Model):
 
     @torch.no_grad()
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         """Return |y - y0|^2 / |y0|^2, with y0 the pretrained block's output; one item a verse.
 

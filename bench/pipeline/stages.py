@@ -31,7 +31,7 @@ from slashbench.bench.pipeline.quantized import (
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.contracts import Calibration, Split, Transform, Weights
+from slashbench.contracts import Calibration, Reference, Split, Transform, Weights
 from slashbench.errors import (
     CorruptFile,
     StageBusy,
@@ -111,7 +111,7 @@ class Stages:
         self.command = command
         self.patient = False
         self._weights: tuple[str, Weights] | None = None
-        self._reference: tuple[str, nn.Module] | None = None
+        self._reference: tuple[str, Reference] | None = None
         self._prepared: tuple[tuple[str, str], Prepared] | None = None
 
     def cached_cell(self, cell: Cell) -> CellRecord | None:
@@ -453,7 +453,7 @@ class Stages:
         model = cell.model.item
         module = model.build(cell.seed)
         module.load_state_dict(load())
-        reference = self._float_module(cell, trained) if trained else None
+        reference = self._float_model(cell, trained) if trained else None
         metrics = model.evaluate(module, split, reference)
         if not np.isfinite([metrics.value, metrics.stderr, *metrics.per_item]).all():
             raise TrainingDiverged(
@@ -470,13 +470,13 @@ class Stages:
             "noise": None if trained else self._noise(cell, module, split, metrics.value),
         }
 
-    def _float_module(self, cell: Cell, trained: CheckpointRecord) -> nn.Module:
-        """The module with its trained float weights; the last one is kept."""
+    def _float_model(self, cell: Cell, trained: CheckpointRecord) -> Reference:
+        """The model with its trained float weights; the last one is kept, with its answers."""
         if self._reference is None or self._reference[0] != trained.weights_sha256:
             self._reference = None
             module = cell.model.item.build(cell.seed)
             module.load_state_dict(self._load(trained))
-            self._reference = trained.weights_sha256, module
+            self._reference = trained.weights_sha256, Reference(module)
         return self._reference[1]
 
     def _noise(self, cell: Cell, module: nn.Module, split: Split, value: float) -> float:

@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from slashbench.grid import Grid
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+T = TypeVar("T")
 
 #: A checkpoint in memory: every tensor of the state dict by name, tied names sharing one tensor.
 Weights = dict[str, "torch.Tensor"]
@@ -117,6 +119,21 @@ class Execution:
 USUAL = Execution()
 
 
+class Reference:
+    """The float model that a compressed one is compared with; it answers each question once."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module.eval()
+        self._answers: dict[str, Any] = {}
+
+    def answers(self, question: str, ask: Callable[[nn.Module], T]) -> T:
+        """Return `ask(module)`, kept under the name of the question: a split, mostly."""
+        if question not in self._answers:
+            self._answers[question] = ask(self._module)
+        answer: T = self._answers[question]
+        return answer
+
+
 class Model(ABC):
     """One row of the model matrix: weights, data and a metric.
 
@@ -170,7 +187,7 @@ class Model(ABC):
 
     @abstractmethod
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         """Evaluate the primary metric on held-out data, or on some of the training data.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from slashbench.contracts import Metrics, Model, Split
+from slashbench.contracts import Metrics, Model, Reference, Split
 
 
 class Tiny(Model):
@@ -42,7 +42,9 @@ class Tiny(Model):
         loss: torch.Tensor = module(batch).square().mean()
         return loss
 
-    def evaluate(self, module: nn.Module, split: Split) -> Metrics:
+    def evaluate(
+        self, module: nn.Module, split: Split, reference: Reference | None = None
+    ) -> Metrics:
         raise AssertionError("post-training steps must not evaluate")
 
 
@@ -71,6 +73,29 @@ class TiedModule(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.head(self.middle(self.embedding(ids)))
         return out
+
+
+class Deep(Tiny):
+    """Three residual blocks of two linear layers in a ModuleList; the sum is made in place."""
+
+    def build(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return DeepModule()
+
+
+class DeepModule(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)) for _ in range(3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            out: torch.Tensor = block(x)
+            out += x
+            x = out
+        return x
 
 
 class NoLinear(Tiny):

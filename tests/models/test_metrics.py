@@ -13,6 +13,7 @@ from torch import nn
 from slashbench.bench.models import scoring
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.models.digits_mlp import DigitsMLP
+from slashbench.contracts import Reference
 
 
 def test_known_distributions() -> None:
@@ -52,7 +53,7 @@ def test_a_model_beside_itself_differs_by_nothing(name: str) -> None:
     model = MODELS.get(name)()
     torch.manual_seed(0)
     module = model.build(0)
-    found = model.evaluate(module, "validation", copy.deepcopy(module))
+    found = model.evaluate(module, "validation", Reference(copy.deepcopy(module)))
     assert found.also["kl"] == pytest.approx(0.0, abs=1e-9)
     assert (found.also["flips"], found.also["same_top"]) == (0.0, 100.0)
     assert found.value == pytest.approx(float(np.mean(found.per_item)))
@@ -72,7 +73,18 @@ def test_noise_on_the_weights_shows_where_accuracy_is_silent() -> None:
     with torch.no_grad():
         for weight in nn.ModuleList([noisy]).parameters():
             weight += 0.02 * torch.randn_like(weight)
-    before, after = model.evaluate(module, "test"), model.evaluate(noisy, "test", module)
+    before, after = model.evaluate(module, "test"), model.evaluate(noisy, "test", Reference(module))
     delta = np.array(after.per_item) - np.array(before.per_item)
     assert after.also["kl"] > 5 * after.also["kl_stderr"] > 0
     assert scoring.standard_error(delta) < before.stderr / 2  # pairing pays
+
+
+def test_a_reference_is_asked_once() -> None:
+    asked: list[nn.Module] = []
+
+    def ask(module: nn.Module) -> int:
+        asked.append(module)
+        return len(asked)
+
+    reference = Reference(nn.Identity())
+    assert [reference.answers(q, ask) for q in ("test", "test", "validation")] == [1, 1, 2]

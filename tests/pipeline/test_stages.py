@@ -17,7 +17,7 @@ from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
 from slashbench.bench.store.store import Store, artifact_name
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import Metrics, Model, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
 from slashbench.errors import VerificationMismatch
 from slashbench.record import (
     CellRecord,
@@ -197,7 +197,7 @@ class Odd(Model):
         return loss
 
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         if self.fails:
             raise MemoryError

@@ -16,7 +16,7 @@ from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
 from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
 from slashbench.trainers.transforms.sparsegpt import SparseGPT
 from slashbench.trainers.transforms.wanda import Wanda
-from tests.helpers.tiny_models import NoLinear, Tied, Tiny
+from tests.helpers.tiny_models import Deep, NoLinear, Tied, Tiny
 
 
 def state(model: Tiny) -> Weights:
@@ -281,3 +281,38 @@ def entropy(integers: torch.Tensor) -> float:
     _, counts = integers.unique(return_counts=True)
     share = counts / counts.sum()
     return float(-(share * share.log2()).sum())
+
+
+class TestBlocks:
+    """What finished blocks put out is remembered; nothing else changes."""
+
+    @staticmethod
+    def moments(remember: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[list[torch.Tensor], int]:
+        model = Deep()
+        weights = model.build(0).state_dict()
+        layers = LinearLayers(weights, Calibration(model, 0), 2)
+        runs: list[None] = []
+        for name, linear in layers.module.named_modules():
+            if name.endswith(".0"):  # the first of a block's two
+                linear.register_forward_hook(lambda *_: runs.append(None))
+        if not remember:
+            monkeypatch.setattr(layers._blocks, "finish", lambda left: None)
+        found = []
+        for name, moment in layers.moments():
+            found.append(moment)
+            layers.put(name, weights[name].round(decimals=1))
+        return found, len(runs)
+
+    def test_moments_are_the_same_for_fewer_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fast, few = self.moments(True, monkeypatch)
+        slow, many = self.moments(False, monkeypatch)
+        assert few < many
+        assert len(fast) == 6 and all(map(torch.equal, fast, slow))
+
+    def test_the_model_is_as_before_when_all_is_done(self) -> None:
+        model = Deep()
+        weights = model.build(0).state_dict()
+        layers = LinearLayers(weights, Calibration(model, 0), 2)
+        assert len(list(layers.moments())) == 6
+        x = next(model.calibration(1))
+        assert torch.equal(layers.module(x), model.build(0)(x))

@@ -7,12 +7,14 @@ run, so that each is fitted to what the treated ones before it put out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from slashbench.contracts import Calibration, Weights
 from slashbench.errors import UsageError
@@ -55,6 +57,7 @@ class LinearLayers:
         runs = list(self._runs())
         self._calls = Counter(id(layer) for layer, _ in runs)
         runs.sort(key=lambda run: id(run[0].weight) not in tables)  # stable: else as they run
+        self._blocks = _Blocks(self.module, [layer for layer, _ in runs])
         self._inputs: dict[str, torch.Tensor] = {}  # of the first batch, to see who shares them
         self._layers: dict[str, nn.Linear] = {}
         for layer, inputs in runs:
@@ -78,11 +81,15 @@ class LinearLayers:
         What was `put` before the next layer is asked for has its effect on that layer's inputs.
         """
         last: tuple[torch.Tensor, torch.Tensor] | None = None  # inputs of the first batch, moment
-        for name, layer in self._layers.items():
-            inputs = self._inputs.pop(name)
-            if last is None or last[0] is not inputs:  # query, key and value share their inputs
-                last = inputs, self._moment(name, layer)
-            yield name, last[1]
+        left = list(self._layers.values())
+        with self._blocks.remembered():
+            for name, layer in self._layers.items():
+                inputs = self._inputs.pop(name)
+                if last is None or last[0] is not inputs:  # query, key and value share their inputs
+                    self._blocks.finish(left)
+                    last = inputs, self._moment(name, layer)
+                yield name, last[1]
+                left.remove(layer)
 
     def _moment(self, name: str, layer: nn.Linear) -> torch.Tensor:
         total = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64)
@@ -98,8 +105,8 @@ class LinearLayers:
                 raise _Reached
 
         with _hooked([layer], add):
-            for batch in self.batches:
-                calls = 0
+            for index, batch in enumerate(self.batches):
+                self._blocks.batch, calls = index, 0
                 self._run(batch)
         if not torch.isfinite(total).all():
             raise UsageError(f"the inputs of {name} are not finite: the weights before it are bad")
@@ -122,6 +129,65 @@ class LinearLayers:
     def _run(self, batch: Any) -> None:
         with suppress(_Reached):
             self._forward(self.module, batch)
+
+
+class _Blocks:
+    """The repeated blocks of a model, each of which runs only once more when its layers are done.
+
+    A layer's inputs depend on the weights before it alone. So a block whose layers have all been
+    treated puts out the same for each batch from then on, and is not run again and again for the
+    layers after it. Blocks are the members of a ModuleList that run once for every batch.
+
+    Attributes
+    ----------
+    batch
+        Index of the batch that is being run.
+    """
+
+    def __init__(self, module: nn.Module, runs: list[nn.Linear]) -> None:
+        self.batch = 0
+        once = {layer for layer, count in Counter(runs).items() if count == 1}
+        self._layers: dict[nn.Module, set[nn.Linear]] = {}
+        inner: set[nn.Module] = set()
+        for blocks in module.modules():
+            if isinstance(blocks, nn.ModuleList) and blocks not in inner:
+                for block in blocks:
+                    inner.update(block.modules())
+                    layers = {m for m in block.modules() if isinstance(m, nn.Linear)}
+                    if layers and layers <= once:
+                        self._layers[block] = layers
+        self._outputs: dict[tuple[nn.Module, int], Any] = {}
+        self._finished: set[nn.Module] = set()
+
+    def finish(self, left: list[nn.Linear]) -> None:
+        """Let blocks remember what they put out that have none of the layers that are `left`."""
+        for block, layers in self._layers.items():
+            if block not in self._finished and layers.isdisjoint(left):
+                self._finished.add(block)
+                block.forward = partial(self._recall, block, block.forward)
+
+    @contextmanager
+    def remembered(self) -> Iterator[None]:
+        """Forget all outputs when the context ends."""
+        try:
+            yield
+        finally:
+            for block in self._finished:
+                del block.forward
+            self._finished.clear()
+            self._outputs.clear()
+
+    def _recall(
+        self, block: nn.Module, forward: Callable[..., Any], *args: Any, **more: Any
+    ) -> Any:
+        key = block, self.batch
+        if key not in self._outputs:
+            self._outputs[key] = forward(*args, **more)
+        return tree_map(_copy, self._outputs[key])  # what comes next may work in place
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
 
 
 def replaced(weights: Weights, new: Weights) -> Weights:

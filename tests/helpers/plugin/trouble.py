@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from slashbench.bench.models.digits_mlp import DigitsMLP
-from slashbench.contracts import Metrics, Needs, Split
+from slashbench.contracts import Metrics, Needs, Reference, Split
 
 
 class Trouble(DigitsMLP):
@@ -49,7 +49,7 @@ class Trouble(DigitsMLP):
             yield images.double() if self.double else images, labels
 
     def evaluate(
-        self, module: nn.Module, split: Split, reference: nn.Module | None = None
+        self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
         """That of digits-mlp."""
         return super().evaluate(module.float(), split, reference)
