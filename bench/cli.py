@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from slashbench import __version__
 from slashbench.bench.commands import (
-    checkpoints,
     compare,
+    compress,
     conformance,
+    decompress,
+    inspect,
     listing,
     merge,
     publish,
@@ -22,6 +24,7 @@ from slashbench.bench.commands import (
     scan,
     speed,
     tune,
+    verify,
     worker,
 )
 from slashbench.bench.commands.parsing import Parser
@@ -84,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for verb in (run, worker, merge, listing, conformance, speed, checkpoints, scan, tune,
-                 reproduce, report, compare, publish):  # fmt: skip
+    for verb in (run, worker, merge, listing, conformance, speed, compress, decompress, inspect,
+                 verify, scan, tune, reproduce, report, compare, publish):  # fmt: skip
         verb.add(verbs)
     return parser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.errors import CorruptFile
+from slashbench.errors import UsageError
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -18,7 +18,7 @@ _POPULATE_READ = 22  # MADV_POPULATE_READ, which Python's mmap has no name for
 
 
 class Mapped:
-    """A file's bytes, shape (size,), read-only. Raises CorruptFile where there is no such file."""
+    """A file's bytes, shape (size,), read-only. Raises UsageError for one that can't be read."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -28,7 +28,8 @@ class Mapped:
                     mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else None
                 )
         except (OSError, ValueError) as error:
-            raise CorruptFile(f"{path} can't be read: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{path} can't be read: {why}") from error
         self.data: Bytes = np.frombuffer(self._map or b"", np.uint8)
 
     def fetch(self) -> None:

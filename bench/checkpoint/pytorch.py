@@ -31,7 +31,7 @@ from slashbench.bench.checkpoint.state_dict import tied_names
 from slashbench.bench.machine.atomic_files import atomically
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Weights
-from slashbench.errors import CorruptFile, UsageError
+from slashbench.errors import UsageError
 from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
 
@@ -58,6 +58,7 @@ DTYPES = {
     "I64": torch.int64,
     "U64": torch.uint64,
 }
+_MOST_OPEN = 32  # files of a folder
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -101,10 +102,7 @@ def load_file(
 
     Raises CorruptFile for what is damaged or too large, UsageError for what can't be loaded here.
     """
-    weights: Weights = {}
-    for checkpoint in _opened(Path(path), max_bytes, trusted):
-        weights |= _all(checkpoint, device)
-    return weights
+    return _Shards(Path(path), max_bytes, trusted).all(device)
 
 
 def load_model(
@@ -155,12 +153,7 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         if framework not in ("pt", "torch", "pytorch"):
             raise UsageError(f"framework {framework!r}: tensors are PyTorch's here, 'pt'")
         self._path, self._device = Path(path), device
-        self._checkpoints = _opened(self._path, max_bytes, trusted)
-        self._holder = {
-            name: checkpoint
-            for checkpoint in self._checkpoints
-            for name in checkpoint.header.tensors
-        }
+        self._shards = _Shards(self._path, max_bytes, trusted)
 
     def __enter__(self) -> safe_open:
         return self
@@ -175,24 +168,20 @@ class safe_open:  # noqa: N801  # safetensors' name for it
 
     def keys(self) -> list[str]:
         """The names of all tensors, sorted."""
-        return sorted(self._holder)
+        return sorted(self._shards.tensors)
 
     def offset_keys(self) -> list[str]:
         """The names of all tensors in the order of their bytes in the plain files."""
-        return list(self._holder)
+        return list(self._shards.tensors)
 
     def metadata(self) -> dict[str, str]:
         """The text that was saved with the tensors; of a folder, all files' together."""
-        return {
-            key: text
-            for checkpoint in self._checkpoints
-            for key, text in checkpoint.header.metadata.items()
-        }
+        return dict(self._shards.metadata)
 
     def get_tensor(self, name: str) -> torch.Tensor:
         """One tensor; no other is touched. Raises CorruptFile, UsageError for no such name."""
         tensor = self._entry(name)
-        return _tensor(self._holder[name].tensor(name), tensor, name).to(self._device)
+        return _tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
 
     def get_slice(self, name: str) -> Slice:
         """One tensor, to be indexed. Raises UsageError for no such name."""
@@ -200,22 +189,20 @@ class safe_open:  # noqa: N801  # safetensors' name for it
 
     def get_tensors(self) -> Weights:
         """Every tensor, decoded on all cores. Raises CorruptFile."""
-        weights: Weights = {}
-        for checkpoint in self._checkpoints:
-            weights |= _all(checkpoint, self._device)
-        return weights
+        return self._shards.all(self._device)
 
     def rows(self, name: str, first: int, last: int) -> torch.Tensor:
         """Rows `first` to `last` - 1 of a tensor of at least one dimension. Raises CorruptFile."""
         tensor = self._entry(name)
         shape = (last - first, *tensor.shape[1:])
         part = Tensor(tensor.dtype, shape, 0, 0)
-        return _tensor(self._holder[name].rows(name, first, last), part, name).to(self._device)
+        rows = self._shards.holding(name).rows(name, first, last)
+        return _tensor(rows, part, name).to(self._device)
 
     def _entry(self, name: str) -> Tensor:
-        if name not in self._holder:
+        if name not in self._shards.tensors:
             raise UsageError(f"{self._path} has no tensor {name!r}; keys() lists those it has")
-        return self._holder[name].header.tensors[name]
+        return self._shards.tensors[name]
 
 
 class Slice:
@@ -248,19 +235,54 @@ class Slice:
         return self._file.get_tensor(self._name)[index]
 
 
-def _opened(path: Path, max_bytes: int | None, trusted: bool) -> list[Checkpoint]:
-    """A file, or all of a folder, of at most `max_bytes` together. Raises CorruptFile."""
-    found: list[Checkpoint] = []
-    names: set[str] = set()
-    for file in folders.weight_files(path):
-        checkpoint = reader.opened(file, max_bytes=max_bytes, trusted=trusted)
-        if twice := names & checkpoint.header.tensors.keys():
-            raise CorruptFile(f"{path}: {min(twice)!r} is in more than one file")
-        names |= checkpoint.header.tensors.keys()
-        found.append(checkpoint)
-        if max_bytes is not None:
-            max_bytes -= checkpoint.header.nbytes
-    return found
+class _Shards:
+    """A file, or all of a folder: what is in them, and some of them open.
+
+    Each open file takes a descriptor, of which a process has 256 on some systems. max_bytes: that
+    all may decode to together. Raises CorruptFile, and UsageError for a tensor in two files.
+    """
+
+    def __init__(self, path: Path, max_bytes: int | None, trusted: bool) -> None:
+        self._max_bytes, self._trusted = max_bytes, trusted
+        self._files = folders.weight_files(path)
+        self._holder: dict[str, Path] = {}
+        self._open: dict[Path, Checkpoint] = {}  # the one used last comes last
+        self.tensors: dict[str, Tensor] = {}
+        self.metadata: dict[str, str] = {}
+        left = max_bytes
+        for file in self._files:
+            header = self._opened(file, left).header
+            if twice := self.tensors.keys() & header.tensors.keys():
+                name = min(twice)
+                raise UsageError(
+                    f"{path} holds more than one model: {name!r} is in {self._holder[name].name} "
+                    f"and in {file.name}; name one of the files, or an index"
+                )
+            self.tensors |= header.tensors
+            self.metadata |= header.metadata
+            self._holder |= dict.fromkeys(header.tensors, file)
+            if left is not None:
+                left -= header.nbytes
+
+    def holding(self, name: str) -> Checkpoint:
+        """Return the file that has this tensor."""
+        return self._opened(self._holder[name], self._max_bytes)
+
+    def all(self, device: Any) -> Weights:
+        """Return every tensor, decoded on all cores."""
+        weights: Weights = {}
+        for file in self._files:
+            weights |= _all(self._opened(file, self._max_bytes), device)
+        return weights
+
+    def _opened(self, file: Path, max_bytes: int | None) -> Checkpoint:
+        found = self._open.pop(file, None)
+        if found is None:
+            found = reader.opened(file, max_bytes=max_bytes, trusted=self._trusted)
+        self._open[file] = found
+        if len(self._open) > _MOST_OPEN:
+            del self._open[next(iter(self._open))]
+        return found
 
 
 def _all(checkpoint: Checkpoint, device: Any) -> Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from isal.isal_zlib import crc32
 
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.file_format import METADATA_KEY
+from slashbench.bench.checkpoint.folders import SUFFIX
 from slashbench.bench.checkpoint.mapped import Mapped
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile, UsageError
@@ -71,6 +72,27 @@ def aliases(metadata: Mapping[str, str]) -> dict[str, str]:
     except json.JSONDecodeError as error:
         raise CorruptFile(f"its list of tied names is damaged: {error}") from error
     return {str(name): str(other) for name, other in found.items()}
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a compressed checkpoint."""
+    if path.suffix != SUFFIX or not path.is_file():
+        return False
+    try:
+        header, _ = plain_header.read(Mapped(path).data)
+    except (CorruptFile, UsageError):
+        return False
+    return METADATA_KEY in header.metadata
+
+
+class Files:
+    """Plain files to compress, of which only one or two are open at a time."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = list(paths)
+
+    def __iter__(self) -> Iterator[Source]:
+        return map(of_file, self._paths)
 
 
 def copies(source: Source) -> dict[str, str]:

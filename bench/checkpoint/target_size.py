@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from slashbench import selector
@@ -24,7 +24,7 @@ Tried = Callable[[str, float], None]
 
 
 def search(
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     codec: Link[Any] | None,
     quantiser: Link[Quantiser],
     bits: float,

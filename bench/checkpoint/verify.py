@@ -64,6 +64,8 @@ def pairs(path: Path, original: Path) -> tuple[list[tuple[Path, Path]], dict[str
     (compressed file, original file) of all weights that both have, and what differs otherwise: a
     name below the folder and how. Raises UsageError where one of the two is a folder.
     """
+    if not original.exists():
+        raise UsageError(f"nothing at {original} to compare with")
     if path.is_dir() != original.is_dir():
         folder, file = (path, original) if path.is_dir() else (original, path)
         raise UsageError(f"{folder} is a folder, {file} is none: name two of a kind")
@@ -71,14 +73,14 @@ def pairs(path: Path, original: Path) -> tuple[list[tuple[Path, Path]], dict[str
         return [(path, original)], {}
     ours, theirs = folders.members(path), folders.members(original)
     differing = {}
-    for kind in (0, 1):
-        for name in set(ours[kind]) ^ set(theirs[kind]):
-            here = name in ours[kind]
-            differing[str(name)] = "only in the " + ("compressed folder" if here else "original")
-    for name in set(ours[1]) & set(theirs[1]):
+    for mine, other in ((ours.weights, theirs.weights), (ours.beside, theirs.beside)):
+        for name in set(mine) ^ set(other):
+            where = "compressed folder" if name in mine else "original"
+            differing[str(name)] = f"only in the {where}"
+    for name in set(ours.beside) & set(theirs.beside):
         if not filecmp.cmp(path / name, original / name, shallow=False):
             differing[str(name)] = "other bytes"
-    both = sorted(set(ours[0]) & set(theirs[0]))
+    both = sorted(set(ours.weights) & set(theirs.weights))
     return [(path / name, original / name) for name in both], differing
 
 

@@ -6,14 +6,17 @@ is put on disk first, what goes into one is made on disk first where it can't be
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+<<<<<<< HEAD
 from slashbench.bench.checkpoint import folders
 from slashbench.bench.machine.atomic_files import (
     atomically,
@@ -22,6 +25,11 @@ from slashbench.bench.machine.atomic_files import (
     is_stream,
     sweep_beside,
 )
+=======
+from slashbench.bench.checkpoint import folders, sources
+from slashbench.bench.machine.atomic_files import atomically, explained, folder_atomically
+from slashbench.bench.machine.termination import as_an_exception
+>>>>>>> 7e49100f (Folders: links are followed, what is left out is named, nothing foreign is deleted; a verb a file)
 from slashbench.errors import UsageError
 
 PIPE = Path("-")
@@ -32,27 +40,39 @@ Work = Callable[[Path, BinaryIO], None]
 
 @contextmanager
 def on_disk(path: Path) -> Iterator[Path]:
-    """The path, or, for a pipe, that of a file which holds what came out of it."""
-    if path != PIPE:
-        if not path.exists():
-            raise UsageError(
-                f"nothing at {path}; name a {folders.SUFFIX} file, or a folder of them"
-            )
-        yield path
-        return
-    if sys.stdin.isatty():
-        raise UsageError("- is standard input, which is a terminal: pipe a file into it")
-    with tempfile.NamedTemporaryFile(suffix=folders.SUFFIX) as file, explained(Path(file.name)):
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        file.flush()
-        yield Path(file.name)
+    """Yield the path, or, for a pipe, that of a file which holds what came out of it.
+
+    What is made meanwhile is cleaned up when the process is told to end.
+    """
+    with as_an_exception():
+        if path != PIPE:
+            if not path.exists():
+                raise UsageError(
+                    f"nothing at {path}; name a {folders.SUFFIX} file, or a folder of them"
+                )
+            yield path
+            return
+        if sys.stdin.isatty():
+            raise UsageError("- is standard input, which is a terminal: pipe a file into it")
+        with _temporary() as file:
+            with explained(Path(file.name)):
+                shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+                file.flush()
+            yield Path(file.name)
 
 
 def weights(path: Path) -> list[Path]:
-    """The files that a command works on: the path itself, or those below it that hold weights."""
+    """Return the files that a command works on: the path itself, or the weights below it."""
     if not path.is_dir():
         return [path]
-    return [path / file for file in folders.members(path)[0]]
+    return [path / file for file in folders.members(path).weights]
+
+
+def left_out(path: Path) -> dict[str, str]:
+    """Return what a command leaves out of a folder, and why; of a file nothing."""
+    if not path.is_dir():
+        return {}
+    return {str(file): why for file, why in folders.members(path).left_out.items()}
 
 
 def check_free(out: Path, force: bool) -> None:
@@ -68,11 +88,12 @@ def check_free(out: Path, force: bool) -> None:
         raise UsageError(f"{out} exists; --force replaces it")
 
 
-def convert(path: Path, out: Path, work: Work) -> list[Path]:
+def convert(path: Path, out: Path, work: Work) -> None:
     """Work on a file, or on each of a folder's weights, whose other files are copied.
 
-    Returns the files that were left out. Whatever goes wrong, `out` is as it was. Raises UsageError
-    for a folder that should go into a pipe or a file.
+    What is new allows nobody more than what it was made from. Whatever goes wrong, `out` is as it
+    was. Raises UsageError for a folder that should go into a pipe or a file, and for one that would
+    replace what was not written by this.
     """
     if out != PIPE:
         sweep_beside(out)
@@ -80,23 +101,72 @@ def convert(path: Path, out: Path, work: Work) -> list[Path]:
         if out.is_dir() and not out.is_symlink():
             raise UsageError(f"{out} is a folder, {path} is none; name a file")
         with _open(out) as file:
+            _restrict(file, path)
             work(path, file)
-        return []
+        return
     if out == PIPE:
         raise UsageError(f"{path} is a folder, which does not go into a pipe; give -o a name")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, {path} is a folder; name another folder")
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise UsageError(f"{out} is in the folder that is read; name another one")
-    found, beside, foreign = folders.members(path)
+    members = folders.members(path)
+    if out.exists() and not out.is_symlink():
+        _check_replaceable(out, {*members.weights, *members.beside})
     with folder_atomically(out) as made:
-        for member in found:
+        for member in members.weights:
             with atomically(made / member) as file:
+                _restrict(file, path / member)
                 work(path / member, file)
-        for member in beside:
-            (made / member).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path / member, made / member)
-    return foreign
+        for member in members.beside:
+            with atomically(made / member) as file:
+                _restrict(file, path / member)
+                _copy(path / member, file)
+        for member in members.empty:
+            (made / member).mkdir(parents=True, exist_ok=True)
+        for folder in [made, *(each for each in made.rglob("*") if each.is_dir())]:
+            allowed = (path / folder.relative_to(made)).stat().st_mode | stat.S_IRWXU
+            folder.chmod(folder.stat().st_mode & allowed)
+
+
+def _check_replaceable(out: Path, written: set[Path]) -> None:
+    """Raise UsageError for a folder that can't be replaced, or that holds what is not `written`.
+
+    Compressed files of an earlier time may go.
+    """
+    whole = out.resolve()
+    for place, what in ((Path.cwd(), "working"), (Path.home(), "home")):
+        if place.is_relative_to(whole):
+            raise UsageError(f"{out} is, or holds, your {what} folder; name another one")
+    if whole.is_mount():
+        raise UsageError(f"{out} is a mount point, which can't be replaced; name a folder in it")
+    held = (each for each in sorted(out.rglob("*")) if each.is_symlink() or not each.is_dir())
+    others = [
+        each for each in held if each.relative_to(out) not in written and not sources.is_ours(each)
+    ]
+    if others:
+        more = f" and {len(others) - 1} more" if others[1:] else ""
+        raise UsageError(
+            f"{out} holds {others[0].relative_to(out)}{more}, which would be deleted: remove the "
+            "folder yourself, or name another one"
+        )
+
+
+def _copy(path: Path, into: BinaryIO) -> None:
+    """Copy a file. Raises UsageError if it can't be read."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}") from error
+    with file:
+        shutil.copyfileobj(file, into, 1 << 20)
+
+
+def _restrict(file: BinaryIO, original: Path) -> None:
+    """Take from a new file the permissions that the original does not give, as `cp` does."""
+    usual = os.fstat(file.fileno()).st_mode
+    if original.stat().st_mode & 0o777 and stat.S_ISREG(usual) and hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), usual & original.stat().st_mode | stat.S_IWUSR | stat.S_IRUSR)
 
 
 @contextmanager
@@ -105,8 +175,18 @@ def _open(out: Path) -> Iterator[BinaryIO]:
         with atomically(out) as file:
             yield file
         return
-    with tempfile.TemporaryFile() as file:
-        yield file
+    with _temporary() as file:
+        with explained(Path(file.name)):
+            yield file
         file.seek(0)
         shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
         sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _temporary() -> Iterator[Any]:
+    """Open a temporary file, of TMPDIR's folder."""
+    with explained(Path(tempfile.gettempdir())):
+        made = tempfile.NamedTemporaryFile(suffix=folders.SUFFIX)  # noqa: SIM115  # closed below
+    with made as file:
+        yield file

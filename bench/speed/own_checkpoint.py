@@ -14,6 +14,7 @@ import numpy.typing as npt
 import safetensors
 import torch
 
+from slashbench.bench.checkpoint import folders
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
@@ -39,22 +40,27 @@ class Weights:
 
 
 def read(path: Path, budget_bytes: int) -> Weights:
-    """About `budget_bytes` of the file, or of the *.safetensors in the folder.
+    """Read about `budget_bytes` of a file, or of all that `bench compress` would take of a folder.
 
     Each tensor gives its share: whole rows from its middle, so that neighbours stay neighbours.
     Raises UsageError where there is no such file, CorruptFile for one that is damaged.
     """
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
+    if path.is_dir():
+        members = folders.members(path)
+        files = [path / file for file in members.weights]
+        left_out = {str(file): why for file, why in members.left_out.items()}
+    elif path.is_file():
+        files, left_out = [path], {}
+    else:
         raise UsageError(
             f"no safetensors file at {path}; name a .safetensors file, or a folder that holds some"
         )
     n_bytes = sum(file.stat().st_size for file in files)
     share = min(1.0, budget_bytes / max(n_bytes, 1))
     tensors: dict[str, Array] = {}
-    left_out: dict[str, str] = {}
     for file in files:
-        for name, rows in _rows(file, share):
+        for tensor, rows in _rows(file, share):
+            name = tensor if len(files) == 1 else f"{file.relative_to(path)}: {tensor}"
             array = as_array(rows)
             if domain_of(array.dtype) == "unsupported":
                 left_out[name] = (
@@ -113,5 +119,7 @@ def _rows(file: Path, share: float) -> Iterator[tuple[str, torch.Tensor]]:
                 n_rows = max(1, round(shape[0] * share))
                 first = (shape[0] - n_rows) // 2
                 yield name, part[first : first + n_rows]
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise CorruptFile(f"{file} is no safetensors file, or damaged: {error}") from error

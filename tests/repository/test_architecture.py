@@ -84,6 +84,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/reproduce",
     ),
     "bench/speed": (
+        "bench/checkpoint",
         "bench/machine",
         "bench/models",
         "bench/report",

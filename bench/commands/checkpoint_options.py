@@ -1,0 +1,80 @@
+"""What the verbs for a user's own checkpoints share: their options, and what these mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slashbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from slashbench.bench.checkpoint.reader import Checkpoint
+    from slashbench.bench.commands.console import Bar
+
+
+def add_out(verb: argparse.ArgumentParser, said: str) -> None:
+    """Add where to write, whether to write, and whether to replace. said: what a dry run says."""
+    verb.add_argument("-o", "--out", type=Path, metavar="OUT", help="file, folder, or -")
+    verb.add_argument("--dry-run", action="store_true", help=f"say {said}, write nothing")
+    verb.add_argument(
+        "--force",
+        action="store_true",
+        help="replace what is at OUT; of a folder, only files that this would write again",
+    )
+
+
+def add_trust(verb: argparse.ArgumentParser) -> None:
+    """Add how far a compressed file is trusted."""
+    verb.add_argument(
+        "--max-bytes",
+        type=int,
+        metavar="N",
+        help="the most a file may decode to (default: 1 GiB, or 1000 times its size)",
+    )
+    verb.add_argument(
+        "--trusted",
+        action="store_true",
+        help="also use codecs that a forged file may crash: peers, as `bench list codecs` says",
+    )
+
+
+def opened(file: Path, options: argparse.Namespace) -> Checkpoint:
+    """Open a compressed file as `add_trust` says."""
+    from slashbench.bench.checkpoint import reader
+
+    return reader.opened(file, max_bytes=options.max_bytes, trusted=options.trusted)
+
+
+def out_of(options: argparse.Namespace) -> Path | None:
+    """Return where to write; None for a dry run."""
+    from slashbench.bench.commands import paths
+
+    if options.dry_run:
+        return None
+    if options.out is None:
+        raise UsageError("say where to write, with -o OUT (or --dry-run)")
+    out: Path = options.out
+    paths.check_free(out, options.force)
+    return out
+
+
+def show_left_out(path: Path, shown: Console) -> None:
+    """Print what a verb leaves out of a folder."""
+    from slashbench.bench.commands import paths
+
+    for name, why in paths.left_out(path).items():
+        shown.print(f"left out: {name}: {why}", style="yellow")
+
+
+def share(bar: Bar, file: Path, nbytes: int) -> Callable[[int], None]:
+    """Return what shows how many of so many bytes are done."""
+    return lambda done: bar.show(file.name, done / max(1, nbytes))
+
+
+def megabytes(size: float) -> str:
+    """Return a size for people."""
+    return f"{size / 1e6:.1f}"

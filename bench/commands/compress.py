@@ -1,0 +1,137 @@
+"""The verb `compress`: a checkpoint of the user's own, made smaller."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slashbench.bench.commands import checkpoint_options
+from slashbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from slashbench.bench.commands.console import Bar
+    from slashbench.bench.commands.parsing import Verbs
+    from slashbench.contracts import Quantiser
+    from slashbench.link import Link
+
+EXAMPLES = """\
+examples
+  bench compress model.safetensors -o small.safetensors      lossless, and quick to load
+  bench compress model/ -o small/                            a folder, shards and all
+  bench compress model.safetensors -o small.safetensors --codec float-rans
+  bench compress model.safetensors -o small.safetensors --quantize quantize:step=0.25:unit=std
+  bench compress model.safetensors -o small.safetensors --target 4bits
+  bench compress model.safetensors --dry-run                 how small it would be
+  cat model.safetensors | bench compress - -o - | ssh host 'cat > small.safetensors'
+
+In Python, slashbench.load_file("small.safetensors") is what safetensors.torch.load_file is to plain
+files. Nothing is overwritten without --force; Ctrl-C leaves what was there.
+
+exit codes: 0 done, 1 it can't be done, 2 wrong use, 130 interrupted
+"""
+
+_TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
+    verb = verbs.add_parser("compress", help="make a checkpoint of yours smaller", epilog=EXAMPLES)
+    verb.add_argument("path", type=Path, help="a .safetensors file, a folder of them, or -")
+    verb.add_argument(
+        "--codec",
+        metavar="NAME",
+        help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
+        "for floats, huffman for integers; rans-classes for what is quantized)",
+    )
+    verb.add_argument(
+        "--quantize",
+        metavar="NAME",
+        help="round the weights first: lossy; such as quantize:step=0.25:unit=std (at most twice "
+        "the memory of the largest tensor, and 200 MB; rdoq: 17 times that of 32 bits, 34 times "
+        "that of 16)",
+    )
+    verb.add_argument(
+        "--target",
+        metavar="BITS",
+        help="search the step by which the file takes at most so many bits a parameter: 4bits "
+        "(quantizes by quantize:unit=std unless --quantize says otherwise)",
+    )
+    checkpoint_options.add_out(verb, "how small it would be")
+    verb.set_defaults(verb=_compress)
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import convert, sources, target_size
+    from slashbench.bench.checkpoint.encoder import Coding
+    from slashbench.bench.commands import paths
+    from slashbench.bench.commands.console import Bar, console
+    from slashbench.codecs.catalog import CODECS
+    from slashbench.link import only
+    from slashbench.trainers.catalog import QUANTISERS
+
+    shown = console(stderr=True)
+    out = checkpoint_options.out_of(options)
+    codec = only(CODECS, options.codec) if options.codec else None
+    quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
+    with paths.on_disk(options.path) as path, Bar(shown) as bar:
+        if options.target:
+            quantiser = _of_size(options.target, paths.weights(path), codec, quantiser, bar)
+            shown.print(f"quantized by {quantiser.text}")
+        how = Coding.of(codec, quantiser)
+        before = after = count = 0
+
+        def work(file: Path, into: Any) -> None:
+            nonlocal before, after, count
+            source = sources.of_file(file)
+            progress = checkpoint_options.share(bar, file, source.header.nbytes)
+            kept = convert.compress(into, source, how, progress)
+            for name, why in kept.items():
+                shown.print(f"{file.name}: {name} stays as it is: {why}", style="yellow")
+            before, after = before + file.stat().st_size, after + into.seek(0, 2)
+            count += target_size.parameters(source)
+
+        if out is None:
+            for file in paths.weights(path):
+                work(file, target_size.Measure())
+        else:
+            paths.convert(path, out, work)
+        checkpoint_options.show_left_out(path, shown)
+    bits = f", {8 * after / count:.3f} bits a parameter" if count else ""
+    sizes = f"{checkpoint_options.megabytes(after)} of {checkpoint_options.megabytes(before)} MB"
+    shown.print(
+        f"{'would be ' if out is None else ''}{sizes}, {100 * after / max(1, before):.1f} %{bits}"
+    )
+    return 0
+
+
+def _of_size(
+    target: str,
+    files: list[Path],
+    codec: Link[Any] | None,
+    quantiser: Link[Quantiser] | None,
+    bar: Bar,
+) -> Link[Quantiser]:
+    """Return the quantiser that reaches the target."""
+    from slashbench.bench.checkpoint import sources, target_size
+    from slashbench.link import only
+    from slashbench.trainers.catalog import QUANTISERS
+
+    wanted = _TARGET.fullmatch(target)
+    if not wanted:
+        raise UsageError(f"--target {target!r} is not of the form 4bits or 2.5bits")
+    trials = 0
+
+    def tried(spelled: str, bits: float) -> None:
+        nonlocal trials
+        trials += 1
+        bar.show(f"{spelled}: {bits:.3f} bits a parameter", trials / 10)
+
+    return target_size.search(
+        sources.Files(files),
+        codec,
+        quantiser or only(QUANTISERS, "quantize:step=0.25:unit=std"),
+        float(wanted[1]),
+        tried,
+    )

@@ -1,0 +1,51 @@
+"""The verb `inspect`: what is in a compressed checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slashbench.bench.commands import checkpoint_options
+
+if TYPE_CHECKING:
+    from slashbench.bench.commands.parsing import Verbs
+
+EXAMPLES = """\
+examples
+  bench inspect small.safetensors                each tensor, and where the bytes go
+  bench inspect small.safetensors --json | jq .ledger
+"""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to `bench`."""
+    verb = verbs.add_parser(
+        "inspect", help="list what is in a compressed checkpoint", epilog=EXAMPLES
+    )
+    verb.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
+    verb.add_argument("--json", action="store_true", help="for programs")
+    checkpoint_options.add_trust(verb)
+    verb.set_defaults(verb=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint import describe
+    from slashbench.bench.commands import paths
+    from slashbench.bench.commands.console import console
+    from slashbench.bench.report import checkpoint_tables as board
+    from slashbench.bench.report.output.terminal import print_table
+
+    with paths.on_disk(options.path) as path:
+        found = [
+            describe.describe(file.name, checkpoint_options.opened(file, options))
+            for file in paths.weights(path)
+        ]
+    if options.json:
+        print(board.as_json(found))
+        return 0
+    shown = console()
+    for description in found:
+        for table in board.tables(description):
+            print_table(table, shown)
+    return 0
