@@ -148,7 +148,7 @@ def test_a_folder_opens_as_one_file(tmp_path: Path) -> None:
     with pytest.raises(CorruptFile, match="over the limit"):
         slashbench.safe_open(tmp_path, max_bytes=every["a"].nbytes + every["b"].nbytes)
     slashbench.save_file(every, tmp_path / "model-00002-of-00002.safetensors")
-    with pytest.raises(CorruptFile, match="more than one file"):
+    with pytest.raises(UsageError, match="more than one model: 'a' is in model-00001"):
         slashbench.safe_open(tmp_path)
 
 
