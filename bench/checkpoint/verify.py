@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from slashbench import renamed, selector
 from slashbench.bench.checkpoint import convert, encoder, folders, plain_header, reader
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint, Run
@@ -24,7 +25,7 @@ from slashbench.bench.checkpoint.sources import Source
 from slashbench.contracts import Quantiser, Runs
 from slashbench.errors import SlashbenchError, Unencodable, UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
-from slashbench.link import Link, configured
+from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
 
 Array = npt.NDArray[Any]
@@ -232,7 +233,9 @@ def _quantiser(
         link = given
     else:
         try:
-            link = configured(QUANTISERS, said.name, said.settings)
+            pairs = (f"{key}={selector.spell_value(v)}" for key, v in said.settings.items())
+            text = ":".join([said.name, *pairs])
+            link = only(QUANTISERS, renamed.current("quantiser", text))
         except SlashbenchError as error:
             return None, f"it was quantized by {said.name}, which can't be used here: {error}"
         if given is not None and given.config != link.config:

@@ -96,7 +96,7 @@ def _compress(options: argparse.Namespace) -> int:
             for file in paths.weights(path):
                 work(file, target_size.Measure())
         else:
-            paths.convert(path, out, work)
+            paths.convert(path, out, work, piped=options.path == paths.PIPE)
         checkpoint_options.show_left_out(path, shown)
     bits = f", {8 * after / count:.3f} bits a parameter" if count else ""
     sizes = f"{checkpoint_options.megabytes(after)} of {checkpoint_options.megabytes(before)} MB"

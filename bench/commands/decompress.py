@@ -52,6 +52,6 @@ def _decompress(options: argparse.Namespace) -> int:
             progress = checkpoint_options.share(bar, file, checkpoint.header.nbytes)
             convert.decompress(into, checkpoint, progress)
 
-        paths.convert(path, out, work)
+        paths.convert(path, out, work, piped=options.path == paths.PIPE)
         checkpoint_options.show_left_out(path, shown)
     return 0

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-<<<<<<< HEAD
-from slashbench.bench.checkpoint import folders
+from slashbench.bench.checkpoint import folders, sources
 from slashbench.bench.machine.atomic_files import (
     atomically,
     explained,
@@ -25,11 +24,7 @@ from slashbench.bench.machine.atomic_files import (
     is_stream,
     sweep_beside,
 )
-=======
-from slashbench.bench.checkpoint import folders, sources
-from slashbench.bench.machine.atomic_files import atomically, explained, folder_atomically
 from slashbench.bench.machine.termination import as_an_exception
->>>>>>> 7e49100f (Folders: links are followed, what is left out is named, nothing foreign is deleted; a verb a file)
 from slashbench.errors import UsageError
 
 PIPE = Path("-")
@@ -88,12 +83,12 @@ def check_free(out: Path, force: bool) -> None:
         raise UsageError(f"{out} exists; --force replaces it")
 
 
-def convert(path: Path, out: Path, work: Work) -> None:
+def convert(path: Path, out: Path, work: Work, *, piped: bool = False) -> None:
     """Work on a file, or on each of a folder's weights, whose other files are copied.
 
-    What is new allows nobody more than what it was made from. Whatever goes wrong, `out` is as it
-    was. Raises UsageError for a folder that should go into a pipe or a file, and for one that would
-    replace what was not written by this.
+    What is new allows nobody more than what it was made from, unless that was `piped`. Whatever
+    goes wrong, `out` is as it was. Raises UsageError for a folder that should go into a pipe or a
+    file, and for one that would replace what was not written by this.
     """
     if out != PIPE:
         sweep_beside(out)
@@ -101,7 +96,8 @@ def convert(path: Path, out: Path, work: Work) -> None:
         if out.is_dir() and not out.is_symlink():
             raise UsageError(f"{out} is a folder, {path} is none; name a file")
         with _open(out) as file:
-            _restrict(file, path)
+            if not piped:
+                _restrict(file, path)
             work(path, file)
         return
     if out == PIPE:

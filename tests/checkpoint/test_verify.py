@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -19,23 +20,32 @@ from slashbench.contracts import Quantiser, Runs
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
-from tests.helpers.command import bench
+from tests.helpers import command
 
 Tensors = dict[str, np.ndarray]
 
+bench = functools.partial(command.bench, cwd=Path())
+
 #: How each quantiser is used here where its defaults don't suit: coarse, with clipped outliers.
 SPELLED = {
-    "quantize": "quantize:step=0.25",
-    "round": "round:bits=4",
-    "round-groups": "round-groups:bits=4:size=8",
-    "rdoq": "rdoq:lam=1:step=0.5",
+    "quantize": ["quantize:step=0.25", "quantize:step=0.5:unit=std:granularity=channel"],
+    "rtn": [
+        "rtn:granularity=tensor:bits=4",
+        "rtn:granularity=channel:bits=4",
+        "rtn:granularity=group:bits=4:size=8",
+    ],
+    "rdoq": ["rdoq:lam=1:step=0.5"],
 }
-ON_A_GRID = ("lattice", "ongrid")  # quantisers of weights that lie on one
+ON_A_GRID = ("ongrid",)  # quantisers of weights that lie on one
 UNSIGNED = ("kmeans", "rf8")  # whose integers are places in a codebook
 LOOK_AT_DATA = {
     name for name in QUANTISERS.available() if encoder.looks_at_data(only(QUANTISERS, name).item)
 }
-QUANTISERS_OF_WEIGHTS = sorted(set(QUANTISERS.available()) - LOOK_AT_DATA)
+OF_WEIGHTS = [
+    spelled
+    for name in sorted(set(QUANTISERS.available()) - LOOK_AT_DATA)
+    for spelled in SPELLED.get(name, [name])
+]
 
 
 def model(name: str) -> Tensors:
@@ -157,16 +167,17 @@ OTHER: dict[str, Callable[[Tensors], Tensors]] = {
 }
 
 
-@pytest.mark.parametrize("name", QUANTISERS_OF_WEIGHTS)
+@pytest.mark.parametrize("spelled", OF_WEIGHTS)
 def test_verify_passes_for_the_original_and_fails_for_every_mutation(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    spelled: str, tmp_path: Path
 ) -> None:
-    link = only(QUANTISERS, SPELLED.get(name, name))
+    link = only(QUANTISERS, spelled)
+    name = link.name
     tensors, small, original = model(name), tmp_path / "small", tmp_path / "model.safetensors"
     safetensors.numpy.save_file(tensors, original)
 
     def verified() -> int:
-        return bench(capfd, "verify", str(small), "--against", str(original)).returncode
+        return bench("verify", str(small), "--against", str(original)).returncode
 
     compress(tensors, link, small)
     assert verified() == 0
@@ -187,19 +198,17 @@ def test_verify_passes_for_the_original_and_fails_for_every_mutation(
 
 
 @pytest.mark.parametrize("name", sorted(LOOK_AT_DATA))
-def test_what_cannot_be_repeated_does_not_pass(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_repeated_does_not_pass(name: str, tmp_path: Path) -> None:
     """A file that a quantiser of data made: what can be compared is, but it is never `the same`."""
     tensors, small, original = model(name), tmp_path / "small", tmp_path / "model.safetensors"
     safetensors.numpy.save_file(tensors, original)
     link = only(QUANTISERS, "quantize")
     config = only(QUANTISERS, name).config
     compress(tensors, dataclasses.replace(link, config=config), small)
-    done = bench(capfd, "verify", str(small), "--against", str(original))
+    done = bench("verify", str(small), "--against", str(original))
     assert (done.returncode, "looks at a model and its data" in done.stdout) == (1, True)
     compress(OTHER["one integer"](tensors), dataclasses.replace(link, config=config), small)
-    assert bench(capfd, "verify", str(small), "--against", str(original)).returncode == 3
+    assert bench("verify", str(small), "--against", str(original)).returncode == 3
 
 
 @pytest.mark.parametrize(
@@ -211,9 +220,7 @@ def test_what_cannot_be_repeated_does_not_pass(
         "rdoq:lam=1:step=0.5",
     ],
 )
-def test_a_file_that_does_not_say_how_it_was_quantized(
-    spelled: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_does_not_say_how_it_was_quantized(spelled: str, tmp_path: Path) -> None:
     link = only(QUANTISERS, spelled)
     unsaid = dataclasses.replace(link, config={})
     tensors, small, original = model(link.name), tmp_path / "small", tmp_path / "model.safetensors"
@@ -221,13 +228,13 @@ def test_a_file_that_does_not_say_how_it_was_quantized(
     compress(tensors, unsaid, small)
     against = ["verify", str(small), "--against", str(original)]
     nearest = link.name != "rdoq"
-    assert bench(capfd, *against).returncode == (0 if nearest else 3)
-    assert bench(capfd, *against, "--quantize", spelled).returncode == 0
+    assert bench(*against).returncode == (0 if nearest else 3)
+    assert bench(*against, "--quantize", spelled).returncode == 0
     compress(tensors, unsaid, small, BENT["one weight moved by one step"])
-    assert bench(capfd, *against).returncode == 3
-    assert bench(capfd, *against, "--quantize", spelled).returncode == 3
+    assert bench(*against).returncode == 3
+    assert bench(*against, "--quantize", spelled).returncode == 3
     compress(tensors, link, small)
-    done = bench(capfd, *against, "--quantize", "quantize:step=0.125")
+    done = bench(*against, "--quantize", "quantize:step=0.125")
     assert (done.returncode, "the file was quantized by" in done.stderr) == (2, True)
 
 
@@ -253,29 +260,23 @@ def _write(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("what", GONE)
-def test_of_two_folders_every_file_counts(
-    what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_of_two_folders_every_file_counts(what: str, tmp_path: Path) -> None:
     small, folder = tmp_path / "small", _folder(tmp_path / "model", model(""))
-    assert bench(capfd, "compress", str(folder), "-o", str(small)).returncode == 0
+    assert bench("compress", str(folder), "-o", str(small)).returncode == 0
     against = ["verify", str(small), "--against", str(folder)]
-    assert bench(capfd, *against).returncode == 0
+    assert bench(*against).returncode == 0
     GONE[what](small, folder)
-    assert bench(capfd, *against).returncode == 3
+    assert bench(*against).returncode == 3
 
 
-def test_a_folder_is_not_compared_with_a_file(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_is_not_compared_with_a_file(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "model", model(""))
-    bench(capfd, "compress", str(folder), "-o", str(tmp_path / "small"))
+    bench("compress", str(folder), "-o", str(tmp_path / "small"))
     file = str(tmp_path / "small" / "x" / "model.safetensors")
-    assert bench(capfd, "verify", file, "--against", str(folder)).returncode == 2
+    assert bench("verify", file, "--against", str(folder)).returncode == 2
 
 
-def test_what_cannot_be_quantized_stays_and_is_named(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_quantized_stays_and_is_named(tmp_path: Path) -> None:
     tensors = model("")
     tensors["mask"] = np.triu(np.full((64, 64), -np.inf, np.float32), 1)
     tensors["huge"] = tensors["wide"].astype(np.float64) * 1e200
@@ -283,13 +284,13 @@ def test_what_cannot_be_quantized_stays_and_is_named(
     path, small, back = (tmp_path / name for name in ("model.safetensors", "small", "back"))
     safetensors.numpy.save_file(tensors, path)
     done = bench(
-        capfd, "compress", str(path), "-o", str(small), "--quantize", "quantize:step=0.25:unit=std"
+        "compress", str(path), "-o", str(small), "--quantize", "quantize:step=0.25:unit=std"
     )
     assert done.returncode == 0, done.stderr
     for name, why in {"mask": "not finite", "huge": "range of float32", "tiny": "float32"}.items():
         assert any(name in line and why in line for line in done.stderr.splitlines())
-    assert bench(capfd, "verify", str(small), "--against", str(path)).returncode == 0
-    bench(capfd, "decompress", str(small), "-o", str(back))
+    assert bench("verify", str(small), "--against", str(path)).returncode == 0
+    bench("decompress", str(small), "-o", str(back))
     read = safetensors.numpy.load_file(back)
     for name in ("mask", "huge", "tiny"):
         assert read[name].tobytes() == tensors[name].tobytes()

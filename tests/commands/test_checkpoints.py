@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,25 +14,14 @@ import torch
 import slashbench
 from slashbench.errors import CorruptFile
 from tests.helpers import command
-from tests.helpers.command import Done
 
-Bench = Callable[..., Done]
-
-
-def piped(*arguments: str, cwd: Path, given: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
-        cwd=cwd,
-        input=given,
-        capture_output=True,
-        check=False,
-    )
+Bench = Callable[..., command.Done]
 
 
 @pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def bench(tmp_path: Path) -> Bench:
     """The command, in this process."""
-    return functools.partial(command.bench, capfd)
+    return functools.partial(command.bench, cwd=tmp_path)
 
 
 @pytest.fixture
@@ -84,14 +71,14 @@ def test_what_is_compressed_is_not_compressed_again(bench: Bench, home: Path) ->
     assert (done.returncode, "small is compressed" in done.stderr) == (2, True)
 
 
-def test_pipes(home: Path) -> None:
+def test_pipes(bench: Bench, home: Path) -> None:
     plain = (home / "model.safetensors").read_bytes()
-    small = piped("compress", "-", "-o", "-", cwd=home, given=plain)
+    small = bench("compress", "-", "-o", "-", given=plain)
     assert small.returncode == 0, small.stderr
-    back = piped("decompress", "-", "-o", "-", cwd=home, given=small.stdout)
-    assert back.stdout == plain
-    cut = piped("decompress", "-", "-o", "-", cwd=home, given=small.stdout[:-9])
-    assert (cut.returncode, cut.stdout) == (1, b"")
+    back = bench("decompress", "-", "-o", "-", given=small.raw)
+    assert back.raw == plain
+    cut = bench("decompress", "-", "-o", "-", given=small.raw[:-9])
+    assert (cut.returncode, cut.raw) == (1, b"")
 
 
 def test_folders(bench: Bench, home: Path) -> None:
