@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from isal.isal_zlib import crc32
 
-from slashbench import workers
+from slashbench import weights, workers
 from slashbench.bench.checkpoint import file_format, plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
@@ -174,24 +174,6 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         yield lambda: Piece(name, unit, [])
 
 
-def why_kept(weight: Array) -> str:
-    """Return why a tensor can't be quantized, in words; empty if it can.
-
-    Quantisers compute in float32.
-    """
-    flat, largest = weight.reshape(-1), 0.0
-    for begin in range(0, flat.size, _BLOCK):
-        block = np.abs(flat[begin : begin + _BLOCK].astype(np.float64)).max()
-        if not np.isfinite(block):
-            return "it holds values that are not finite"
-        largest = max(largest, float(block))
-    limits = np.finfo(np.float32)
-    fits = largest == 0 or float(limits.tiny) <= largest <= float(limits.max)
-    if weight.itemsize > 4 and not fits:
-        return f"its largest magnitude, {largest:g}, is outside the range of float32"
-    return ""
-
-
 def quantized(
     quantize: Quantize, name: str, raw: Bytes, tensor: Tensor, kept: dict[str, str]
 ) -> Runs | None:
@@ -200,7 +182,7 @@ def quantized(
     raw: the tensor's bytes. Raises Unencodable, as the quantiser does.
     """
     weight = _seen(raw, tensor).reshape(tensor.shape)
-    if reason := why_kept(weight):
+    if reason := weights.why_kept(weight):
         kept[name] = reason
         return None
     return quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from slashbench.bench.checkpoint import (
     encoder,
@@ -28,6 +29,7 @@ from slashbench.errors import Unencodable
 from slashbench.grid import Grid
 from slashbench.link import Link
 from slashbench.record import TensorSize
+from slashbench.weights import why_kept
 
 Array = npt.NDArray[Any]
 
@@ -116,9 +118,10 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
     if quantiser.item.domain == "floats":
         found = {name: _unchanged(quantiser, name, _array(source, name)) for name in tensors}
     elif encoder.looks_at_data(quantiser.item):
-        weights = {name: _array(source, name) for name in tensors}
-        kept = {name: why for name, w in weights.items() if (why := encoder.why_kept(w))}
-        floats = {n: np.asarray(w, np.float32) for n, w in weights.items() if n not in kept}
+        arrays = {name: _array(source, name) for name in tensors}
+        kept = {name: why for name, w in arrays.items() if (why := why_kept(w))}
+        floats = {n: np.asarray(w, np.float32) for n, w in arrays.items()}
+        calibration.others = {name: torch.from_numpy(floats.pop(name)) for name in kept}
         found = quantiser.item.quantize_all(floats, calibration)
     else:
         for name, tensor in tensors.items():

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.grid import Grid
+from slashbench.weights import as_array, why_kept
 
 if TYPE_CHECKING:
     import torch
@@ -278,12 +279,33 @@ class Calibration:
     model: Model
     seed: int  # draws the batches
     sha256: str = ""  # of the batches drawn last; empty where none were
+    #: Tensors of the checkpoint that are no weights: `module` loads them as they are.
+    others: Weights = field(default_factory=dict)
+    _buffers: frozenset[str] | None = None
+
+    def why_kept(self, name: str, tensor: torch.Tensor) -> str:
+        """Return why a tensor must stay as it is, in words; empty if it is a weight.
+
+        Weights are the float parameters of the model whose values are finite.
+        """
+        if not tensor.is_floating_point():
+            return "it holds no floats"
+        if name in self._buffer_names():
+            return "it is a buffer of the model, no parameter"
+        return why_kept(as_array(tensor))
+
+    def _buffer_names(self) -> frozenset[str]:
+        if self._buffers is None:
+            module = self.model.build(self.seed)
+            self._buffers = frozenset(n for n, _ in module.named_buffers(remove_duplicate=False))
+        return self._buffers
 
     def module(self, weights: Weights) -> nn.Module:
-        """The model with these weights, in evaluation mode.
+        """Return the model with these weights and with `others`, in evaluation mode.
 
         A tied name and an integer buffer may be left out. Raises UsageError for other gaps.
         """
+        weights = {**self.others, **weights}
         module = self.model.build(self.seed)
         missing, unknown = module.load_state_dict(weights, strict=False)
         given = {id(module.state_dict(keep_vars=True)[name]) for name in weights.keys() - unknown}

@@ -29,8 +29,8 @@ def fitted(weights: Array, dtype: npt.DTypeLike) -> Array:
     dtype : dtype
         Any float type of NumPy or ml_dtypes.
     """
-    if np.dtype(dtype) == np.float32:
-        return weights
+    if np.dtype(dtype).itemsize >= 4:  # which hold every float32
+        return weights.astype(dtype, copy=False)
     largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
     return np.clip(weights, -largest, largest).astype(dtype)
 

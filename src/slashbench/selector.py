@@ -16,6 +16,7 @@ import difflib
 import inspect
 import itertools
 import math
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from slashbench import renamed
 from slashbench.errors import BadSetting, UsageError
 
 T = TypeVar("T")
+
+_PLUS = re.compile(r"(?<![\d.][eE])\+|\+(?!\d)")
 
 MAX_SWEEP = 1000  # values one sweep may have: a slip such as k=0..1e9 is refused
 
@@ -55,8 +58,11 @@ def split_list(text: str) -> list[str]:
 
 
 def parse_chain(text: str) -> tuple[Selector, ...]:
-    """`a:x=1+b` -> two selectors. Raises UsageError on an empty link."""
-    return tuple(parse(link) for link in text.split("+"))
+    """`a:x=1+b` -> two selectors. Raises UsageError on an empty link.
+
+    The plus of an exponent, as in `lam=1e+3`, separates nothing.
+    """
+    return tuple(parse(link) for link in _PLUS.split(text))
 
 
 def parse(text: str) -> Selector:

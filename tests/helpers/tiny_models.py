@@ -75,6 +75,29 @@ class TiedModule(nn.Module):
         return out
 
 
+class Masked(Tiny):
+    """A linear layer, a mask of -inf and a table of positions, both of them float buffers."""
+
+    def build(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return MaskedModule()
+
+
+class MaskedModule(nn.Module):
+    mask: torch.Tensor
+    table: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.register_buffer("mask", torch.full((8, 8), -torch.inf).triu(1))
+        self.register_buffer("table", torch.linspace(-1, 1, 64).reshape(8, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.linear(x @ self.table) @ (self.mask == 0).float()
+        return out
+
+
 class Deep(Tiny):
     """Three residual blocks of two linear layers in a ModuleList; the sum is made in place."""
 

@@ -18,7 +18,7 @@ from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.integers import spread_of
 from slashbench.trainers.quantisers.native import Native
 from slashbench.trainers.quantisers.quantize import Uniform
-from slashbench.trainers.transforms.prune import MagnitudePrune
+from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
 
 #: For steps that look at weights alone.
 NO_DATA = Calibration(DigitsMLP(), seed=0)
@@ -44,6 +44,25 @@ class TestPrune:
         pruned = MagnitudePrune(sparsity=0.25).apply({"embedding": shared, "head": shared}, NO_DATA)
         assert pruned["embedding"] is pruned["head"]
         assert int((pruned["head"] == 0).sum()) == 4
+
+    @pytest.mark.parametrize("step", [MagnitudePrune, LayerPrune])
+    @pytest.mark.parametrize("sparsity", [0.0, 0.29, 0.5, 0.999])
+    def test_exactly_so_many_weights_that_repeat(
+        self, step: type[MagnitudePrune | LayerPrune], sparsity: float
+    ) -> None:
+        """Of +-1 in turn, and of multiples of 1/16; of equal magnitudes the first are zeroed."""
+        signs = torch.ones(10, 10)
+        signs[:, ::2] = -1
+        on_grid = (torch.randn(50, 20, generator=torch.Generator().manual_seed(0)) * 8).round() / 8
+        on_grid = torch.where(on_grid == 0, 1 / 16, on_grid).bfloat16()
+        for weight in (signs, on_grid):
+            pruned = step(sparsity=sparsity).apply({"w": weight}, NO_DATA)["w"]
+            zeros = (pruned == 0).flatten()
+            assert int(zeros.sum()) == round(1000 * sparsity) * weight.numel() // 1000
+            assert pruned.dtype == weight.dtype
+            assert torch.equal(pruned.flatten()[~zeros], weight.flatten()[~zeros])
+        first = step(sparsity=0.29).apply({"w": signs}, NO_DATA)["w"].flatten()
+        assert (first[:29] == 0).all()
 
     def test_nothing_to_prune(self) -> None:
         weights = {"bias": torch.ones(3)}

@@ -19,7 +19,7 @@ from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rf8 import RF8
 from slashbench.trainers.quantisers.rtn import RoundToNearest
 from slashbench.trainers.transforms.deepshape import DeepShape
-from tests.helpers.tiny_models import Tiny
+from tests.helpers.tiny_models import Masked, Tiny
 
 Array = npt.NDArray[np.float32]
 
@@ -206,6 +206,20 @@ class TestDeepShape:
         assert shaped.shape == weight.shape
         assert torch.isfinite(shaped).all()
 
-    def test_weights_that_are_not_finite_are_refused(self) -> None:
-        with pytest.raises(Unencodable, match="not finite"):
-            DeepShape().apply({"w": torch.full((2, 2), torch.inf)}, NO_DATA)
+    def test_what_is_no_weight_stays_as_it_is(self) -> None:
+        weights = {
+            "table": torch.randn(4, 8),
+            "mask": torch.full((2, 2), -torch.inf),
+            "linear.weight": torch.randn(8, 8),
+        }
+        shaped = DeepShape().apply(weights, Calibration(Masked(), 0))
+        assert shaped["table"] is weights["table"]
+        assert shaped["mask"] is weights["mask"]
+        assert not torch.equal(shaped["linear.weight"], weights["linear.weight"])
+
+    def test_an_outlier_takes_no_table_of_its_size(self) -> None:
+        weight = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
+        weight[0, 0] = 1e16
+        new = DeepShape().apply({"w": weight}, NO_DATA)["w"]
+        assert torch.isfinite(new).all()
+        assert int(new.abs().argmax()) == 0

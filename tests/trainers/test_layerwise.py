@@ -16,7 +16,7 @@ from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
 from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
 from slashbench.trainers.transforms.sparsegpt import SparseGPT
 from slashbench.trainers.transforms.wanda import Wanda
-from tests.helpers.tiny_models import Deep, NoLinear, Tied, Tiny
+from tests.helpers.tiny_models import Deep, Masked, NoLinear, Tied, Tiny
 
 
 def state(model: Tiny) -> Weights:
@@ -142,11 +142,12 @@ class TestPruning:
         assert int((pruned["middle.weight"] == 0).sum()) == (6 if type(step) is Wanda else 9)
 
     @pytest.mark.parametrize("step", [MagnitudePrune(), LayerPrune(), Wanda(), SparseGPT()])
-    def test_weights_that_are_not_finite_are_refused(self, step: Transform) -> None:
-        weights = state(Tiny())
-        weights["0.weight"][0, 0] = torch.nan
-        with pytest.raises(Unencodable, match=r"0\.weight holds weights that are not finite"):
-            step.apply(weights, Calibration(Tiny(), 0))
+    def test_a_mask_of_infinities_stays_as_it_is(self, step: Transform) -> None:
+        weights = state(Masked())
+        pruned = step.apply(weights, Calibration(Masked(), 0))
+        assert pruned["mask"] is weights["mask"]
+        assert pruned["table"] is weights["table"]
+        assert int((pruned["linear.weight"] == 0).sum()) == 32
 
 
 class TestGPTQ:

@@ -256,6 +256,13 @@ class TestGradualPrune:
             hook.after_step()
         assert named["w"].tolist() == [[0.0, -5.0, 2.0, 0.0]]
 
+    def test_of_equal_weights_exactly_so_many_go(self) -> None:
+        named = weight([1.0, -1.0, 1.0, -1.0])
+        hook = GradualPrune(sparsity=0.5, begin=0.0, end=0.05).hook(named, PLAN)
+        for _ in range(3):
+            hook.after_step()
+        assert named["w"].tolist() == [[0.0, 0.0, 1.0, -1.0]]
+
 
 class TestGeneralisedGaussianInit:
     @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0])

@@ -27,6 +27,13 @@ class Thing:
         self.k = k
 
 
+@pytest.mark.parametrize("text", ["1e+3", "1E+3", "1.e+3", "1000"])
+def test_the_plus_of_an_exponent_separates_nothing(text: str) -> None:
+    (recipe,) = recipes(f"backslash:lam={text}+prune:sparsity=0.5+quantize:step=1e-2", {})
+    assert recipe.text == "backslash:lam=1000+prune:sparsity=0.5+quantize:step=0.01"
+    assert [link.name for link in selector.parse_chain("e+native:x=2e+b")] == ["e", "native", "b"]
+
+
 def expand(text: str) -> list[dict[str, Any]]:
     return list(selector.expand(Thing, selector.parse(text)))
 

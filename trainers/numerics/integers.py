@@ -21,12 +21,7 @@ BLOCK = 1 << 20  # values, of which temporary copies are made at a time
 def check_finite(name: str, weight: Array) -> None:
     """Raise Unencodable for NaN and infinity."""
     if not all(np.isfinite(part).all() for part in parts(weight.ravel("K"))):
-        raise not_finite(name)
-
-
-def not_finite(name: str) -> Unencodable:
-    """Return the error that names the tensor."""
-    return Unencodable(f"{name} holds weights that are not finite: training went wrong")
+        raise Unencodable(f"{name} holds weights that are not finite: training went wrong")
 
 
 def float_of_scales(least: float, largest: float) -> type[np.float16 | np.float32]:

@@ -18,14 +18,6 @@ from torch.utils._pytree import tree_map
 
 from slashbench.contracts import Calibration, Weights
 from slashbench.errors import UsageError
-from slashbench.trainers.numerics.integers import not_finite
-
-
-def check_finite(name: str, weight: torch.Tensor) -> None:
-    """Raises Unencodable for NaN and infinity."""
-    # the extremes are NaN where any value is, and need no copy
-    if weight.numel() and not all(torch.isfinite(end) for end in torch.aminmax(weight)):
-        raise not_finite(name)
 
 
 class _Reached(Exception):
@@ -42,8 +34,6 @@ class LinearLayers:
     """
 
     def __init__(self, weights: Weights, calibration: Calibration, batches: int) -> None:
-        for name, weight in weights.items():
-            check_finite(name, weight)
         self.module = calibration.module(weights)
         self.batches = calibration.batches(batches)
         self._forward = calibration.forward
@@ -109,7 +99,7 @@ class LinearLayers:
                 self._blocks.batch, calls = index, 0
                 self._run(batch)
         if not torch.isfinite(total).all():
-            raise UsageError(f"the inputs of {name} are not finite: the weights before it are bad")
+            raise UsageError(f"the inputs of {name} are not finite: training went wrong before it")
         return total / max(count, 1)
 
     def _runs(self) -> Iterator[tuple[nn.Linear, torch.Tensor]]:

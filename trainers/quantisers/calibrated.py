@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy.typing as npt
 
 from slashbench.contracts import Calibration, Quantiser, Quantized
 from slashbench.errors import UsageError
+from slashbench.trainers.numerics.integers import check_finite
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 AllQuantized = dict[str, Quantized | None]
@@ -25,6 +26,16 @@ class Calibrated(Quantiser):
             "of `bench run` only; for weights alone take quantize, rtn or rdoq"
         )
 
-    @abstractmethod
+    @final
     def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
-        """Every tensor of the checkpoint, each tied one once."""
+        """Quantize every tensor of a checkpoint, each tied one once.
+
+        Raises Unencodable for weights that are not finite.
+        """
+        for name, weight in weights.items():
+            check_finite(name, weight)
+        return self.quantize_checkpoint(weights, calibration)
+
+    @abstractmethod
+    def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
+        """Return every tensor quantized, in the order given; None for one that stays as it is."""

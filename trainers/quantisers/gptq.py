@@ -60,7 +60,7 @@ class GPTQ(Calibrated):
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
         self.rounding = Uniform(step, unit, scope=scope)
 
-    def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
+    def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Linear layers by GPTQ, what is left by plain rounding."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)

@@ -56,7 +56,7 @@ class GPTQLoss(Calibrated):
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 
-    def quantize_all(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
+    def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Every matrix; vectors stay in their native dtype."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
+from slashbench.trainers.numerics.smallest import count_of, smallest
 from slashbench.trainers.training.tensors import in_scope, local
 
 #: Masks are drawn anew this many times while sparsity rises.
@@ -42,7 +43,7 @@ class Masks(TrainingHook):
         """Choose the masks anew where it is time, and apply them."""
         due = (self.steps - self.first) % self.every == 0 or self.steps == self.last
         if self.first <= self.steps <= self.last and due:
-            self._choose(int(self.sparsity_at(self.steps) * self.count))
+            self._choose(count_of(self.sparsity_at(self.steps), self.count))
         if self.masks is not None:
             for parameter, mask in zip(self.parameters, self.masks, strict=True):
                 local(parameter).mul_(mask)
@@ -51,9 +52,10 @@ class Masks(TrainingHook):
     def _choose(self, n_zeros: int) -> None:
         if n_zeros == 0:
             return
-        magnitudes = torch.cat([local(p).abs().flatten() for p in self.parameters])
-        threshold = magnitudes.kthvalue(n_zeros).values
-        self.masks = [local(p).abs() > threshold for p in self.parameters]
+        weights = [local(p) for p in self.parameters]
+        zeros = smallest(torch.cat([w.abs().flatten() for w in weights]), n_zeros)
+        parts = torch.split(~zeros, [w.numel() for w in weights])
+        self.masks = [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
 
     def log(self) -> dict[str, float]:
         """Share of zeros after the last step."""

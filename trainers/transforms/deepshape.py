@@ -12,7 +12,9 @@ from scipy.special import gammaincinv
 
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics import ggd
-from slashbench.trainers.numerics.layer_inputs import check_finite, replaced
+from slashbench.trainers.numerics.layer_inputs import replaced
+
+Array = npt.NDArray[Any]
 
 GRID = 2.0**-13  # weights are ranked, and written, on this grid
 
@@ -20,12 +22,22 @@ GRID = 2.0**-13  # weights are ranked, and written, on this grid
 class DeepShape(Transform):
     """Map magnitudes in order onto a generalised Gaussian of lower shape and smaller scale.
 
-    Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description: shape and scale of all matrices
-    together are estimated by moments; the target has `shape` times that shape and `scale` times
-    that scale; a weight of rank r among n gets the target's quantile at r. Here by magnitude, the
-    sign being kept, equal weights get equal values, and zero stays zero. Vectors (norms, biases),
-    which the authors' exclusion of rare values leaves out, are left alone. They train on afterwards
-    to win the accuracy back; this does not.
+    Shape and scale of all matrices together are estimated by moments; a weight of rank r among n
+    gets the target's quantile at r. Here by magnitude, the sign being kept, equal weights get equal
+    values, and zero stays zero. Vectors (norms, biases), which the authors' exclusion of rare
+    values leaves out, are left alone. The authors train on afterwards to win the accuracy back;
+    this does not.
+
+    Parameters
+    ----------
+    shape : float
+        The target's shape as a multiple of the estimated one.
+    scale : float
+        The target's scale as a multiple of the estimated one.
+
+    References
+    ----------
+    Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("shape", "scale")
@@ -37,29 +49,27 @@ class DeepShape(Transform):
         self.shape, self.scale = shape, scale
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
-        """New weights. Raises Unencodable for weights that are not finite."""
+        """Return new weights."""
         matrices = {
             name: w
             for name, w in {id(w): (n, w) for n, w in weights.items()}.values()  # tied ones once
-            if w.is_floating_point() and w.ndim >= 2 and w.numel()
+            if w.ndim >= 2 and w.numel() and not calibration.why_kept(name, w)
         }
         if not matrices:
             return dict(weights)
+        levels = {name: (w.double().abs() / GRID).round().numpy() for name, w in matrices.items()}
+        seen, counts = np.unique(
+            np.concatenate([of.ravel() for of in levels.values()]), return_counts=True
+        )
+        table = self._table(seen * GRID, counts)
+        new = {}
         for name, w in matrices.items():
-            check_finite(name, w)
-        levels = {
-            name: (w.double().abs() / GRID).round().long().numpy() for name, w in matrices.items()
-        }
-        table = self._table(np.bincount(np.concatenate([v.ravel() for v in levels.values()])))
-        new = {
-            name: torch.from_numpy(table[levels[name]]).to(w.dtype) * w.sign()
-            for name, w in matrices.items()
-        }
+            magnitudes = torch.from_numpy(table[np.searchsorted(seen, levels[name])])
+            new[name] = magnitudes.to(w.dtype) * w.sign()
         return replaced(weights, new)
 
-    def _table(self, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The new magnitude of each level of the grid, given how many weights lie on it."""
-        values = np.arange(len(counts)) * GRID
+    def _table(self, values: Array, counts: Array) -> Array:
+        """Return the new magnitude of each of the increasing `values`, of so many weights."""
         mean, square = (float(counts @ values**power) / counts.sum() for power in (1, 2))
         if mean == 0.0:
             return values
@@ -69,5 +79,5 @@ class DeepShape(Transform):
         ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
         # |x| = scale t^(1/shape), t Gamma(1/shape) distributed
         magnitudes = target_scale * gammaincinv(1 / target_shape, ranks) ** (1 / target_shape)
-        magnitudes[0] = 0.0
+        magnitudes[values == 0] = 0.0
         return np.asarray(np.rint(magnitudes / GRID) * GRID)

@@ -8,14 +8,12 @@ from typing import ClassVar
 import torch
 
 from slashbench.contracts import Calibration, Transform, Weights
-from slashbench.trainers.numerics.layer_inputs import check_finite, replaced
+from slashbench.trainers.numerics.layer_inputs import replaced
+from slashbench.trainers.numerics.smallest import count_of, smallest
 
 
 class Prune(Transform):
-    """Zero a share of the weights.
-
-    sparsity: share of the weights in scope that becomes zero, in [0, 1).
-    """
+    """Zero a share of the weights."""
 
     always_spelled: ClassVar[tuple[str, ...]] = ("sparsity",)
 
@@ -26,45 +24,68 @@ class Prune(Transform):
 
 
 class WithoutData(Prune):
-    """Pruning that looks at weights alone: of all matrices, vectors being left as they are."""
+    """Pruning that looks at weights alone: those of all matrices; vectors and buffers stay."""
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
-        """New weights, floor(sparsity * count) of each set that is ranked together being zero."""
+        """Return new weights; floor(sparsity * count) of each set ranked together are zero."""
         matrices: Weights = {
-            name: w for name, w in weights.items() if w.is_floating_point() and w.ndim >= 2
+            name: w
+            for name, w in weights.items()
+            if w.ndim >= 2 and not calibration.why_kept(name, w)
         }
-        for name, matrix in matrices.items():
-            check_finite(name, matrix)
         first = {id(w): name for name, w in reversed(matrices.items())}  # tied names count once
         return replaced(weights, self.pruned({name: matrices[name] for name in first.values()}))
 
     @abstractmethod
     def pruned(self, matrices: Weights) -> Weights:
-        """The matrices, each once, with their smallest weights set to zero."""
+        """Return the matrices, each once, with their smallest weights set to zero."""
 
 
 class MagnitudePrune(WithoutData):
-    """Zero the smallest weights of all matrices together (global magnitude, Han et al. 2015)."""
+    """Zero the smallest weights of all matrices together (global magnitude pruning).
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of the matrices' weights that becomes zero, in [0, 1): exactly floor(sparsity * count)
+        of them. Of equal magnitudes those that come first are zeroed.
+
+    References
+    ----------
+    Han, Pool, Tran & Dally, Learning both Weights and Connections for Efficient Neural Networks,
+    arXiv 1506.02626, section 3.
+    """
 
     def pruned(self, matrices: Weights) -> Weights:
-        """All magnitudes are ranked together."""
+        """Rank all magnitudes together."""
         magnitudes = torch.cat([w.abs().flatten() for w in matrices.values()] or [torch.empty(0)])
-        threshold = _threshold(magnitudes, self.sparsity)
-        return {name: w.where(w.abs() > threshold, 0.0) for name, w in matrices.items()}
-
-
-class LayerPrune(WithoutData):
-    """Zero the smallest weights of each matrix, the same share of all (Han et al. 2015)."""
-
-    def pruned(self, matrices: Weights) -> Weights:
-        """The magnitudes of each matrix are ranked among themselves."""
+        mask = smallest(magnitudes, count_of(self.sparsity, magnitudes.numel()))
+        masks = torch.split(mask, [w.numel() for w in matrices.values()])
         return {
-            name: w.where(w.abs() > _threshold(w.abs().flatten(), self.sparsity), 0.0)
-            for name, w in matrices.items()
+            name: w.masked_fill(own.view(w.shape), 0.0)
+            for (name, w), own in zip(matrices.items(), masks, strict=True)
         }
 
 
-def _threshold(magnitudes: torch.Tensor, sparsity: float) -> float:
-    """The magnitude up to which floor(sparsity * count) weights lie; -1 where that is none."""
-    count = int(sparsity * magnitudes.numel())
-    return float(magnitudes.kthvalue(count).values) if count else -1.0
+class LayerPrune(WithoutData):
+    """Zero the smallest weights of each matrix, the same share of all.
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of each matrix's weights that becomes zero, in [0, 1): exactly
+        floor(sparsity * count) of them. Of equal magnitudes those that come first are zeroed.
+
+    References
+    ----------
+    Han, Pool, Tran & Dally, Learning both Weights and Connections for Efficient Neural Networks,
+    arXiv 1506.02626, section 3.
+    """
+
+    def pruned(self, matrices: Weights) -> Weights:
+        """Rank the magnitudes of each matrix among themselves."""
+        new = {}
+        for name, w in matrices.items():
+            mask = smallest(w.abs().flatten(), count_of(self.sparsity, w.numel()))
+            new[name] = w.masked_fill(mask.view(w.shape), 0.0)
+        return new

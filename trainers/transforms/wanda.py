@@ -6,16 +6,27 @@ import torch
 
 from slashbench.contracts import Calibration, Weights
 from slashbench.trainers.numerics.layer_inputs import LinearLayers, replaced
+from slashbench.trainers.numerics.smallest import count_of
 from slashbench.trainers.transforms.prune import Prune
 
 
 class Wanda(Prune):
-    """Zero the weights of least |weight| times norm of their input, in each output row alike.
+    """Zero the weights of least |weight| times input norm, the same share of each output row.
 
-    The score is |W_ij| |X_j| (eq. 1), compared within each output row (section 3); the input norms
-    of a layer are taken after those before it are pruned. As in the paper linear layers are pruned
-    and embeddings are not, here whether or not they are tied to a head.
-    batches: number of calibration batches.
+    The input norms of a layer are taken after those before it are pruned. As in the paper linear
+    layers are pruned and embeddings are not, here whether or not they are tied to a head.
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of each row of a linear layer that becomes zero, in [0, 1).
+    batches : int
+        Number of calibration batches.
+
+    References
+    ----------
+    Sun, Liu, Bair & Kolter, A Simple and Effective Pruning Approach for Large Language Models,
+    arXiv 2306.11695: the score is |W_ij| |X_j| (eq. 1), compared within each row (section 3).
     """
 
     def __init__(self, sparsity: float = 0.5, batches: int = 8) -> None:
@@ -25,18 +36,18 @@ class Wanda(Prune):
         self.batches = batches
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
-        """New weights, floor(sparsity * inputs) of each row of a linear layer being zero."""
+        """Return new weights; floor(sparsity * inputs) of each row of a linear layer are zero."""
         layers = LinearLayers(weights, calibration, self.batches)
         new: Weights = {}
         for name, moment in layers.moments():
-            if name not in layers.tables:
+            if name not in layers.tables and not calibration.why_kept(name, weights[name]):
                 new[name] = self.pruned(weights[name], moment)
                 layers.put(name, new[name])
         return replaced(weights, new)
 
     def pruned(self, weight: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
-        """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
+        """Return one weight (rows, columns), given the second moment of its inputs."""
         scores = weight.abs() * moment.diagonal().sqrt().to(weight.dtype)
-        count = int(self.sparsity * weight.shape[1])
+        count = count_of(self.sparsity, weight.shape[1])
         order = scores.argsort(dim=1, stable=True)
         return weight.scatter(1, order[:, :count], 0.0)
