@@ -24,7 +24,7 @@ from distributed import get_worker
 from slashbench import __version__
 from slashbench.bench.engines.base import Run
 from slashbench.bench.engines.jobs import Job, Kind, perform
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.bench.store.store import Store
@@ -69,7 +69,7 @@ def place() -> bytes:
     """What the driver must know of this worker before it gives it work."""
     return msgspec.json.encode(
         Place(
-            machine=timing.machine(),
+            machine=provenance.machine(),
             cpus=torch.get_num_threads(),
             versions=versions(),
             lacks=_lacks(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slashbench.bench.engines.base import Engine, Run, Watcher
 from slashbench.bench.engines.inline import Inline
 from slashbench.bench.engines.jobs import Job
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.plan.estimate import estimate_s
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
@@ -50,7 +50,7 @@ class Venue:
 
     def __init__(self, wish: Wish, client: Client | None) -> None:
         self._wish, self._client = wish, client
-        self.machine = timing.machine()
+        self.machine = provenance.machine()
         if client is not None:
             from slashbench.bench.engines import dask_engine
 

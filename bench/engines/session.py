@@ -11,7 +11,7 @@ from slashbench.bench.engines.base import Run, Watcher
 from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.placement import Venue, Wish
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.stages import OnExisting, Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
@@ -30,9 +30,9 @@ class Session:
             name=f"slashbench-{uuid.uuid4().hex[:12]}",
             store=store.where,
             on_existing=on_existing,
-            since=timing.now(),
+            since=provenance.now(),
             machine=place.machine,
-            command=timing.command_line(),
+            command=provenance.command_line(),
         )
         self.stages = Stages(
             store, on_existing, Here(watcher), since=self._run.since, machine=place.machine

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from slashbench.bench.checkpoint import encoder, file_format, sources, state_dict
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import locks, provenance, timing
 from slashbench.bench.pipeline import artifact, distribution, torchrun
 from slashbench.bench.pipeline.compress import bound_bytes, compressed, ledger
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
@@ -106,8 +106,8 @@ class Stages:
         self.store = store
         self.on_existing = on_existing
         self.watcher = watcher
-        self.since = since or timing.now()
-        self.machine = machine or timing.machine()
+        self.since = since or provenance.now()
+        self.machine = machine or provenance.machine()
         self.command = command
         self.patient = False
         self._weights: tuple[str, Weights] | None = None
@@ -502,7 +502,7 @@ class Stages:
         return self._stage(cell, "time", TimeRecord, key, what, lambda: self._time(cell, point))
 
     def _time(self, cell: Cell, point: CheckpointRecord) -> Fields:
-        if self.machine != timing.machine():
+        if self.machine != provenance.machine():
             raise StageBusy("its times are those of another kind of machine")
         prepared = self._prepare(cell, point)
         codec = cell.codec.item
@@ -515,7 +515,7 @@ class Stages:
         with contextlib.ExitStack() as stack:
             disturbed = False
             try:
-                stack.enter_context(timing.undisturbed())
+                stack.enter_context(locks.undisturbed())
             except StageBusy:
                 if self.patient:
                     raise
@@ -571,7 +571,7 @@ class Stages:
             if found is not None:
                 return found
             self.watcher.stage(cell, name)
-            with timing.at_work() if kind is not TimeRecord else contextlib.nullcontext():
+            with locks.at_work() if kind is not TimeRecord else contextlib.nullcontext():
                 return self._make(cell, name, kind, key, what, make)
 
     def _make(
@@ -612,7 +612,7 @@ class Stages:
 
     def _provenance(self, cell: Cell) -> Provenance:
         threads = cell.model.item.threads or torch.get_num_threads()
-        return timing.provenance(threads, self.command)
+        return provenance.provenance(threads, self.command)
 
 
 def _training(log: loop.TrainingLog) -> Training:

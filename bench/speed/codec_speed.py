@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench import parallel, selector
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import locks, provenance
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
@@ -146,7 +146,7 @@ def _race(
     encode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
     decode: dict[str, list[tuple[int, int]]] = {c.name: [] for c in racing}
     shares = _shares([tensor.size for tensor in sample.tensors], threads)
-    with timing.alone(), _pool(threads) as pool:
+    with locks.alone(), _pool(threads) as pool:
         for turn in range(repeats):
             for at, one in enumerate(tuple(racing)):
                 spent = sum(wall for wall, _ in encode[one.name] + decode[one.name])
@@ -167,7 +167,7 @@ def _race(
             codec=one.name,
             data=sample.name,
             threads=threads,
-            machine=timing.machine(),
+            machine=provenance.machine(),
             n_values=sample.n_values,
             native_bytes=sample.native_bytes,
             stream_bytes=one.stream_bytes,

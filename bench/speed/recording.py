@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.tables import Table
@@ -34,7 +34,7 @@ def record_codecs(
     for speeds in races:
         single = [s for s in measured if s.data == speeds[0].data and s.threads == 1]
         measured += speeds
-        found = Speeds(speeds=measured, against=against, provenance=timing.provenance(None))
+        found = Speeds(speeds=measured, against=against, provenance=provenance.provenance(None))
         _write(found, speeds_to_markdown(found), json, md)
         yield speed_tables.table(speeds, against, single)
 
@@ -43,7 +43,7 @@ def record_trainers(
     speeds: list[TrainerSpeed], threads: int, json: Path | None = None, md: Path | None = None
 ) -> None:
     """Write what regimes cost. threads: of the model's training."""
-    found = TrainerSpeeds(speeds=speeds, provenance=timing.provenance(threads))
+    found = TrainerSpeeds(speeds=speeds, provenance=provenance.provenance(threads))
     _write(found, trainer_speeds_to_markdown(found), json, md)
 
 

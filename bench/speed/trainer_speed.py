@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import locks, provenance
 from slashbench.contracts import Model, Regime, TrainingHook
 from slashbench.errors import UsageError
 from slashbench.link import Link
@@ -55,7 +55,7 @@ def run(
     racing = [_Contestant(PLAIN, ready.hook)]
     racing += [_Contestant(link.text, link.item.hook(named, short)) for link in regimes]
     batches = model.item.batches(0)
-    with timing.alone(), loop.threads(model.item.threads):
+    with locks.alone(), loop.threads(model.item.threads):
         ready.module.train()
         for turn in range(rounds):
             batch = next(batches)
@@ -67,7 +67,7 @@ def run(
         TrainerSpeed(
             regime=one.name,
             model=model.text,
-            machine=timing.machine(),
+            machine=provenance.machine(),
             n_parameters=sum(p.numel() for p in named.values()),
             step=Samples(wall_ns=one.wall_ns, cpu_ns=one.cpu_ns, warmup=rounds // 2),
             regime_ns=one.regime_ns,

@@ -31,7 +31,7 @@ from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.jobs import Job
 from slashbench.bench.engines.placement import Wish
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline import stages
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan import matrix
@@ -62,7 +62,7 @@ def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
     common: dict[str, Any] = {
         "status": "ok",
         "wall_s": 1.0,
-        "provenance": timing.provenance(1),
+        "provenance": provenance.provenance(1),
         "model": wanted[0].model.text,
     }
     sha256 = "ab" * 32

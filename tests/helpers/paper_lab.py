@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.distribution import describe
 from slashbench.bench.store.store import Store
 from slashbench.record import (
@@ -44,7 +44,8 @@ class Lab:
     def __init__(self, folder: Path, model: str = "digits-mlp") -> None:
         self.store, self.model = Store(folder), model
         self.common: dict[str, Any] = {
-            "status": "ok", "wall_s": 1.0, "provenance": timing.provenance(None), "model": model,
+            "status": "ok", "wall_s": 1.0, "model": model,
+            "provenance": provenance.provenance(None),
         }  # fmt: skip
 
     def run(self, recipe: str, seed: int, result: Result, codecs: Sequence[str] = CODECS) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.report.boards.catalog import BOARDS
 from slashbench.bench.report.data import results
 from slashbench.bench.report.data.results import Results
@@ -40,7 +40,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = Store(folder)
-        self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": timing.provenance(None)}
+        self.common: dict[str, Any] = {"wall_s": 1.0, "provenance": provenance.provenance(None)}
 
     def cell(
         self,

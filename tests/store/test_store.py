@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench.machine import timing
+from slashbench.bench.machine import provenance
 from slashbench.bench.machine.atomic_files import atomically, write_atomically
 from slashbench.bench.store.store import Store
 from slashbench.errors import StoreUnusable
@@ -29,7 +29,7 @@ def evaluation(key: str) -> EvaluateRecord:
         key=key,
         status="ok",
         wall_s=1.5,
-        provenance=timing.provenance(None),
+        provenance=provenance.provenance(None),
         model="m",
         weights_sha256="w",
         split="test",

@@ -1,0 +1,106 @@
+"""Where and with what something is measured: machine, versions, commit, command."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from slashbench import __version__
+from slashbench.record import Provenance
+
+LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "numcodecs",
+             "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",
+             "pcodec", "zipnn", "openzl", "nncodec")  # fmt: skip
+ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
+
+
+@functools.cache
+def machine() -> str:
+    """Fingerprint of this machine's timing-relevant hardware."""
+    text = f"{cpu_model()}|{os.cpu_count()}|{platform.machine()}|{platform.system()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def cpu_model() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """This moment in UTC, as records have it: later ones sort later."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def command_line() -> str:
+    """The command that this process was started with."""
+    return shlex.join(["bench", *sys.argv[1:]])
+
+
+def provenance(torch_threads: int | None, command: str = "") -> Provenance:
+    """Where and with what the work at hand is done, now; command: that asks for it, if not ours."""
+    commit, dirty = _commit()
+    return Provenance(
+        measured_at=now(),
+        command_line=command or command_line(),
+        slashbench=__version__,
+        git_commit=commit,
+        git_dirty=dirty,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu_model=cpu_model(),
+        cpu_count=os.cpu_count() or 1,
+        ram_bytes=psutil.virtual_memory().total,
+        load_average=psutil.getloadavg()[0],
+        torch_threads=torch_threads,
+        libraries=_libraries(),
+        environment={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+    )
+
+
+@functools.cache
+def _libraries() -> dict[str, str]:
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@functools.cache
+def _commit() -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of the checkout this package runs from, if it is one."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).resolve().parent
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+        )
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
