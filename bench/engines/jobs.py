@@ -17,7 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from slashbench.bench.pipeline.stages import StageFailed, Stages, checkpoint_key
+from slashbench.bench.pipeline.keys import checkpoint_key
+from slashbench.bench.pipeline.stages import StageFailed, Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.contracts import Needs
 from slashbench.errors import StageBusy, StoreUnusable, VerificationMismatch
@@ -72,7 +73,7 @@ def perform(stages: Stages, job: Job) -> Outcome:
             stages.checkpoint(job.cell, job.depth)
         elif job.kind == "time":
             stages.run(job.cell)
-        elif stages.size(job.cell) is None:
+        elif stages.run_untimed(job.cell) is None:
             return Outcome("sized")
     except StageFailed:
         pass  # the record says why, and those of the cells that share it will

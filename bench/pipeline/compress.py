@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from slashbench.bench.checkpoint import convert, describe, encoder, plain_header
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.pipeline.fresh_decode import Decoded
+from slashbench.bench.pipeline.keys import Fields
 from slashbench.bench.pipeline.quantized import Prepared
 from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.contracts import Model
 from slashbench.link import Link
 
 
@@ -22,6 +25,36 @@ def compressed(prepared: Prepared, codec: Link[TensorCodec]) -> bytes:
     file = io.BytesIO()
     convert.compress(file, prepared.source, prepared.coding(codec), copies=prepared.copies)
     return file.getvalue()
+
+
+def file_fields(prepared: Prepared, model: Model, decoded: Decoded, file_bytes: int) -> Fields:
+    """Return what a record says of a file that was decoded again."""
+    return {
+        "file_bytes": file_bytes,
+        "ledger": ledger(prepared, decoded.parts, file_bytes),
+        "tensors": prepared.sizes(model, decoded.sizes),
+        "decode_peak_rss_bytes": decoded.peak_rss_bytes,
+        **_fields(prepared),
+    }
+
+
+def bound_fields(prepared: Prepared, model: Model, bound: Bound) -> Fields:
+    """Return what a record says of a bound, which writes no file."""
+    return {
+        "bound": True,
+        "file_bytes": bound_bytes(prepared, bound),
+        "tensors": prepared.sizes(model, {}),
+        **_fields(prepared),
+    }
+
+
+def _fields(prepared: Prepared) -> Fields:
+    return {
+        "zeros": prepared.zeros(),
+        "weights_sha256": prepared.weights_sha256,
+        "calibration_sha256": prepared.calibration_sha256,
+        "kept": prepared.kept,
+    }
 
 
 def ledger(

@@ -7,39 +7,27 @@ training or evaluation to run again: accuracy is keyed by the hash of the decode
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
-import numpy as np
 import torch
-from torch import nn
 
-from slashbench.bench.checkpoint import encoder, file_format, sources, state_dict
-from slashbench.bench.machine import locks, provenance, timing
-from slashbench.bench.pipeline import artifact, distribution, torchrun
-from slashbench.bench.pipeline.compress import bound_bytes, compressed, ledger
+from slashbench.bench.checkpoint import sources, state_dict
+from slashbench.bench.machine import locks, provenance
+from slashbench.bench.pipeline import codec_timing, compress, evaluate, float_checkpoint, keys
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
-from slashbench.bench.pipeline.quantized import (
-    Prepared,
-    prepare,
-)
+from slashbench.bench.pipeline.keys import Fields
+from slashbench.bench.pipeline.quantized import Prepared, prepare
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 from slashbench.codecs.base import Bound
 from slashbench.contracts import Calibration, Reference, Split, Transform, Weights
-from slashbench.errors import (
-    CorruptFile,
-    StageBusy,
-    StoreUnusable,
-    TrainingDiverged,
-    VerificationMismatch,
-)
-from slashbench.link import Link
+from slashbench.errors import CorruptFile, StageBusy, StoreUnusable, VerificationMismatch
 from slashbench.record import (
     CellRecord,
     CheckpointRecord,
@@ -48,15 +36,13 @@ from slashbench.record import (
     Provenance,
     Record,
     TimeRecord,
-    Training,
-    key_of,
 )
-from slashbench.trainers.training import loop, setup
+from slashbench.trainers.training import loop
 
 OnExisting = Literal["missing", "failed", "always"]
-Fields = dict[str, Any]  # of a record
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 SPLIT: Split = "test"
 
@@ -64,17 +50,17 @@ _PAUSE_S = 1.0
 
 
 class Watcher(Protocol):
-    """Whoever shows progress."""
+    """Progress callbacks of one process."""
 
     def stage(self, cell: Cell, name: str) -> None:
         """A stage of `cell` starts to do work (a cached one is never announced)."""
 
     def progress(self, fraction: float, text: str) -> None:
-        """How far the stage is, 0 to 1."""
+        """It has done this fraction of the stage, 0 to 1."""
 
 
 class StageFailed(Exception):
-    """A stage could not be done; its record says why."""
+    """A stage failed; its record says why."""
 
     def __init__(self, reason: str, mismatch: bool = False) -> None:
         super().__init__(reason)
@@ -82,15 +68,50 @@ class StageFailed(Exception):
         self.mismatch = mismatch
 
 
-class Stages:
-    """Runs cells against one store. Keeps the last checkpoint and its quantized form in memory.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The records of a cell, but for timing."""
 
-    Other processes may be at the same cells: what one of them is making raises StageBusy here.
-    patient: so does timing while others are at work on the machine; else the times that are taken
-    then are marked as contended.
-    since: when the run began. What was made before is made again where `on_existing` says so, what
-    was made since is the run's own, whichever process made it.
-    machine: where cells are timed, if not here. command: that asks for all this, if not ours.
+    checkpoint: CheckpointRecord
+    compress: CompressRecord
+    evaluate_float: EvaluateRecord  # of the checkpoint
+    evaluate: EvaluateRecord  # of what is decoded from the file
+
+
+class _Last(Generic[T]):
+    """The last thing made, which neighbouring cells share."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, T] | None = None
+
+    def of(self, identity: object, make: Callable[[], T]) -> T:
+        """Return what has this identity; the last one is freed before another is made."""
+        if self._kept is None or self._kept[0] != identity:
+            self._kept = None
+            self._kept = identity, make()
+        return self._kept[1]
+
+
+class Stages:
+    """Makes the records of cells in one store, each once.
+
+    Other processes may work on the same cells: what one of them is making raises StageBusy here.
+
+    Parameters
+    ----------
+    since
+        When the run began. What was made before is made again where `on_existing` says so; what was
+        made since is the run's own, whichever process made it.
+    machine
+        Where cells are timed, if not here.
+    command
+        The command that asks for all this, if it is not this process's own.
+
+    Attributes
+    ----------
+    patient
+        Timing raises StageBusy while others are at work on the machine; else the times that are
+        taken then are marked as contended.
     """
 
     def __init__(
@@ -110,13 +131,15 @@ class Stages:
         self.machine = machine or provenance.machine()
         self.command = command
         self.patient = False
-        self._weights: tuple[str, Weights] | None = None
-        self._reference: tuple[str, Reference] | None = None
-        self._prepared: tuple[tuple[str, str], Prepared] | None = None
+        self._weights: _Last[Weights] = _Last()
+        self._reference: _Last[Reference] = _Last()
+        self._prepared: _Last[Prepared] = _Last()
+
+    # -- cells ----------------------------------------------------------------------------------
 
     def cached_cell(self, cell: Cell) -> CellRecord | None:
-        """The cell's record, if it and those it is made of are there and need not be made again."""
-        found = self._cached(CellRecord, self.cell_key(cell))
+        """Return the cell's record, if it and those it is made of need not be made again."""
+        found = self._cached(CellRecord, keys.cell_key(cell, self.machine))
         if found is None or found.status == "failed":
             return found
         parts: tuple[tuple[type[Record], str], ...] = (
@@ -130,49 +153,74 @@ class Stages:
         return found if whole else None
 
     def cached(self, kind: type[Record], key: str) -> bool:
-        """Whether a record is there that need not be made again; a failed one is as good."""
+        """Return whether a record need not be made again; a failed one is as good."""
         try:
             return self._cached(kind, key) is not None
         except StageFailed:
             return True
 
-    def cell_key(self, cell: Cell) -> str:
-        """The key of the cell's record: its times are those of one kind of machine."""
-        return key_of("cell", compress=_compress_key(cell), machine=self.machine)
-
     def run(self, cell: Cell) -> CellRecord:
         """Run what is missing of one cell. A failure becomes a record with its reason.
 
-        A record that another process made meanwhile stands. Raises StageBusy where one is at it,
-        StoreUnusable when the results can't be written, VerificationMismatch when the decoded
-        weights are not those that were encoded.
-        """
-        if (found := self.cached_cell(cell)) is not None:
-            return found
-        started = time.perf_counter()
-        keys: Fields = {}
-        failure = None
-        try:
-            point, compressed = self._size(cell, keys)
-            if not compressed.bound:
-                keys["time"] = self.time(cell, point, compressed).key
-        except StageFailed as error:
-            failure = error
-        return self._conclude(cell, keys, started, failure)
+        A record that another process made meanwhile stands.
 
-    def size(self, cell: Cell) -> CellRecord | None:
-        """As `run`, but for timing. Returns the record of a cell that ends here, a bound or a
-        failure, and else None.
+        Raises
+        ------
+        StageBusy
+            Where another process is making a part of it.
+        StoreUnusable
+            When the results can't be written.
+        VerificationMismatch
+            When the decoded weights are not those that were encoded.
         """
+        record = self._run(cell, timed=True)
+        assert record is not None
+        return record
+
+    def run_untimed(self, cell: Cell) -> CellRecord | None:
+        """Run what is missing of one cell but its timing; None where that is all it lacks."""
+        return self._run(cell, timed=False)
+
+    def _run(self, cell: Cell, timed: bool) -> CellRecord | None:
         if (found := self.cached_cell(cell)) is not None:
             return found
         started = time.perf_counter()
-        keys: Fields = {}
+        made: Fields = {}
         try:
-            _, compressed = self._size(cell, keys)
+            measured = self._measured(cell, SPLIT, made)
+            if not measured.compress.bound:
+                if not timed:
+                    return None
+                made["time"] = self.time(cell, measured.checkpoint, measured.compress).key
         except StageFailed as error:
-            return self._conclude(cell, keys, started, error)
-        return self._conclude(cell, keys, started) if compressed.bound else None
+            return self._conclude(cell, made, started, error)
+        return self._conclude(cell, made, started)
+
+    def measure(self, cell: Cell, split: Split) -> Measured:
+        """Make all but the timing of a cell, on `split`; wait for what another process is making.
+
+        Raises StageFailed with the reason where one of them failed.
+        """
+        while True:
+            try:
+                return self._measured(cell, split, {})
+            except StageBusy:
+                time.sleep(_PAUSE_S)
+
+    def decoded_metric(self, cell: Cell, split: Split) -> EvaluateRecord:
+        """Evaluate what is decoded from a cell's file on `split`; artifacts are read if need be.
+
+        Raises StageFailed with the reason where it failed.
+        """
+
+        def load() -> Weights:
+            point = self.checkpoint(cell, len(cell.recipe.transforms))
+            return self._decoded(cell, point, self.compress(cell, point))
+
+        file = self._cached(CompressRecord, keys.compress_key(cell))
+        if file is None:
+            file = self.compress(cell, self.checkpoint(cell, len(cell.recipe.transforms)))
+        return self.evaluate(cell, file.weights_sha256, load, self.checkpoint(cell, 0), split)
 
     def fail(self, cell: Cell, reason: str) -> CellRecord:
         """Keep a record of a cell that could not be run to an end here."""
@@ -180,7 +228,7 @@ class Stages:
 
     def fail_checkpoint(self, cell: Cell, depth: int, reason: str) -> None:
         """Keep a record of a checkpoint that could not be made; its cells will fail for it."""
-        key = checkpoint_key(cell, depth)
+        key = keys.checkpoint_key(cell, depth)
         if not self.cached(CheckpointRecord, key):
             self.store.put(
                 CheckpointRecord(
@@ -189,15 +237,36 @@ class Stages:
                     reason=reason,
                     wall_s=0.0,
                     provenance=self._provenance(cell),
-                    **_point(cell, depth),
+                    **keys.checkpoint_fields(cell, depth),
                 )
             )
 
+    def _measured(self, cell: Cell, split: Split, made: Fields) -> Measured:
+        """All but timing; the keys of the records go to `made` one by one."""
+        point = self.checkpoint(cell, len(cell.recipe.transforms))
+        made["checkpoint"] = point.key
+        file = self.compress(cell, point)
+        made["compress"] = file.key
+        trained = self.checkpoint(cell, 0)
+        floats = self.evaluate(
+            cell, point.weights_sha256, lambda: self._load(point), trained, split
+        )
+        made["evaluate_float"] = floats.key
+        decoded = self.evaluate(
+            cell, file.weights_sha256, lambda: self._decoded(cell, point, file), trained, split
+        )
+        made["evaluate"] = decoded.key
+        return Measured(point, file, floats, decoded)
+
     def _conclude(
-        self, cell: Cell, keys: Fields, started: float, failure: StageFailed | None = None
+        self,
+        cell: Cell,
+        made: Fields,
+        started: float,
+        failure: StageFailed | None = None,
     ) -> CellRecord:
         record = CellRecord(
-            key=self.cell_key(cell),
+            key=keys.cell_key(cell, self.machine),
             status="failed" if failure else "ok",
             reason=failure.reason if failure else "",
             wall_s=time.perf_counter() - started,
@@ -205,155 +274,27 @@ class Stages:
             regime=cell.recipe.regime.text,
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
-            **_who(cell),
-            **keys,
+            **keys.cell_fields(cell),
+            **made,
         )
         self.store.put(record)
         if failure is not None and failure.mismatch:
             raise VerificationMismatch(f"{cell}: {failure.reason}")
         return record
 
-    def _size(self, cell: Cell, keys: Fields) -> tuple[CheckpointRecord, CompressRecord]:
-        """All but timing; the keys of the records go to `keys` one by one."""
-        point = self.checkpoint(cell, len(cell.recipe.transforms))
-        keys["checkpoint"] = point.key
-        compressed = self.compress(cell, point)
-        keys["compress"] = compressed.key
-        trained = self.checkpoint(cell, 0)
-        keys["evaluate_float"] = self.evaluate(
-            cell, point.weights_sha256, lambda: self._load(point), trained
-        ).key
-        keys["evaluate"] = self.evaluate(
-            cell,
-            compressed.weights_sha256,
-            lambda: self._decoded(cell, point, compressed),
-            trained,
-        ).key
-        return point, compressed
-
-    def sized_and_scored(
-        self, cell: Cell, split: Split
-    ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
-        """Checkpoint, file, and the metric on `split` before and after compression; not timed.
-
-        What another process is making is waited for. Raises StageFailed with the reason where one
-        of them could not be had.
-        """
-        while True:
-            try:
-                return self._sized_and_scored(cell, split)
-            except StageBusy:
-                time.sleep(_PAUSE_S)
-
-    def _sized_and_scored(
-        self, cell: Cell, split: Split
-    ) -> tuple[CheckpointRecord, CompressRecord, EvaluateRecord, EvaluateRecord]:
-        point = self.checkpoint(cell, len(cell.recipe.transforms))
-        compressed = self.compress(cell, point)
-        trained = self.checkpoint(cell, 0)
-        floats = self.evaluate(
-            cell, point.weights_sha256, lambda: self._load(point), trained, split
-        )
-        decoded = self.evaluate(
-            cell,
-            compressed.weights_sha256,
-            lambda: self._decoded(cell, point, compressed),
-            trained,
-            split,
-        )
-        return point, compressed, floats, decoded
-
-    def score(self, cell: Cell, split: Split) -> EvaluateRecord:
-        """The metric of the decoded weights on `split`; what has a record is not made again.
-
-        Raises StageFailed with the reason where it could not be had.
-        """
-
-        def point() -> CheckpointRecord:
-            return self.checkpoint(cell, len(cell.recipe.transforms))
-
-        sized = self._cached(CompressRecord, _compress_key(cell)) or self.compress(cell, point())
-        return self.evaluate(
-            cell,
-            sized.weights_sha256,
-            lambda: self._decoded(cell, point(), self.compress(cell, point())),
-            self.checkpoint(cell, 0),
-            split,
-        )
-
-    # -- checkpoint -----------------------------------------------------------------------------
+    # -- stages ---------------------------------------------------------------------------------
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:
-        """The float checkpoint after training and the first `depth` post-training steps."""
-        key, what = checkpoint_key(cell, depth), _point(cell, depth)
+        """Make the float checkpoint after training and the first `depth` transforms."""
+        key, what = keys.checkpoint_key(cell, depth), keys.checkpoint_fields(cell, depth)
         found = self._found(CheckpointRecord, key, self._has_artifact)
         if found is not None:
             return found
         name, make = "train", lambda: self._train(cell)
         if depth:
-            parent, step = self.checkpoint(cell, depth - 1), cell.recipe.transforms[depth - 1]
-            name, make = step.name, lambda: self._transform(cell, step.item, parent)
+            parent, link = self.checkpoint(cell, depth - 1), cell.recipe.transforms[depth - 1]
+            name, make = link.name, lambda: self._transform(cell, link.item, parent)
         return self._stage(cell, name, CheckpointRecord, key, what, make, self._has_artifact)
-
-    def _train(self, cell: Cell) -> Fields:
-        model = cell.model.item
-        if model.plan is None:
-            setup.seed_everything(cell.seed)
-            return self._save(cell, model.build(cell.seed).state_dict(), None)
-        key = checkpoint_key(cell, 0)
-        if cell.execution.processes > 1:
-            state, log = torchrun.train(cell, key, self.store.where, self._progress)
-            return self._save(cell, state, _training(log))
-        keeper = self.store.keeper(key)
-        state, log = setup.train_model(
-            model, cell.recipe.regime.item, cell.seed, cell.execution, self._progress, keeper
-        )
-        fields = self._save(cell, state, _training(log))
-        self.store.leases.check()  # or the snapshot is another process's
-        keeper.clear()
-        return fields
-
-    def _progress(self, step: int, steps: int, loss: float) -> None:
-        self.store.leases.check()
-        self.watcher.progress(step / steps, f"step {step}/{steps}, loss {loss:.3f}")
-
-    def _transform(self, cell: Cell, step: Transform, parent: CheckpointRecord) -> Fields:
-        calibration = _calibration(cell)
-        saved = self._save(cell, step.apply(self._load(parent), calibration), None)
-        return {**saved, "calibration_sha256": calibration.sha256}
-
-    def _save(self, cell: Cell, state: Weights, training: Training | None) -> Fields:
-        aliases = state_dict.tied_names(state)
-        parameters = [
-            w for name, w in state.items() if name not in aliases and w.is_floating_point()
-        ]
-        return {
-            "inputs": cell.model.item.inputs(),
-            "artifact_sha256": self.store.put_artifact(state_dict.to_bytes(state)),
-            "weights_sha256": artifact.weights_sha256(state_dict.to_numpy(state)),
-            "n_parameters": sum(w.numel() for w in parameters),
-            "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
-            "training": training,
-            "distribution": distribution.describe([w.detach().float().numpy() for w in parameters]),
-        }
-
-    def _load(self, point: CheckpointRecord) -> Weights:
-        if self._weights is None or self._weights[0] != point.artifact_sha256:
-            self._weights = None  # free the last ones before the next are read
-            path = self._artifact(point.artifact_sha256)
-            self._weights = point.artifact_sha256, state_dict.load(path)
-        return self._weights[1]
-
-    def _has_artifact(self, found: CheckpointRecord | CompressRecord) -> bool:
-        return self.store.find_artifact(found.artifact_sha256) is not None
-
-    def _artifact(self, sha256: str) -> Path:
-        path = self.store.find_artifact(sha256)
-        if path is None:
-            raise CorruptFile("an artifact disappeared while it was in use; run again")
-        return path
-
-    # -- compress -------------------------------------------------------------------------------
 
     def compress(self, cell: Cell, point: CheckpointRecord) -> CompressRecord:
         """Quantize, encode, write the file, decode it in a fresh process, compare."""
@@ -362,49 +303,11 @@ class Stages:
             cell,
             "compress",
             CompressRecord,
-            _compress_key(cell),
-            _who(cell),
-            lambda: make(cell, self._prepare(cell, point)),
+            keys.compress_key(cell),
+            keys.cell_fields(cell),
+            lambda: make(cell, self._quantized(cell, point)),
             lambda found: found.bound or self._has_artifact(found),
         )
-
-    def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
-        data = compressed(prepared, cell.codec)
-        sha256 = self.store.put_artifact(data)
-        decoded = decode_in_fresh_process(self._artifact(sha256))
-        if decoded.weights_sha256 != prepared.weights_sha256:
-            raise VerificationMismatch("the decoded weights are not the weights that were encoded")
-        return {
-            "artifact_sha256": sha256,
-            "file_bytes": len(data),
-            "ledger": ledger(prepared, decoded.parts, len(data)),
-            "tensors": prepared.sizes(cell.model.item, decoded.sizes),
-            "zeros": prepared.zeros(),
-            "weights_sha256": prepared.weights_sha256,
-            "calibration_sha256": prepared.calibration_sha256,
-            "decode_peak_rss_bytes": decoded.peak_rss_bytes,
-        }
-
-    def _bound(self, cell: Cell, prepared: Prepared) -> Fields:
-        return {
-            "bound": True,
-            "file_bytes": bound_bytes(prepared, cell.codec.item),
-            "tensors": prepared.sizes(cell.model.item, {}),
-            "zeros": prepared.zeros(),
-            "weights_sha256": prepared.weights_sha256,
-            "calibration_sha256": prepared.calibration_sha256,
-        }
-
-    def _prepare(self, cell: Cell, point: CheckpointRecord) -> Prepared:
-        identity = (point.artifact_sha256, cell.recipe.quantiser.text)
-        if self._prepared is None or self._prepared[0] != identity:
-            self._prepared = None  # free the last one before the next is made
-            source = sources.of_file(self._artifact(point.artifact_sha256))
-            made = prepare(_calibration(cell), cell.recipe.quantiser, source)
-            self._prepared = identity, made
-        return self._prepared[1]
-
-    # -- evaluate -------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -419,116 +322,113 @@ class Stages:
         `load` is called only if there is no record of them.
         """
         reference = "" if weights_sha256 == trained.weights_sha256 else trained.weights_sha256
-        key = key_of(
-            "evaluate",
-            model=cell.model.config,
-            inputs=cell.model.item.inputs(),
-            split=split,
-            weights=weights_sha256,
-            reference=reference,
-            torch=torch.__version__,
-        )
         what = {
             "model": cell.model.text,
             "weights_sha256": weights_sha256,
             "reference_sha256": reference,
             "split": split,
         }
-        return self._stage(
-            cell,
-            "evaluate",
-            EvaluateRecord,
-            key,
-            what,
-            lambda: self._evaluate(cell, load, trained if reference else None, split),
+
+        def make() -> Fields:
+            model = cell.model.item
+            module = evaluate.module_of(model, cell.seed, load())
+            beside = self._float_model(cell, trained) if reference else None
+            return evaluate.evaluate(model, module, split, beside)
+
+        key = keys.evaluate_key(cell, weights_sha256, reference, split)
+        return self._stage(cell, "evaluate", EvaluateRecord, key, what, make)
+
+    def time(self, cell: Cell, point: CheckpointRecord, file: CompressRecord) -> TimeRecord:
+        """Encode and decode all coded tensors, alone on this machine."""
+
+        def make() -> Fields:
+            if self.machine != provenance.machine():
+                raise StageBusy("its times are those of another kind of machine")
+            prepared = self._quantized(cell, point)
+            return codec_timing.timed(prepared, cell.codec.item, self.patient)
+
+        key = keys.time_key(file.key, self.machine)
+        what = {**keys.cell_fields(cell), "machine": self.machine}
+        return self._stage(cell, "time", TimeRecord, key, what, make)
+
+    def _train(self, cell: Cell) -> Fields:
+        key = keys.checkpoint_key(cell, 0)
+        keeper = self.store.keeper(key)
+        state, training = float_checkpoint.train(
+            cell, key, self.store.where, keeper, self._progress
+        )
+        fields = {**self._saved(cell, state), "training": training}
+        if training is not None:
+            self.store.leases.check()  # or the snapshot is another process's
+            keeper.clear()
+        return fields
+
+    def _progress(self, step: int, steps: int, loss: float) -> None:
+        self.store.leases.check()
+        self.watcher.progress(step / steps, f"step {step}/{steps}, loss {loss:.3f}")
+
+    def _transform(self, cell: Cell, transform: Transform, parent: CheckpointRecord) -> Fields:
+        calibration = _calibration(cell)
+        saved = self._saved(cell, transform.apply(self._load(parent), calibration))
+        return {**saved, "calibration_sha256": calibration.sha256}
+
+    def _saved(self, cell: Cell, state: Weights) -> Fields:
+        sha256 = self.store.put_artifact(state_dict.to_bytes(state))
+        return {**float_checkpoint.fields(cell.model.item, state), "artifact_sha256": sha256}
+
+    def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
+        data = compress.compressed(prepared, cell.codec)
+        sha256 = self.store.put_artifact(data)
+        decoded = decode_in_fresh_process(self._artifact(sha256))
+        if decoded.weights_sha256 != prepared.weights_sha256:
+            raise VerificationMismatch("the decoded weights are not the weights that were encoded")
+        fields = compress.file_fields(prepared, cell.model.item, decoded, len(data))
+        return {**fields, "artifact_sha256": sha256}
+
+    def _bound(self, cell: Cell, prepared: Prepared) -> Fields:
+        return compress.bound_fields(prepared, cell.model.item, cell.codec.item)
+
+    # -- weights --------------------------------------------------------------------------------
+
+    def _load(self, point: CheckpointRecord) -> Weights:
+        return self._weights.of(
+            point.artifact_sha256, lambda: state_dict.load(self._artifact(point.artifact_sha256))
         )
 
-    def _evaluate(
-        self,
-        cell: Cell,
-        load: Callable[[], Weights],
-        trained: CheckpointRecord | None,
-        split: Split,
-    ) -> Fields:
-        model = cell.model.item
-        module = model.build(cell.seed)
-        module.load_state_dict(load())
-        reference = self._float_model(cell, trained) if trained else None
-        metrics = model.evaluate(module, split, reference)
-        if not np.isfinite([metrics.value, metrics.stderr, *metrics.per_item]).all():
-            raise TrainingDiverged(
-                f"{metrics.name} is {metrics.value}: the weights or their outputs are not finite"
-            )
-        return {
-            "metric": metrics.name,
-            "value": metrics.value,
-            "stderr": metrics.stderr,
-            "n": metrics.n,
-            "higher_is_better": metrics.higher_is_better,
-            "per_item": [float(f"{item:.6g}") for item in metrics.per_item],
-            "also": {n: v for n, v in metrics.also.items() if math.isfinite(v)},
-            "noise": None if trained else self._noise(cell, module, split, metrics.value),
-        }
-
     def _float_model(self, cell: Cell, trained: CheckpointRecord) -> Reference:
-        """The model with its trained float weights; the last one is kept, with its answers."""
-        if self._reference is None or self._reference[0] != trained.weights_sha256:
-            self._reference = None
-            module = cell.model.item.build(cell.seed)
-            module.load_state_dict(self._load(trained))
-            self._reference = trained.weights_sha256, Reference(module)
-        return self._reference[1]
+        """The model with its trained float weights, and its answers."""
 
-    def _noise(self, cell: Cell, module: nn.Module, split: Split, value: float) -> float:
-        """What the same weights change in the metric, computed by another number of threads."""
-        with loop.threads(1 if torch.get_num_threads() > 1 else 2):
-            return abs(cell.model.item.evaluate(module, split).value - value)
+        def make() -> Reference:
+            return Reference(evaluate.module_of(cell.model.item, cell.seed, self._load(trained)))
 
-    def _decoded(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> Weights:
+        return self._reference.of(trained.weights_sha256, make)
+
+    def _quantized(self, cell: Cell, point: CheckpointRecord) -> Prepared:
+        quantiser = cell.recipe.quantiser
+
+        def make() -> Prepared:
+            source = sources.of_file(self._artifact(point.artifact_sha256))
+            return prepare(_calibration(cell), quantiser, source)
+
+        return self._prepared.of((point.artifact_sha256, quantiser.text), make)
+
+    def _decoded(self, cell: Cell, point: CheckpointRecord, file: CompressRecord) -> Weights:
         """The weights that a fresh process decodes from the file; a bound's, dequantized."""
-        if compressed.bound:
-            return state_dict.to_torch(self._prepare(cell, point).dequantized())
+        if file.bound:
+            return state_dict.to_torch(self._quantized(cell, point).dequantized())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
-            decode_in_fresh_process(self._artifact(compressed.artifact_sha256), out)
+            decode_in_fresh_process(self._artifact(file.artifact_sha256), out)
             return state_dict.load(out)
 
-    # -- time -----------------------------------------------------------------------------------
+    def _has_artifact(self, found: CheckpointRecord | CompressRecord) -> bool:
+        return self.store.find_artifact(found.artifact_sha256) is not None
 
-    def time(self, cell: Cell, point: CheckpointRecord, compressed: CompressRecord) -> TimeRecord:
-        """Encode and decode all coded tensors, alone on this machine."""
-        key = key_of("time", compress=compressed.key, machine=self.machine)
-        what = {**_who(cell), "machine": self.machine}
-        return self._stage(cell, "time", TimeRecord, key, what, lambda: self._time(cell, point))
-
-    def _time(self, cell: Cell, point: CheckpointRecord) -> Fields:
-        if self.machine != provenance.machine():
-            raise StageBusy("its times are those of another kind of machine")
-        prepared = self._prepare(cell, point)
-        codec = cell.codec.item
-        arrays = [tensor.values for tensor in prepared.coded.values()]
-        streams: list[bytes] = []
-
-        def encode_all() -> None:
-            streams[:] = [codec.encode(array) for array in arrays]
-
-        with contextlib.ExitStack() as stack:
-            disturbed = False
-            try:
-                stack.enter_context(locks.undisturbed())
-            except StageBusy:
-                if self.patient:
-                    raise
-                disturbed = True
-            encode = timing.time_alone(encode_all)
-            decode = timing.time_alone(lambda: [codec.decode(stream) for stream in streams])
-        return {
-            "native_bytes": sum(prepared.source.header.tensors[n].nbytes for n in prepared.coded),
-            "n_coded": sum(array.size for array in arrays),
-            "encode": encode,
-            "decode": decode,
-            "contended": disturbed or timing.contended(encode) or timing.contended(decode),
-        }
+    def _artifact(self, sha256: str) -> Path:
+        path = self.store.find_artifact(sha256)
+        if path is None:
+            raise CorruptFile("an artifact disappeared while it was in use; run again")
+        return path
 
     # -- records --------------------------------------------------------------------------------
 
@@ -560,8 +460,9 @@ class Stages:
         make: Callable[[], Fields],
         usable: Callable[[R], bool] = lambda found: True,
     ) -> R:
-        """The record of that key, if there is a usable one; else it is made by `make`, by this
-        process alone, and kept. A failure is kept as a record too, and raised.
+        """Return the record of that key if it is usable; else make it, in this process alone.
+
+        A failure is kept as a record too, and raised.
         """
         found = self._found(kind, key, usable)
         if found is not None:
@@ -615,61 +516,11 @@ class Stages:
         return provenance.provenance(threads, self.command)
 
 
-def _training(log: loop.TrainingLog) -> Training:
-    return Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
-
-
 def _calibration(cell: Cell) -> Calibration:
     return Calibration(cell.model.item, cell.seed)
-
-
-def _point(cell: Cell, depth: int) -> Fields:
-    """The fields that say which checkpoint a record is of."""
-    links: list[Link[Any]] = [cell.recipe.regime, *cell.recipe.transforms[:depth]]
-    return {
-        "model": cell.model.text,
-        "recipe": cell.executed("+".join(link.text for link in links)),
-        "seed": cell.seed,
-    }
-
-
-def _who(cell: Cell) -> Fields:
-    """The fields that say which cell a record belongs to."""
-    return {
-        "model": cell.model.text,
-        "recipe": cell.recipe_text,
-        "codec": cell.codec.text,
-        "seed": cell.seed,
-    }
 
 
 def _reason(stage: str, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"{stage}: out of memory"
     return f"{stage}: {type(error).__name__}: {error}"
-
-
-def checkpoint_key(cell: Cell, depth: int) -> str:
-    """The key of the checkpoint after training and the first `depth` post-training steps."""
-    model = cell.model.item
-    return key_of(
-        "checkpoint",
-        model=cell.model.config,
-        inputs=model.inputs(),
-        regime=cell.recipe.regime.config if model.plan else "as they came",
-        transforms=[link.config for link in cell.recipe.transforms[:depth]],
-        seed=cell.seed,
-        execution=cell.execution.config if model.plan else {},
-        loop=loop.REVISION,
-        torch=torch.__version__,
-    )
-
-
-def _compress_key(cell: Cell) -> str:
-    return key_of(
-        "compress",
-        checkpoint=checkpoint_key(cell, len(cell.recipe.transforms)),
-        quantiser=cell.recipe.quantiser.config,
-        codec=cell.codec.config,
-        format=[file_format.FORMAT, encoder.REVISION],
-    )

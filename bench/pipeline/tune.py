@@ -16,7 +16,7 @@ from slashbench.bench.pipeline.stages import StageFailed, Stages
 from slashbench.bench.plan.matrix import Cell, Request, plan
 from slashbench.contracts import USUAL, Execution, Split
 from slashbench.errors import UsageError
-from slashbench.record import EvaluateRecord, loss_of
+from slashbench.record import EvaluateRecord, executed, loss_of
 
 SPLIT: Split = "validation"
 
@@ -94,7 +94,7 @@ class Question:
 
 def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterator[Trial]:
     """`runs` trials, each in the middle of what is left between low and high."""
-    baseline = stages.sized_and_scored(question.plain(), SPLIT)[2]
+    baseline = stages.measure(question.plain(), SPLIT).evaluate_float
     low, high = math.log(question.low), math.log(question.high)
     for _ in range(runs):
         value = float(f"{math.exp((low + high) / 2):.3g}")
@@ -115,11 +115,13 @@ def best(trials: list[Trial], goal: Goal) -> Trial | None:
 
 
 def _try(stages: Stages, cell: Cell, value: float, baseline: EvaluateRecord, goal: Goal) -> Trial:
+    recipe = executed(cell.recipe.text, cell.execution_text)
     try:
-        point, compressed, _, decoded = stages.sized_and_scored(cell, SPLIT)
+        measured = stages.measure(cell, SPLIT)
     except StageFailed as error:  # such as a multiplier under which all weights vanish
-        return Trial(value, cell.recipe_text, reason=error.reason)
-    bits = 8 * compressed.file_bytes / point.n_parameters
-    loss = loss_of(decoded.value, baseline.value, baseline.higher_is_better)
+        return Trial(value, recipe, reason=error.reason)
+    bits = 8 * measured.compress.file_bytes / measured.checkpoint.n_parameters
+    metric = measured.evaluate.value
+    loss = loss_of(metric, baseline.value, baseline.higher_is_better)
     meets = bits <= goal.bits if goal.bits is not None else loss <= (goal.loss or 0.0)
-    return Trial(value, cell.recipe_text, bits, decoded.value, loss, meets)
+    return Trial(value, recipe, bits, metric, loss, meets)

@@ -19,6 +19,7 @@ from slashbench.contracts import USUAL, Execution, Model
 from slashbench.entries import entries
 from slashbench.errors import UnknownName, UsageError
 from slashbench.link import Link, only
+from slashbench.record import executed
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
 
@@ -36,7 +37,8 @@ class Cell:
     execution: Execution = USUAL
 
     def __str__(self) -> str:
-        return f"{self.model.text} · {self.recipe_text} · {self.codec.text} · seed {self.seed}"
+        recipe = executed(self.recipe.text, self.execution_text)
+        return f"{self.model.text} · {recipe} · {self.codec.text} · seed {self.seed}"
 
     @property
     def spelled(self) -> CellText:
@@ -45,14 +47,9 @@ class Cell:
         return CellText(*parts, self.seed, self.execution)
 
     @property
-    def recipe_text(self) -> str:
-        """The recipe and, where it is not the usual one, the execution: boards keep them apart."""
-        return self.executed(self.recipe.text)
-
-    def executed(self, text: str) -> str:
-        """A recipe, or the first links of one, with how this cell executes its training."""
-        unusual = self.execution.text if self.model.item.plan else ""
-        return f"{text} ({unusual})" if unusual else text
+    def execution_text(self) -> str:
+        """How the training is executed, where it is not the usual way; empty without training."""
+        return self.execution.text if self.model.item.plan else ""
 
 
 class CellText(msgspec.Struct, frozen=True):

@@ -95,7 +95,7 @@ class Evidence:
         found = []
         for joined in records.joined():
             cell, chain = joined.cell, _parse(joined.cell.recipe)
-            if joined.floats and chain:
+            if joined.floats and chain and not cell.execution:
                 found.append(
                     Observation(
                         cell.model,
@@ -189,8 +189,6 @@ class Evidence:
 
 def _parse(recipe: str) -> tuple[Method, float, float] | None:
     """(method, sparsity, step) of a recipe of the studies; None for any other."""
-    if recipe.endswith(")"):  # trained in an unusual way
-        return None
     first, *middle, last = selector.parse_chain(recipe)
     steps = dict(last.settings)
     if last.name != "quantize" or not steps.keys() <= {"step"} or len(middle) > 1:

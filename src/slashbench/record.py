@@ -90,6 +90,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
 
     model: str
     recipe: str  # the links up to here
+    execution: str = ""  # of the training, where it is not the usual one: "bf16, 2 processes"
     seed: int
     inputs: dict[str, str] = {}  # SHA-256 of data and pretrained weights
     artifact_sha256: str = ""  # of the safetensors file
@@ -99,6 +100,15 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     training: Training | None = None
     calibration_sha256: str = ""  # of the batches a post-training step drew; empty: none
     distribution: Distribution | None = None
+
+
+def executed(recipe: str, execution: str) -> str:
+    """Return how people are shown a recipe, or the first links of one, with its execution.
+
+    >>> executed("plain+quantize:step=2^-8", "bf16")
+    'plain+quantize:step=2^-8 (bf16)'
+    """
+    return f"{recipe} ({execution})" if execution else recipe
 
 
 class TensorSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +127,7 @@ class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
 
     model: str
     recipe: str
+    execution: str = ""  # of the training, as a CheckpointRecord has it
     codec: str
     seed: int
     bound: bool = False  # no code: `file_bytes` is a length that nothing is written at
@@ -128,6 +139,7 @@ class CompressRecord(Record, frozen=True, kw_only=True, tag="compress"):
     weights_sha256: str = ""  # of the decoded weights
     decode_peak_rss_bytes: int | None = None  # of the fresh process that decoded the file
     calibration_sha256: str = ""  # of the batches the quantiser drew; empty: none
+    kept: dict[str, str] = {}  # float tensors that could not be quantized -> why
 
 
 class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
@@ -144,7 +156,7 @@ class EvaluateRecord(Record, frozen=True, kw_only=True, tag="evaluate"):
     split: str
     metric: str = ""
     value: float = 0.0
-    stderr: float = 0.0
+    stderr: float | None = 0.0  # of the mean over items; None for one item
     n: int = 0
     higher_is_better: bool = True
     per_item: list[float] = []
@@ -176,6 +188,7 @@ class TimeRecord(Record, frozen=True, kw_only=True, tag="time"):
 
     model: str
     recipe: str
+    execution: str = ""  # of the training, as a CheckpointRecord has it
     codec: str
     seed: int
     machine: str  # fingerprint: boards never mix machines
@@ -235,6 +248,7 @@ class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     model: str
     regime: str
     recipe: str
+    execution: str = ""  # of the training, as a CheckpointRecord has it
     codec: str
     seed: int
     metric: str

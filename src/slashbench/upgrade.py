@@ -35,6 +35,8 @@ def upgraded(raw: Raw) -> Raw:
 def _from_1(raw: Raw) -> Raw:
     """Return a record of schema version 1 as version 2 has it."""
     found = dict(raw)
+    if "recipe" in found:
+        found["recipe"], found["execution"] = _executed(found["recipe"])
     if "codec" in found:
         found["codec"] = renamed.current("codec", found["codec"])
     if "recipe" in found:
@@ -46,6 +48,18 @@ def _from_1(raw: Raw) -> Raw:
     if "against" in found:
         found["against"] = [renamed.current("codec", text) for text in found["against"]]
     return found
+
+
+def _executed(recipe: str) -> tuple[str, str]:
+    """Return a recipe alone, and how version 1 says behind it that its training was executed.
+
+    >>> _executed("plain+quantize:step=2^-8 (bf16, 2 processes)")
+    ('plain+quantize:step=2^-8', 'bf16, 2 processes')
+    >>> _executed("plain")
+    ('plain', '')
+    """
+    links, parenthesis, execution = recipe.partition(" (")
+    return links, execution.removesuffix(")") if parenthesis else ""
 
 
 #: The n-th takes a record from schema version n to n + 1.

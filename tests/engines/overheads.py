@@ -32,7 +32,7 @@ from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.jobs import Job
 from slashbench.bench.engines.placement import Wish
 from slashbench.bench.machine import provenance
-from slashbench.bench.pipeline import stages
+from slashbench.bench.pipeline import keys
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, CellText, Request
@@ -79,10 +79,10 @@ def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
     looks = Stages(store, "missing", Here(Display(Console(quiet=True))))
     seeds = set()
     for number, cell in enumerate(wanted):
-        who = {**common, "recipe": cell.recipe_text, "seed": cell.seed}
+        who = {**common, "recipe": cell.recipe.text, "seed": cell.seed}
         if cell.seed not in seeds:
             seeds.add(cell.seed)
-            key = stages.checkpoint_key(cell, 0)
+            key = keys.checkpoint_key(cell, 0)
             store.put(
                 CheckpointRecord(
                     key=key, artifact_sha256=artifact, weights_sha256=sha256, n_parameters=4, **who
@@ -90,7 +90,7 @@ def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
             )
         store.put(
             CompressRecord(
-                key=stages._compress_key(cell),
+                key=keys.compress_key(cell),
                 codec=cell.codec.text,
                 bound=True,
                 weights_sha256=sha256,
@@ -213,7 +213,7 @@ def plain_pair(wanted: list[Cell]) -> float:
     """Seconds that two processes take, each for one half of the cells but its first."""
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(3)
-    texts = [cell.spelled for cell in sorted(wanted, key=lambda cell: cell.recipe_text)]
+    texts = [cell.spelled for cell in sorted(wanted, key=lambda cell: cell.recipe.text)]
     pair = [context.Process(target=half, args=(texts[n::2], started)) for n in range(2)]
     for process in pair:
         process.start()
@@ -235,7 +235,7 @@ def speedup(seeds: int) -> dict[str, float]:
     first = {}
     for cell in matrix.plan(Request("smoke", seeds=f"0..{seeds - 1}")).cells:
         if cell.model.item.plan is not None:
-            first.setdefault(stages.checkpoint_key(cell, 0), cell)
+            first.setdefault(keys.checkpoint_key(cell, 0), cell)
     wanted = list(first.values())
     warm, whole = {}, {}
     for jobs in (1, 2):

@@ -60,19 +60,26 @@ class Lab:
         decode_ns: int = 2_000_000,
         nll: float | None = None,
         distribution: Distribution | None = None,
+        execution: str = "",
     ) -> None:
         chain = recipe.rpartition("+")[0]
         float_items = float_items or [100.0, 100.0, 100.0, 0.0]
         items = items or float_items
         bound = codec == "entropy"
         keys = {
-            stage: key_of(stage, model=model, recipe=recipe, seed=seed, codec=codec)
+            stage: key_of(stage, model=model, recipe=recipe, how=execution, seed=seed, codec=codec)
             for stage in ("compress", "time", "cell", "evaluate")
         } | {
-            "checkpoint": key_of("checkpoint", model=model, chain=chain, seed=seed),
-            "evaluate_float": key_of("float", model=model, chain=chain, seed=seed),
+            "checkpoint": key_of("checkpoint", model=model, chain=chain, how=execution, seed=seed),
+            "evaluate_float": key_of("float", model=model, chain=chain, how=execution, seed=seed),
         }
-        who: dict[str, Any] = {"model": model, "recipe": recipe, "codec": codec, "seed": seed}
+        who: dict[str, Any] = {
+            "model": model,
+            "recipe": recipe,
+            "execution": execution,
+            "codec": codec,
+            "seed": seed,
+        }
         put = self.store.put
         if not failed:
             put(
@@ -81,6 +88,7 @@ class Lab:
                     status="ok",
                     model=model,
                     recipe=chain,
+                    execution=execution,
                     seed=seed,
                     n_parameters=N,
                     native_bytes=4 * N,

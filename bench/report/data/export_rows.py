@@ -15,7 +15,9 @@ from slashbench.bench.report.data.rows import Row
 PARTS = ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers", "container")
 
 _FIELDS = tuple(
-    field.name for field in fields(Row) if field.name not in ("ledger", "encode_ns", "decode_ns")
+    field.name
+    for field in fields(Row)
+    if field.name not in ("links", "ledger", "encode_ns", "decode_ns")
 )
 COLUMNS = (*_FIELDS, *(f"{part}_bytes" for part in PARTS))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,11 @@ from slashbench.record import (
     Samples,
     TensorSize,
     TimeRecord,
+    executed,
     loss_of,
 )
 
 PLAIN = "plain"  # recipe of the checkpoint that every metric is compared with
-
-_EXECUTED = re.compile(r"(.*?)( \([^)]*\))?")  # a recipe, and how it was executed if unusually
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +30,9 @@ class Row:
 
     model: str
     regime: str
-    recipe: str
+    recipe: str  # as boards name it: with its execution
+    links: str  # the recipe alone
+    execution: str = ""  # of the training, where it is not the usual one
     codec: str
     seed: int
     status: str
@@ -89,28 +89,17 @@ class Row:
     @property
     def chain(self) -> str:
         """The links before the quantiser, with how they were executed: what a curve is of."""
-        links, execution = executed(self.recipe)
-        return links.rpartition("+")[0] + execution
+        return executed(self.links.rpartition("+")[0], self.execution)
 
     @property
     def quantiser(self) -> str:
         """The last link."""
-        return executed(self.recipe)[0].rpartition("+")[2]
+        return self.links.rpartition("+")[2]
 
     @property
     def lossless(self) -> bool:
         """Whether floats are coded as they are."""
         return self.quantiser.partition(":")[0] == "native"
-
-
-def executed(recipe: str) -> tuple[str, str]:
-    """The links of a recipe, and in what way they were executed unless in the usual one.
-
-    >>> executed("plain+quantize:step=2^-8 (bf16)")
-    ('plain+quantize:step=2^-8', ' (bf16)')
-    """
-    found = _EXECUTED.fullmatch(recipe)
-    return (recipe, "") if found is None else (found[1], found[2] or "")
 
 
 def rows(records: Records) -> list[Row]:
@@ -120,7 +109,7 @@ def rows(records: Records) -> list[Row]:
     """
     baselines = _baselines(records)
     trained = {
-        (point.model, point.recipe, point.seed): point.training
+        (point.model, point.recipe, point.execution, point.seed): point.training
         for point in sorted(records.points.values(), key=measured)
     }
     qualities: dict[tuple[Any, ...], dict[str, Any]] = {}  # codecs share evaluations
@@ -130,22 +119,23 @@ def rows(records: Records) -> list[Row]:
         if found is None:
             made.append(_failed(cell))
             continue
-        execution = executed(cell.recipe)[1]
         baseline = baselines.get((cell.model, cell.seed, "")) or baselines.get(
-            (cell.model, cell.seed, execution)
+            (cell.model, cell.seed, cell.execution)
         )
         pair = (found.decoded.key, baseline.key if baseline else "", cell.tolerance)
         if pair not in qualities:
             qualities[pair] = _quality(found.decoded, baseline, cell.tolerance)
         # A checkpoint after a post-training step has no training of its own.
         training = found.point.training or trained.get(
-            (cell.model, cell.regime + execution, cell.seed)
+            (cell.model, cell.regime, cell.execution, cell.seed)
         )
         made.append(
             Row(
                 model=cell.model,
                 regime=cell.regime,
-                recipe=cell.recipe,
+                recipe=executed(cell.recipe, cell.execution),
+                links=cell.recipe,
+                execution=cell.execution,
                 codec=cell.codec,
                 seed=cell.seed,
                 status="ok",
@@ -175,7 +165,9 @@ def _failed(cell: CellRecord) -> Row:
     return Row(
         model=cell.model,
         regime=cell.regime,
-        recipe=cell.recipe,
+        recipe=executed(cell.recipe, cell.execution),
+        links=cell.recipe,
+        execution=cell.execution,
         codec=cell.codec,
         seed=cell.seed,
         status="failed",
@@ -190,9 +182,8 @@ def _baselines(records: Records) -> dict[tuple[str, int, str], EvaluateRecord]:
     for cell in records.cells:
         point = records.points.get(cell.checkpoint)
         metric = records.metrics.get(cell.evaluate_float)
-        links, execution = executed(point.recipe) if point else ("", "")
-        if metric and metric.status == "ok" and links == PLAIN:
-            found[cell.model, cell.seed, execution] = metric
+        if metric and metric.status == "ok" and point and point.recipe == PLAIN:
+            found[cell.model, cell.seed, point.execution] = metric
     return found
 
 

@@ -16,9 +16,9 @@ def evaluate(cells: Iterable[Cell], stages: Stages) -> None:
     for cell in cells:
         recipe = cell.recipe
         if cell.model.item.plan and not recipe.transforms and recipe.quantiser.text == ROUNDING:
-            weights.setdefault((cell.model.text, cell.recipe_text, cell.seed), cell)
+            weights.setdefault((cell.model.text, cell.recipe.text, cell.seed), cell)
     for cell in weights.values():
         try:
-            stages.score(cell, "train")
+            stages.decoded_metric(cell, "train")
         except StageFailed:
             continue  # the record says why, and so does the cell's

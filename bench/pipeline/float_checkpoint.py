@@ -1,0 +1,56 @@
+"""Float checkpoints: trained, or as a model comes with them, and what a record says of them."""
+
+from __future__ import annotations
+
+from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.pipeline import artifact, distribution, torchrun
+from slashbench.bench.pipeline.keys import Fields
+from slashbench.bench.plan.matrix import Cell
+from slashbench.contracts import Model, Weights
+from slashbench.record import Training
+from slashbench.trainers.training import loop, setup
+from slashbench.trainers.training.snapshot import Keeper
+
+
+def train(
+    cell: Cell, key: str, store: str, keeper: Keeper, progress: loop.Progress
+) -> tuple[Weights, Training | None]:
+    """Train the cell's model, in as many processes as its execution asks for.
+
+    Parameters
+    ----------
+    key, store
+        Of the checkpoint, and where several processes keep its snapshots.
+    keeper
+        Of the snapshot of one process.
+    progress
+        Called after every step.
+
+    Returns
+    -------
+    The weights, and what training cost: None for a model that comes with its weights.
+    """
+    model = cell.model.item
+    if model.plan is None:
+        setup.seed_everything(cell.seed)
+        return model.build(cell.seed).state_dict(), None
+    if cell.execution.processes > 1:
+        state, log = torchrun.train(cell, key, store, progress)
+    else:
+        state, log = setup.train_model(
+            model, cell.recipe.regime.item, cell.seed, cell.execution, progress, keeper
+        )
+    return state, Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
+
+
+def fields(model: Model, state: Weights) -> Fields:
+    """Return what a record says of a checkpoint's weights."""
+    aliases = state_dict.tied_names(state)
+    parameters = [w for name, w in state.items() if name not in aliases and w.is_floating_point()]
+    return {
+        "inputs": model.inputs(),
+        "weights_sha256": artifact.weights_sha256(state_dict.to_numpy(state)),
+        "n_parameters": sum(w.numel() for w in parameters),
+        "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
+        "distribution": distribution.describe([w.detach().float().numpy() for w in parameters]),
+    }
