@@ -35,7 +35,7 @@ from slashbench.codecs.kernels import float_chunks, planes
 from slashbench.codecs.kernels.float_chunks import Tables
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import exceptions, frame
-from slashbench.codecs.stream.frame import Coded, Frame, Pieces
+from slashbench.codecs.stream.frame import CodedArray, Frame, Pieces
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream
 
@@ -70,7 +70,7 @@ class FloatCodec(TensorCodec):
     domains: ClassVar[frozenset[str]] = frozenset({"floats"})
     coder: ClassVar[TableCodec]
 
-    def _encode(self, flat: Array) -> Coded:
+    def _encode(self, flat: Array) -> CodedArray:
         words = flat.view(f"u{flat.itemsize}")
         chunk = frame.chunk_for(words.size)
         coded = []
@@ -87,7 +87,7 @@ class FloatCodec(TensorCodec):
             ]
             head = struct.pack(f"<{len(lengths)}I", *lengths)
             chunks.append((head, *itertools.chain(*parts)))
-        return Coded(b"".join(plane.table() for plane in coded), chunks, chunk)
+        return CodedArray(b"".join(plane.table() for plane in coded), chunks, chunk)
 
     def _encode_plane(self, values: Bytes, chunk: int) -> _Plane:
         low, usual, few, entropy = planes.survey(values, *_SAMPLE)

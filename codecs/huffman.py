@@ -65,7 +65,7 @@ class Huffman(TableCodec):
             prefix.add_up(places.tally, by_place, bits)
         else:
             prefix.measure(places.array, chunk, by_place, prefix.HUFFMAN, 0, bits)
-        layout = prefix_streams.Layout.of(bits, places.array.size, chunk)
+        layout = prefix_streams.StreamLayout.of(bits, places.array.size, chunk)
         out = layout.room()
         if places.tally is not None:
             longest = int(lengths.max())

@@ -43,7 +43,7 @@ from slashbench.codecs.rans_ggd import (
     cost_of_each,
 )
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded, Frame
+from slashbench.codecs.stream.frame import CodedArray, Frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
 from slashbench.codecs.stream.tables import Reader, integer_list
 from slashbench.errors import CorruptStream
@@ -70,7 +70,7 @@ class RansClasses(RansGgd):
 
     codec_id: ClassVar[str] = "slashbench.rans-classes"
 
-    def _encode_shaped(self, array: Array) -> Coded:
+    def _encode_shaped(self, array: Array) -> CodedArray:
         coded = None
         if array.ndim > 1:
             symbols = narrowest(array.view(f"i{array.itemsize}"))
@@ -102,7 +102,7 @@ class RansClasses(RansGgd):
         rans_runs.decode(parts, first, edges, models, bits, bool(form & EXCEPTIONS), coded)
         _from_coded_order(coded, plans, axis, matrix)
 
-    def _in_classes(self, matrix: Integers) -> Coded | None:
+    def _in_classes(self, matrix: Integers) -> CodedArray | None:
         """The matrix with its lines in classes, or None if that does not pay."""
         bits = self.bits_for(matrix)
         found = self._choose(matrix, bits)
@@ -117,7 +117,7 @@ class RansClasses(RansGgd):
         edges = _edges(plans, n_columns)
         patched, chunks = rans_runs.encode(coded, edges, models, bits)
         head = bytes([matrix.itemsize, axis | EXCEPTIONS * patched, bits])
-        return Coded(head + _classes_to_bytes(models, labels), chunks, height * n_columns)
+        return CodedArray(head + _classes_to_bytes(models, labels), chunks, height * n_columns)
 
     def _choose(self, matrix: Integers, bits: int) -> tuple[int, Models, Int64s] | None:
         """(axis, models, class of each line) that take the fewest bits; None for one class."""

@@ -15,7 +15,7 @@ from slashbench.grid import ChannelScales, Codebook, TensorScale
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TensorEntry:
     """One tensor."""
 
     name: str
@@ -43,7 +43,7 @@ class Description:
     parameters: int  # floats, each tied one once
     metadata: dict[str, str]
     ledger: dict[str, int]
-    tensors: list[Entry]
+    tensors: list[TensorEntry]
 
 
 def describe(name: str, checkpoint: Checkpoint) -> Description:
@@ -65,10 +65,10 @@ def describe(name: str, checkpoint: Checkpoint) -> Description:
     )
 
 
-def entries(checkpoint: Checkpoint) -> list[Entry]:
+def entries(checkpoint: Checkpoint) -> list[TensorEntry]:
     """Every tensor, in the order of the plain file. Raises CorruptFile."""
     return [
-        Entry(
+        TensorEntry(
             name=name,
             dtype=tensor.dtype,
             shape=tensor.shape,

@@ -19,7 +19,7 @@ from slashbench import weights, workers
 from slashbench.bench.checkpoint import file_format, plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.bench.checkpoint.writer import Coded, Piece
+from slashbench.bench.checkpoint.writer import CodedSegment, Piece
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
@@ -203,7 +203,7 @@ def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) 
 
     def job(part: Array, rows: slice, last: bool) -> Piece:
         pieces = coding.codecs[place].item.pieces(runs.integers(part, rows))
-        return Piece(name, unit, [Coded(place, pieces)], runs.grid, last)
+        return Piece(name, unit, [CodedSegment(place, pieces)], runs.grid, last)
 
     for i, part in enumerate(parts):
         begin = i * len(parts[0])
@@ -228,16 +228,18 @@ def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
     return [array[i : i + rows] for i in range(0, len(array), rows)]
 
 
-def _shorter(part: Array, coding: Coding) -> Coded:
+def _shorter(part: Array, coding: Coding) -> CodedSegment:
     """Coded, or stored if that takes no more."""
     place = coding.place(frame.domain_of(part.dtype))
-    coded = Coded(place, coding.codecs[place].item.pieces(np.require(part, requirements="A")))
+    coded = CodedSegment(
+        place, coding.codecs[place].item.pieces(np.require(part, requirements="A"))
+    )
     return coded if coded.size < part.nbytes else _stored(part)
 
 
-def _stored(part: Array) -> Coded:
+def _stored(part: Array) -> CodedSegment:
     raw = part.reshape(-1).view(np.uint8)
-    return Coded(file_format.STORED, [raw], crc32(raw))
+    return CodedSegment(file_format.STORED, [raw], crc32(raw))
 
 
 def _seen(raw: Bytes, tensor: Tensor) -> Array:

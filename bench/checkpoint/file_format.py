@@ -58,7 +58,7 @@ class QuantizedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     settings: dict[str, Any]
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _MetadataEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: int
     contents: str  # base64 of zlib of the JSON of Contents
 
@@ -145,7 +145,7 @@ def metadata(contents: Contents, quantized_by: QuantizedBy | None = None) -> dic
     packed = zlib.compress(inner, 9)
     if len(inner) > _ROOM + _RATIO * len(packed):  # more than a reader will unpack
         packed = zlib.compress(inner, 0)
-    entry = _Entry(format=FORMAT, contents=base64.b64encode(packed).decode())
+    entry = _MetadataEntry(format=FORMAT, contents=base64.b64encode(packed).decode())
     found = {METADATA_KEY: _with_checksum(msgspec.json.encode(entry))}
     if quantized_by is not None:
         found[QUANTIZER_KEY] = _with_checksum(msgspec.json.encode(quantized_by))
@@ -242,7 +242,7 @@ def _blob(name: str, data: Bytes, begin: int, end: int, tensor: plain_header.Ten
 
 def _unpacked(text: bytes) -> Contents:
     try:
-        entry = msgspec.json.decode(text, type=_Entry)
+        entry = msgspec.json.decode(text, type=_MetadataEntry)
         packed = base64.b64decode(entry.contents, validate=True)
         unpacker = zlib.decompressobj()
         inner = unpacker.decompress(packed, _ROOM + _RATIO * len(packed))

@@ -106,7 +106,7 @@ class Header:
         return struct.pack("<Q", len(data)) + data
 
 
-class _Entry(msgspec.Struct):
+class _HeaderEntry(msgspec.Struct):
     dtype: str
     shape: list[Annotated[int, msgspec.Meta(ge=0)]]
     data_offsets: tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
@@ -154,7 +154,7 @@ def parse(data: bytes) -> Header:
         found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         metadata = found.pop(METADATA, msgspec.Raw(b"null"))
         noted = msgspec.json.decode(metadata, type=dict[str, str] | None) or {}
-        entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in found.items()}
+        entries = {name: msgspec.json.decode(raw, type=_HeaderEntry) for name, raw in found.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptFile(f"its header is damaged: {error}") from error
     tensors = {}

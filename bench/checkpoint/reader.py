@@ -36,7 +36,7 @@ ANY_FILE, TIMES = 1 << 30, 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DecodedSegment:
     """One segment of a tensor, and which bytes of the plain tensor it stands for."""
 
     name: str
@@ -101,15 +101,17 @@ class Checkpoint:
             raise CorruptFile(f"{name!r} can't be quantized: {self.header.tensors[name].dtype}")
         return found
 
-    def runs(self, names: Iterable[str]) -> Iterator[Run]:
+    def runs(self, names: Iterable[str]) -> Iterator[DecodedSegment]:
         """The segments of these tensors, one after the other."""
         for name in names:
             tensor, blob = self.header.tensors[name], self.blob(name)
             unit = blob.unit * self._value_bytes(tensor, blob)
             for i, segment in enumerate(blob.segments):
-                yield Run(name, blob, segment, i * unit, min((i + 1) * unit, tensor.nbytes))
+                yield DecodedSegment(
+                    name, blob, segment, i * unit, min((i + 1) * unit, tensor.nbytes)
+                )
 
-    def fill(self, run: Run, out: Bytes) -> None:
+    def fill(self, run: DecodedSegment, out: Bytes) -> None:
         """Decode one segment. out: as many bytes as it stands for, aligned to its values.
 
         Raises CorruptFile.
@@ -147,13 +149,13 @@ class Checkpoint:
                 self._rebuild(tensor, blob, first * size, last * size, out)
         return out
 
-    def stream(self) -> Iterator[tuple[Run, Bytes]]:
+    def stream(self) -> Iterator[tuple[DecodedSegment, Bytes]]:
         """All bytes of the plain file's tensors, in their order, a segment at a time.
 
         Decoded on all cores, with no more in memory than they have in hand. Raises CorruptFile.
         """
 
-        def decoded(run: Run) -> Bytes:
+        def decoded(run: DecodedSegment) -> Bytes:
             out = np.empty(run.end - run.begin, np.uint8)
             self.fill(run, out)
             return out

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from slashbench import renamed, selector
 from slashbench.bench.checkpoint import convert, encoder, folders, plain_header, reader
 from slashbench.bench.checkpoint.plain_header import Tensor
-from slashbench.bench.checkpoint.reader import Checkpoint, Run
+from slashbench.bench.checkpoint.reader import Checkpoint, DecodedSegment
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.contracts import Quantiser, Runs
 from slashbench.errors import SlashbenchError, Unencodable, UsageError
@@ -38,7 +38,7 @@ _TIE = 2.0**-16
 
 
 @dataclass
-class Comparison:
+class FileComparison:
     """What a compressed checkpoint and an original have in common, tensor by tensor."""
 
     same_header: bool = True  # and so, where all tensors are exact, the same file
@@ -90,7 +90,7 @@ def compare(
     original: Source,
     quantiser: Link[Quantiser] | None = None,
     progress: convert.Progress = convert.quiet,
-) -> Comparison:
+) -> FileComparison:
     """Decode everything and compare it with a plain file, quantized anew where that was quantized.
 
     Parameters
@@ -106,7 +106,7 @@ def compare(
         For another quantiser than the file names.
     """
     ours, theirs = checkpoint.header.tensors, original.header.tensors
-    found = Comparison(same_header=checkpoint.header.text == original.header.text)
+    found = FileComparison(same_header=checkpoint.header.text == original.header.text)
     for name in sorted(ours.keys() ^ theirs.keys()):
         found.differing[name] = "only in the " + ("compressed file" if name in ours else "original")
     for name in ours.keys() & theirs.keys():
@@ -144,7 +144,7 @@ class _Anew:
         checkpoint: Checkpoint,
         original: Source,
         given: Link[Quantiser] | None,
-        found: Comparison,
+        found: FileComparison,
     ) -> None:
         self._checkpoint, self._original, self._found = checkpoint, original, found
         self._quantiser, self._unknown = _quantiser(checkpoint, given)
@@ -152,7 +152,7 @@ class _Anew:
         self._name = ""
         self._runs: Runs | None = None
 
-    def compare(self, run: Run, raw: Bytes) -> None:
+    def compare(self, run: DecodedSegment, raw: Bytes) -> None:
         """Note what a segment is, compared with the original."""
         was = self._original.read(run.name)[run.begin : run.end]
         if np.array_equal(raw, was):
@@ -185,7 +185,9 @@ class _Anew:
         if run.name not in self._found.unchecked:
             self._found.quantized[run.name] = max(known, float(errors.max(initial=0)))
 
-    def _not_anew(self, run: Run, tensor: Tensor, raw: Bytes, weights: Array, errors: Array) -> str:
+    def _not_anew(
+        self, run: DecodedSegment, tensor: Tensor, raw: Bytes, weights: Array, errors: Array
+    ) -> str:
         """Return how a segment is not what the quantiser makes of the original; empty if it is."""
         assert self._quantiser is not None
         if run.name != self._name:

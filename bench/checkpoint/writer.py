@@ -23,7 +23,7 @@ _STRIDE = 2 << 20  # bytes that the disk is given at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedSegment:
     """One run of a tensor as it goes into the file."""
 
     codec: int  # its place in the file's codecs, or layout.STORED
@@ -42,7 +42,7 @@ class Piece:
 
     name: str
     unit: int
-    segments: list[Coded]
+    segments: list[CodedSegment]
     grid: Grid | None = None
     last: bool = True
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from slashbench.bench.commands.parsing import Verbs
-    from slashbench.bench.conformance.checks import Outcome
-    from slashbench.bench.conformance.runner import Trial
+    from slashbench.bench.conformance.checks import CheckOutcome
+    from slashbench.bench.conformance.runner import CodecReport
 
 TESTING = """\
 examples
@@ -67,7 +67,7 @@ def _test_codec(options: argparse.Namespace) -> int:
     return 0 if all(trial.passed for trial in trials) else 1
 
 
-def _show(trial: Trial, console: Console) -> None:
+def _show(trial: CodecReport, console: Console) -> None:
     """Print one codec's checks as a table."""
     from rich.table import Table
     from rich.text import Text
@@ -93,5 +93,5 @@ def _show(trial: Trial, console: Console) -> None:
     console.print(f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped\n")
 
 
-def _promise(outcome: Outcome) -> str:
+def _promise(outcome: CheckOutcome) -> str:
     return f"{outcome.promise} ({outcome.detail})" if outcome.detail else outcome.promise

@@ -12,7 +12,7 @@ from slashbench.errors import NotVerifiable, VerificationMismatch
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slashbench.bench.checkpoint.verify import Comparison
+    from slashbench.bench.checkpoint.verify import FileComparison
     from slashbench.bench.commands.console import Bar
     from slashbench.bench.commands.parsing import Verbs
 
@@ -94,7 +94,7 @@ def _verify_against(options: argparse.Namespace, path: Path, shown: Console, bar
     return 0
 
 
-def _compared(found: Comparison) -> str:
+def _compared(found: FileComparison) -> str:
     n = sum(map(len, (found.exact, found.quantized, found.unchecked, found.differing)))
     if len(found.exact) == n:
         if found.same_header:

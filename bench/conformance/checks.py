@@ -51,7 +51,7 @@ from slashbench.bench.conformance.subject import (
     spell,
 )
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded
+from slashbench.codecs.stream.frame import CodedArray
 from slashbench.errors import CorruptStream, NotConformant, Unencodable, UsageError
 
 #: Most that incompressible data may grow, unless the codec's own `max_expansion` says more.
@@ -64,7 +64,7 @@ _UNUSUAL = ("int64", "uint64", "bool", "complex64", "S4", "datetime64[s]", "long
 
 
 @dataclass(frozen=True)
-class Check:
+class CodecCheck:
     """One thing that a codec must do."""
 
     name: str
@@ -80,7 +80,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """What came of one check."""
 
     check: str
@@ -90,7 +90,7 @@ class Outcome:
     seconds: float
 
 
-def run(make: Factory, checks: Sequence[Check] | None = None) -> Iterator[Outcome]:
+def run(make: Factory, checks: Sequence[CodecCheck] | None = None) -> Iterator[CheckOutcome]:
     """Every check in turn, whatever comes of those before."""
     for check in CHECKS if checks is None else checks:
         started = time.perf_counter()
@@ -106,7 +106,7 @@ def run(make: Factory, checks: Sequence[Check] | None = None) -> Iterator[Outcom
             raise
         except BaseException as error:  # a codec may raise anything; the other checks still run
             status, detail = "fail", f"{spell(error)}, where no error was expected"
-        yield Outcome(check.name, check.promise, status, detail, time.perf_counter() - started)
+        yield CheckOutcome(check.name, check.promise, status, detail, time.perf_counter() - started)
 
 
 # Coming back
@@ -452,7 +452,7 @@ def _bounded(subject: Subject) -> str:
     size = specimen.array().nbytes
     parts = frame.unpack(stream)
     payload = b"".join(parts.payload(i).tobytes() for i in range(parts.chunks))
-    huge = Coded(parts.tables, [(payload,)], 1 << 40)
+    huge = CodedArray(parts.tables, [(payload,)], 1 << 40)
     forged = frame.pack(parts.dtype, (1 << 40,), huge)
     for what, limit, data in [
         ("a stream that declares one byte more than frame.decode_limit", size - 1, stream),
@@ -479,7 +479,7 @@ def _bounded(subject: Subject) -> str:
     return ""
 
 
-def _listed() -> tuple[Check, ...]:
+def _listed() -> tuple[CodecCheck, ...]:
     promises: dict[Callable[[Subject], str | None], str] = {
         _values: "any values of any dtype it takes come back bit for bit",
         _shapes: "so do empty, 0-d and many-dimensional arrays, with their shape",
@@ -502,7 +502,7 @@ def _listed() -> tuple[Check, ...]:
         _bounded: "forged sizes are refused before memory is taken",
     }
     return tuple(
-        Check(function.__name__.strip("_").replace("_", "-"), promise, function)
+        CodecCheck(function.__name__.strip("_").replace("_", "-"), promise, function)
         for function, promise in promises.items()
     )
 

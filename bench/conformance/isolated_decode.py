@@ -19,7 +19,7 @@ TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DecodeResult:
     """What decoding one stream came to."""
 
     summary: str = ""  # of the tensor
@@ -35,18 +35,18 @@ def summary(decoded: Any) -> str:
     return f"{dtype} of shape {shape}, hash {data}"
 
 
-def _verdict(codec: Any, stream: bytes) -> Verdict:
+def _verdict(codec: Any, stream: bytes) -> DecodeResult:
     try:
-        return Verdict(summary(codec.decode(stream)))
+        return DecodeResult(summary(codec.decode(stream)))
     except Exception as error:
-        return Verdict(refusal=spell(error), corrupt=isinstance(error, CorruptStream))
+        return DecodeResult(refusal=spell(error), corrupt=isinstance(error, CorruptStream))
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        return Verdict(refusal=spell(error), fatal=True)
+        return DecodeResult(refusal=spell(error), fatal=True)
 
 
-def verdicts(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
+def verdicts(subject: Subject, streams: list[bytes]) -> Iterator[DecodeResult]:
     """Decode each: in another process if it can import the codec, else here."""
     if not_importable(subject):
         return (_verdict(subject.codec, stream) for stream in streams)
@@ -64,7 +64,7 @@ def not_importable(subject: Subject) -> str:
     return f"another process can't import {cls.__qualname__}: define it at the top of a module"
 
 
-def decode_apart(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
+def decode_apart(subject: Subject, streams: list[bytes]) -> Iterator[DecodeResult]:
     """Decode in a process that never encoded; the last verdict is fatal if it dies or hangs."""
     cls = type(subject.codec)
     config = {key: value for key, value in subject.codec.get_config().items() if key != "id"}
@@ -74,7 +74,7 @@ def decode_apart(subject: Subject, streams: list[bytes]) -> Iterator[Verdict]:
             try:
                 yield receive(TIMEOUT_S)
             except (fresh_process.Died, TimeoutError) as error:
-                yield Verdict(refusal=str(error), fatal=True)
+                yield DecodeResult(refusal=str(error), fatal=True)
                 return
 
 

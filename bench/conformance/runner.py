@@ -12,7 +12,7 @@ from typing import Any
 
 from slashbench import selector
 from slashbench.bench.conformance import checks
-from slashbench.bench.conformance.checks import Outcome
+from slashbench.bench.conformance.checks import CheckOutcome
 from slashbench.bench.conformance.subject import Factory, Subject
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
@@ -21,11 +21,11 @@ from slashbench.link import links
 
 
 @dataclass(frozen=True)
-class Trial:
+class CodecReport:
     """One configured codec and what came of its checks."""
 
     codec: str
-    outcomes: list[Outcome]
+    outcomes: list[CheckOutcome]
 
     @property
     def passed(self) -> bool:
@@ -33,7 +33,7 @@ class Trial:
         return all(outcome.status != "fail" for outcome in self.outcomes)
 
 
-def trials(text: str) -> Iterator[Trial]:
+def trials(text: str) -> Iterator[CodecReport]:
     """Test every codec of a list such as `huffman,my_codec:Mine:level=3` or `all`.
 
     Raises UsageError (and its kinds) before anything is run.
@@ -42,7 +42,7 @@ def trials(text: str) -> Iterator[Trial]:
     for _, make in meant:
         Subject(make)  # refuses what is no codec
     for name, make in meant:
-        yield Trial(name, list(checks.run(make)))
+        yield CodecReport(name, list(checks.run(make)))
 
 
 def _targets(item: str) -> Iterator[tuple[str, Factory]]:
@@ -89,7 +89,7 @@ def _imported(module: str, name: str) -> type:
     return found
 
 
-def as_json(done: Sequence[Trial]) -> str:
+def as_json(done: Sequence[CodecReport]) -> str:
     """The trials as JSON, one object a codec."""
     return json.dumps(
         [

@@ -6,13 +6,13 @@ from typing import Protocol
 
 import msgspec
 
-from slashbench.bench.engines.jobs import Job, Outcome
+from slashbench.bench.engines.jobs import Job, JobOutcome
 from slashbench.bench.pipeline.stages import OnExisting
 from slashbench.bench.plan.matrix import Cell
 from slashbench.record import CellRecord
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """What all jobs of one run have in common, and every process that takes part must know."""
 
     name: str  # tells this run from others on the same engine
@@ -23,7 +23,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
-class Watcher(Protocol):
+class EngineWatcher(Protocol):
     """Progress callbacks: of the processes of an engine, and of the run as a whole."""
 
     def stage(self, who: str, cell: str, name: str) -> None:
@@ -54,7 +54,7 @@ class Engine(Protocol):
     def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
         """Start a job: on that host, if one is named. patient: see Stages."""
 
-    def wait(self) -> list[tuple[Job, Outcome]]:
+    def wait(self) -> list[tuple[Job, JobOutcome]]:
         """What has come to an end; waits for a moment where nothing has."""
 
     def close(self) -> None:

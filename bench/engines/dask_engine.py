@@ -23,8 +23,8 @@ from distributed.security import Security
 
 from slashbench.bench.engines import dask_settings
 from slashbench.bench.engines import dask_worker as remote
-from slashbench.bench.engines.base import Run, Watcher
-from slashbench.bench.engines.jobs import Job, Outcome
+from slashbench.bench.engines.base import EngineWatcher, RunContext
+from slashbench.bench.engines.jobs import Job, JobOutcome
 from slashbench.errors import EngineLost, UsageError
 
 _MOMENT_S = 0.2
@@ -119,14 +119,16 @@ class _Worker:
 class Pool:
     """An engine on a Dask cluster. timeout_s: of a job; None: as long as it takes."""
 
-    def __init__(self, client: Client, run: Run, watcher: Watcher, timeout_s: float | None) -> None:
+    def __init__(
+        self, client: Client, run: RunContext, watcher: EngineWatcher, timeout_s: float | None
+    ) -> None:
         self._client = client
         self._run, self._watcher = run, watcher
         self._timeout_s = timeout_s
         self._flights: dict[int, _Flight] = {}
         self._number = 0
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._places: dict[str, remote.Place] = {}
+        self._places: dict[str, remote.WorkerPlace] = {}
         self._workers: dict[str, _Worker] = {}
         self._looked = 0.0
         self._had_workers = self._had_timing = time.monotonic()
@@ -175,7 +177,7 @@ class Pool:
         """As Engine."""
         self._number += 1
         number = self._number
-        order = remote.Order(
+        order = remote.JobOrder(
             run=self._run,
             number=number,
             cell=job.cell.spelled,
@@ -195,7 +197,7 @@ class Pool:
         self._flights[number] = _Flight(job, future, host, asked, time.monotonic())
         future.add_done_callback(lambda _: self._ended.put(number))
 
-    def wait(self) -> list[tuple[Job, Outcome]]:
+    def wait(self) -> list[tuple[Job, JobOutcome]]:
         """As Engine. Raises EngineLost where nothing can go on."""
         ended = self._overdue()
         with contextlib.suppress(queue.Empty):
@@ -268,7 +270,7 @@ class Pool:
             if any(w.resources[kind] < getattr(job.needs, name) for w in self._workers.values())
         }
 
-    def _overdue(self) -> list[tuple[Job, Outcome]]:
+    def _overdue(self) -> list[tuple[Job, JobOutcome]]:
         """Jobs that ran for too long, whose workers are ended, or that nobody is there to run."""
         now = time.monotonic()
         found = []
@@ -278,7 +280,7 @@ class Pool:
                 if now - flight.since > _HOST_S:  # another one may do it
                     del self._flights[number]
                     flight.future.cancel()
-                    found.append((flight.job, Outcome("lost")))
+                    found.append((flight.job, JobOutcome("lost")))
                 continue
             if flight.host:
                 flight.since = now
@@ -299,26 +301,26 @@ class Pool:
                 with contextlib.suppress(OSError):
                     self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
                 reason = f"it ran for more than {self._timeout_s:g} s and was stopped"
-                found.append((flight.job, Outcome("died", reason)))
+                found.append((flight.job, JobOutcome("died", reason)))
         return found
 
 
-def _outcome(future: Future[bytes]) -> Outcome:
+def _outcome(future: Future[bytes]) -> JobOutcome:
     if future.status == "finished":
-        return msgspec.json.decode(future.result(), type=Outcome)
+        return msgspec.json.decode(future.result(), type=JobOutcome)
     if future.status != "error":
-        return Outcome("lost")
+        return JobOutcome("lost")
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return Outcome(
+        return JobOutcome(
             "died",
             f"its worker process died {error.allowed_failures + 1} times in a row (out of memory, "
             "killed from outside, or a crash in a library)",
         )
-    return Outcome("died", f"{type(error).__name__}: {error}")
+    return JobOutcome("died", f"{type(error).__name__}: {error}")
 
 
-def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.Place]:
+def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.WorkerPlace]:
     """What workers say of themselves. Raises UsageError for one that can't work with us."""
     found = {}
     answers = client.run(remote.place, workers=addresses, on_error="return")
@@ -331,7 +333,7 @@ def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.Pla
                 f"the worker at {address} can't do our work ({type(answer).__name__}: {answer}); "
                 "install the same slashbench there"
             )
-        place = msgspec.json.decode(answer, type=remote.Place)
+        place = msgspec.json.decode(answer, type=remote.WorkerPlace)
         if place.versions != remote.versions():
             raise UsageError(
                 f"the worker at {address} has {place.versions}, this command "
@@ -347,7 +349,7 @@ def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.Pla
     return found
 
 
-def _resources(about: dict[str, Any], place: remote.Place) -> dict[str, float]:
+def _resources(about: dict[str, Any], place: remote.WorkerPlace) -> dict[str, float]:
     """What a worker has: as it was declared, else as Dask sees it."""
     seen = {"CPU": place.cpus, "GPU": 0, "MEMORY": about["memory_limit"] or float("inf")}
     return {**seen, **{k: v for k, v in about["resources"].items() if k in seen}}

@@ -22,7 +22,7 @@ import torch
 from distributed import get_worker
 
 from slashbench import __version__
-from slashbench.bench.engines.base import Run
+from slashbench.bench.engines.base import RunContext
 from slashbench.bench.engines.jobs import Job, Kind, perform
 from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.stages import Stages
@@ -34,10 +34,10 @@ _EVERY_S = 0.5  # between two words on the progress of a stage
 _one_at_a_time = threading.Lock()  # seeds and numbers of threads are a process's
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it crosses the wire."""
 
-    run: Run
+    run: RunContext
     number: int
     cell: CellText
     kind: Kind
@@ -45,7 +45,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     patient: bool
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker says of itself."""
 
     machine: str
@@ -56,7 +56,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def work(order: bytes) -> bytes:
     """Do one job. Returns its outcome."""
-    asked = msgspec.json.decode(order, type=Order)
+    asked = msgspec.json.decode(order, type=JobOrder)
     with _one_at_a_time:
         stages = _stages(asked.run)
         stages.patient = asked.patient
@@ -68,7 +68,7 @@ def work(order: bytes) -> bytes:
 def place() -> bytes:
     """What the driver must know of this worker before it gives it work."""
     return msgspec.json.encode(
-        Place(
+        WorkerPlace(
             machine=provenance.machine(),
             cpus=torch.get_num_threads(),
             versions=versions(),
@@ -100,7 +100,7 @@ def dask_setup(worker: Any) -> None:
 class Reporter:
     """Tells the driver what this worker is at."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: JobOrder) -> None:
         self._order = order
         self._said = 0.0
         self._tell({"started": True})
@@ -122,7 +122,7 @@ class Reporter:
 
 
 @functools.lru_cache(maxsize=1)
-def _stages(run: Run) -> Stages:
+def _stages(run: RunContext) -> Stages:
     """Kept from job to job: it has the last checkpoint in memory."""
     return Stages(
         Store(run.store),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from slashbench.bench.engines.base import Engine, Watcher
-from slashbench.bench.engines.jobs import Agenda, Job, Outcome
+from slashbench.bench.engines.base import Engine, EngineWatcher
+from slashbench.bench.engines.jobs import Agenda, Job, JobOutcome
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.errors import EngineLost, StoreUnusable
@@ -24,7 +24,7 @@ _PAUSE_S = 0.1
 class Driver:
     """Runs cells on an engine. `mismatches` and `refused` say what went wrong beyond records."""
 
-    def __init__(self, stages: Stages, engine: Engine, watcher: Watcher) -> None:
+    def __init__(self, stages: Stages, engine: Engine, watcher: EngineWatcher) -> None:
         self.stages, self.engine, self.watcher = stages, engine, watcher
         self.mismatches: list[str] = []
         self.refused: dict[str, str] = {}  # cell -> why
@@ -80,7 +80,7 @@ class Driver:
         self._under_way[job] = host
         self.engine.submit(job, host, self._patient)
 
-    def _take(self, agenda: Agenda, job: Job, outcome: Outcome) -> None:
+    def _take(self, agenda: Agenda, job: Job, outcome: JobOutcome) -> None:
         if outcome.status == "unusable":
             raise StoreUnusable(outcome.reason)
         if outcome.status == "busy":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slashbench.bench.engines.base import Run, Watcher
-from slashbench.bench.engines.jobs import Job, Outcome, perform
+from slashbench.bench.engines.base import EngineWatcher, RunContext
+from slashbench.bench.engines.jobs import Job, JobOutcome, perform
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
@@ -14,7 +14,7 @@ HERE = "here"
 class Here:
     """Shows the stages of this process as those of an engine's are shown."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: EngineWatcher) -> None:
         self._watcher = watcher
 
     def stage(self, cell: Cell, name: str) -> None:
@@ -29,7 +29,7 @@ class Here:
 class Inline:
     """The engine of `--jobs 0`: nothing to start, nothing to lose, and a debugger sees it all."""
 
-    def __init__(self, run: Run, store: Store, watcher: Watcher) -> None:
+    def __init__(self, run: RunContext, store: Store, watcher: EngineWatcher) -> None:
         self._stages = Stages(
             store,
             run.on_existing,
@@ -56,7 +56,7 @@ class Inline:
         """As Engine."""
         self._job = job, patient
 
-    def wait(self) -> list[tuple[Job, Outcome]]:
+    def wait(self) -> list[tuple[Job, JobOutcome]]:
         """As Engine: this is where the work is done."""
         if self._job is None:
             return []

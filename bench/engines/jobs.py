@@ -59,14 +59,14 @@ class Job:
         )
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class JobOutcome(msgspec.Struct, frozen=True):
     """What came of a job, and why."""
 
     status: Status
     reason: str = ""
 
 
-def perform(stages: Stages, job: Job) -> Outcome:
+def perform(stages: Stages, job: Job) -> JobOutcome:
     """Do a job in this process; what it makes goes to the store."""
     try:
         if job.kind == "checkpoint":
@@ -74,16 +74,16 @@ def perform(stages: Stages, job: Job) -> Outcome:
         elif job.kind == "time":
             stages.run(job.cell)
         elif stages.run_untimed(job.cell) is None:
-            return Outcome("sized")
+            return JobOutcome("sized")
     except StageFailed:
         pass  # the record says why, and those of the cells that share it will
     except StageBusy as error:
-        return Outcome("busy", str(error))
+        return JobOutcome("busy", str(error))
     except VerificationMismatch as error:
-        return Outcome("mismatch", str(error))
+        return JobOutcome("mismatch", str(error))
     except StoreUnusable as error:
-        return Outcome("unusable", str(error))
-    return Outcome("done")
+        return JobOutcome("unusable", str(error))
+    return JobOutcome("done")
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slashbench.bench.engines.base import Engine, Run, Watcher
+from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
 from slashbench.bench.engines.inline import Inline
 from slashbench.bench.engines.jobs import Job
 from slashbench.bench.machine import provenance
@@ -58,7 +58,7 @@ class Venue:
 
     @contextlib.contextmanager
     def engine(
-        self, run: Run, store: Store, watcher: Watcher, cells: Sequence[Cell]
+        self, run: RunContext, store: Store, watcher: EngineWatcher, cells: Sequence[Cell]
     ) -> Iterator[Engine]:
         """The engine for those cells, while the context lasts."""
         jobs = processes(self._wish, cells) if self._client is None else None

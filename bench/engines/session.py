@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 
 from slashbench.bench.engines import placement
-from slashbench.bench.engines.base import Run, Watcher
+from slashbench.bench.engines.base import EngineWatcher, RunContext
 from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import Here
 from slashbench.bench.engines.placement import Venue, Wish
@@ -23,10 +23,10 @@ class Session:
     """
 
     def __init__(
-        self, place: Venue, store: Store, on_existing: OnExisting, watcher: Watcher
+        self, place: Venue, store: Store, on_existing: OnExisting, watcher: EngineWatcher
     ) -> None:
         self._place, self._store, self._watcher = place, store, watcher
-        self._run = Run(
+        self._run = RunContext(
             name=f"slashbench-{uuid.uuid4().hex[:12]}",
             store=store.where,
             on_existing=on_existing,
@@ -51,7 +51,7 @@ class Session:
 
 @contextlib.contextmanager
 def opened(
-    wish: Wish, store: Store, on_existing: OnExisting, watcher: Watcher
+    wish: Wish, store: Store, on_existing: OnExisting, watcher: EngineWatcher
 ) -> Iterator[Session]:
     """A run where it was asked for. Raises UsageError, or StoreUnusable."""
     store.sweep()

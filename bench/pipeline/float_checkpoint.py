@@ -9,11 +9,11 @@ from slashbench.bench.plan.matrix import Cell
 from slashbench.contracts import Model, Weights
 from slashbench.record import Training
 from slashbench.trainers.training import loop, setup
-from slashbench.trainers.training.snapshot import Keeper
+from slashbench.trainers.training.snapshot import SnapshotStore
 
 
 def train(
-    cell: Cell, key: str, store: str, keeper: Keeper, progress: loop.Progress
+    cell: Cell, key: str, store: str, keeper: SnapshotStore, progress: loop.Progress
 ) -> tuple[Weights, Training | None]:
     """Train the cell's model, in as many processes as its execution asks for.
 

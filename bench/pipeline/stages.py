@@ -49,7 +49,7 @@ SPLIT: Split = "test"
 _PAUSE_S = 1.0
 
 
-class Watcher(Protocol):
+class StageWatcher(Protocol):
     """Progress callbacks of one process."""
 
     def stage(self, cell: Cell, name: str) -> None:
@@ -118,7 +118,7 @@ class Stages:
         self,
         store: Store,
         on_existing: OnExisting,
-        watcher: Watcher,
+        watcher: StageWatcher,
         *,
         since: str = "",
         machine: str = "",

@@ -25,7 +25,7 @@ ORDER, WEIGHTS, LOG, ERROR = "order.json", "weights.safetensors", "log.json", "e
 _OURS = {error.__name__: error for error in (TrainingDiverged, UsageError)}
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class RankOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What each process is told. key: of the checkpoint; parent: the process that asks."""
 
     cell: CellText
@@ -41,7 +41,7 @@ def train(
     """The trained weights and the log. Raises what went wrong in the first process that failed."""
     count = cell.execution.processes
     threads = cell.model.item.threads or max(len(cores()) // count, 1)
-    order = Order(cell=cell.spelled, key=key, store=store, threads=threads, parent=os.getpid())
+    order = RankOrder(cell=cell.spelled, key=key, store=store, threads=threads, parent=os.getpid())
     with tempfile.TemporaryDirectory(prefix="slashbench-") as name:
         folder = Path(name)
         (folder / ORDER).write_bytes(msgspec.json.encode(order))

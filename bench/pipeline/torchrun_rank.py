@@ -25,7 +25,7 @@ from slashbench.bench.pipeline.torchrun import (
     LOG,
     ORDER,
     WEIGHTS,
-    Order,
+    RankOrder,
 )
 from slashbench.bench.store.store import Store
 from slashbench.trainers.training import distributed, loop, setup
@@ -35,7 +35,7 @@ _WATCH_S = 1.0
 
 def main(folder: Path) -> None:
     """Train with the others; the first of them keeps the weights, whole."""
-    order = msgspec.json.decode((folder / ORDER).read_bytes(), type=Order)
+    order = msgspec.json.decode((folder / ORDER).read_bytes(), type=RankOrder)
     _end_with(order.parent)
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     try:
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         raise
 
 
-def _train(order: Order, folder: Path, rank: int, local: int) -> None:
+def _train(order: RankOrder, folder: Path, rank: int, local: int) -> None:
     cell = order.cell.cell()
     if cell.execution.device == "cuda":
         torch.cuda.set_device(local)

@@ -42,7 +42,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Rank:
     """A rank, or the ranks from `first` to `last` that contestants share."""
 
     first: int  # 1 + the number of contestants that are better
@@ -102,7 +102,7 @@ def around(estimate: float, reach: float) -> Interval:
     return Interval(estimate, estimate - reach, estimate + reach)
 
 
-def exact_places(values: Sequence[float]) -> list[Place]:
+def exact_places(values: Sequence[float]) -> list[Rank]:
     """Rank numbers without noise, lowest first. Only equal ones share a rank.
 
     Examples
@@ -112,7 +112,7 @@ def exact_places(values: Sequence[float]) -> list[Place]:
     """
     margins = [ROUNDING * abs(value) for value in values]
     return [
-        Place(
+        Rank(
             1 + sum(other < value - margin for other in values),
             sum(other <= value + margin for other in values),
         )
@@ -120,7 +120,7 @@ def exact_places(values: Sequence[float]) -> list[Place]:
     ]
 
 
-def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -> list[Place]:
+def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -> list[Rank]:
     """Rank contestants that were timed in the same rounds, fastest first.
 
     Parameters
@@ -136,7 +136,7 @@ def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -
     contestants = times[0].shape[1]
     first, second = np.triu_indices(contestants, 1)
     if not len(first):
-        return [Place(1, 1)] * contestants
+        return [Rank(1, 1)] * contestants
     pairs = [rounds[:, first] - rounds[:, second] for rounds in times]
     estimates = np.mean([np.median(rounds, axis=0) for rounds in pairs], axis=0)
     errors = np.sqrt(sum(np.square(_errors(rounds)) for rounds in pairs)) / len(pairs)
@@ -149,7 +149,7 @@ def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -
     better[first, second] = apart & (estimates < 0)
     better[second, first] = apart & (estimates > 0)
     return [
-        Place(1 + int(better[:, i].sum()), contestants - int(better[i].sum()))
+        Rank(1 + int(better[:, i].sum()), contestants - int(better[i].sum()))
         for i in range(contestants)
     ]
 

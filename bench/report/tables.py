@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from slashbench.bench.report.statistics import Interval, Place
+from slashbench.bench.report.statistics import Interval, Rank
 from slashbench.record import Provenance
 
 NOTHING = "–"
@@ -90,7 +90,7 @@ def limits(found: Interval, digits: int = 1) -> str:
     return f"[{low}, {high}]"
 
 
-def place(found: Place | None) -> str:
+def place(found: Rank | None) -> str:
     """A rank, or the ranks that noise leaves open."""
     if found is None:
         return NOTHING

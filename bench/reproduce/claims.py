@@ -13,7 +13,7 @@ from slashbench.bench.report.statistics import mean_interval
 Sample = Mapping[int, float]
 
 
-class Outcome(enum.Enum):
+class ClaimOutcome(enum.Enum):
     """What one check came to."""
 
     MET = "met"
@@ -61,19 +61,19 @@ class Check:
         return estimate(self.sample, self.exact) if self.sample else None
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ClaimOutcome:
         """Whether the quantity is where the claim wants it, by its confidence interval."""
         found = self.estimate
         if found is None:
-            return Outcome.MISSING
+            return ClaimOutcome.MISSING
         if found.half_width is None:
-            return Outcome.ONE_SEED
+            return ClaimOutcome.ONE_SEED
         low, high = found.mean - found.half_width, found.mean + found.half_width
         if self.least < low and high < self.most:
-            return Outcome.MET
+            return ClaimOutcome.MET
         if high <= self.least or low >= self.most:
-            return Outcome.MISSED
-        return Outcome.UNDECIDED
+            return ClaimOutcome.MISSED
+        return ClaimOutcome.UNDECIDED
 
     @property
     def wanted(self) -> str:
@@ -106,13 +106,14 @@ class Claim:
         if self.impossible:
             return Verdict.UNTESTABLE
         met, missed, undecided = (
-            self.count(outcome) for outcome in (Outcome.MET, Outcome.MISSED, Outcome.UNDECIDED)
+            self.count(outcome)
+            for outcome in (ClaimOutcome.MET, ClaimOutcome.MISSED, ClaimOutcome.UNDECIDED)
         )
         if met:
             return Verdict.PARTLY if missed or undecided else Verdict.HOLDS
         if missed:
             return Verdict.NOT_HERE
-        if undecided or self.count(Outcome.ONE_SEED):
+        if undecided or self.count(ClaimOutcome.ONE_SEED):
             return Verdict.UNTESTABLE
         return Verdict.NOT_RUN
 
@@ -121,10 +122,10 @@ class Claim:
         """The verdict's reason: its count of outcomes."""
         if self.impossible:
             return self.impossible
-        counts = [f"{self.count(o)} {o.value}" for o in Outcome if self.count(o)]
+        counts = [f"{self.count(o)} {o.value}" for o in ClaimOutcome if self.count(o)]
         return ", ".join(counts) or "no check"
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: ClaimOutcome) -> int:
         """How many checks came to `outcome`."""
         return sum(check.outcome is outcome for check in self.checks)
 

@@ -80,11 +80,11 @@ def run(
         taking = [link for link in codecs if sample.domain in link.item.domains]
         if not taking:
             raise UsageError(f"none of the codecs takes {sample.name}, which are {sample.domain}")
-        racing = [_Contestant(MEMCPY, _Copy(), sample)]
+        racing = [_CodecContestant(MEMCPY, _Copy(), sample)]
         for at, link in enumerate(taking):
             progress(f"{sample.name}: {link.text} there and back", at / len(taking))
             try:
-                racing.append(_Contestant(link.text, link.item, sample))
+                racing.append(_CodecContestant(link.text, link.item, sample))
             except Exception as error:  # a plug-in may raise anything
                 failed[f"{link.text} on {sample.name}"] = said(error)
         for number in threads:
@@ -117,7 +117,7 @@ class _Copy:
     decode = encode
 
 
-class _Contestant:
+class _CodecContestant:
     """A codec, its streams of the sample, and what each round took."""
 
     def __init__(self, name: str, codec: Any, sample: Sample) -> None:
@@ -136,7 +136,7 @@ class _Contestant:
 
 def _race(
     sample: Sample,
-    racing: Sequence[_Contestant],
+    racing: Sequence[_CodecContestant],
     threads: int,
     repeats: int,
     progress: Progress,

@@ -52,8 +52,8 @@ def run(
     short = dataclasses.replace(plan, steps=rounds)
     still = dataclasses.replace(short, learning_rate=plan.learning_rate / 1000)
     step = TrainingStep(ready.module, ready.loss_of, still)  # weights hardly move
-    racing = [_Contestant(PLAIN, ready.hook)]
-    racing += [_Contestant(link.text, link.item.hook(named, short)) for link in regimes]
+    racing = [_RegimeContestant(PLAIN, ready.hook)]
+    racing += [_RegimeContestant(link.text, link.item.hook(named, short)) for link in regimes]
     batches = model.item.batches(0)
     with locks.alone(), loop.threads(model.item.threads):
         ready.module.train()
@@ -76,7 +76,7 @@ def run(
     ]
 
 
-class _Contestant:
+class _RegimeContestant:
     """A regime and what its steps took."""
 
     def __init__(self, name: str, hook: TrainingHook) -> None:

@@ -29,7 +29,7 @@ from slashbench.record import AnyRecord, CellRecord, Record
 R = TypeVar("R", bound=Record)
 
 
-class Keeper:
+class SnapshotSlot:
     """One snapshot of a training run that is under way; cleared when its checkpoint is kept."""
 
     def __init__(self, files: Depot, name: str) -> None:
@@ -162,9 +162,9 @@ class Store:
         self._set_aside(artifact_name(sha256), path.read_bytes(), "its bytes do not match its name")
         return None
 
-    def keeper(self, key: str) -> Keeper:
+    def keeper(self, key: str) -> SnapshotSlot:
         """Where the training run of that checkpoint keeps its snapshot."""
-        return Keeper(self.files, f"training/{key}.safetensors")
+        return SnapshotSlot(self.files, f"training/{key}.safetensors")
 
     @functools.cached_property
     def _published(self) -> Mapping[published.Identity, bytes]:

@@ -21,7 +21,7 @@ from numcodecs.compat import ndarray_copy
 from slashbench import parallel
 from slashbench.arrays import Array, Integers, Symbols
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded, Frame, Order, Pieces
+from slashbench.codecs.stream.frame import CodedArray, Frame, MemoryOrder, Pieces
 from slashbench.codecs.stream.tables import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
@@ -62,7 +62,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             If the codec does not take the dtype.
         """
         array = np.asarray(buf)
-        return b"".join(self._stream(array, Order.of(array)))
+        return b"".join(self._stream(array, MemoryOrder.of(array)))
 
     @final
     def pieces(self, buf: Any) -> list[Any]:
@@ -74,9 +74,9 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
             They follow one another in the stream; to write a file needs no copy of them. They
             depend on the array's values alone, not on how it lies in memory.
         """
-        return self._stream(np.asarray(buf), Order())
+        return self._stream(np.asarray(buf), MemoryOrder())
 
-    def _stream(self, array: Array, order: Order) -> list[Any]:
+    def _stream(self, array: Array, order: MemoryOrder) -> list[Any]:
         if frame.domain_of(array.dtype) not in self.domains:
             raise Unencodable(
                 f"{self.codec_id} takes {' or '.join(sorted(self.domains))}, not {array.dtype}; "
@@ -175,12 +175,12 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         except (ValueError, IndexError, OverflowError, KeyError, RuntimeError) as error:
             raise CorruptStream(f"{self.codec_id}: damaged stream ({error})") from error
 
-    def _encode_shaped(self, array: Array) -> Coded:
+    def _encode_shaped(self, array: Array) -> CodedArray:
         """Encode a C array in native byte order, never empty; most codecs look at it flat."""
         return self._encode(array.reshape(-1))
 
     @abstractmethod
-    def _encode(self, flat: Array) -> Coded:
+    def _encode(self, flat: Array) -> CodedArray:
         """Tables and chunks of a flat, contiguous array in native byte order, never empty."""
 
     @abstractmethod
@@ -191,9 +191,9 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
 class WholeTensorCodec(TensorCodec):
     """A codec that takes a tensor in one piece, as most libraries do: one chunk."""
 
-    def _encode(self, flat: Array) -> Coded:
+    def _encode(self, flat: Array) -> CodedArray:
         tables, payload = self._encode_whole(flat)
-        return Coded(tables, [(payload,)], flat.size)
+        return CodedArray(tables, [(payload,)], flat.size)
 
     def _decode(self, parts: Frame, first: int, last: int, flat: Array) -> None:
         if parts.chunks != 1:
@@ -252,11 +252,11 @@ class ChunkedCodec(TensorCodec):
         """Symbols a chunk, of a tensor of so many."""
         return frame.chunk_for(count)
 
-    def _encode(self, flat: Array) -> Coded:
+    def _encode(self, flat: Array) -> CodedArray:
         symbols = narrowest(flat.view(f"i{flat.itemsize}"))
         chunk = self.chunk_for(flat.size)
         tables, chunks = self.encode_chunks(symbols, chunk)
-        return Coded(bytes([symbols.itemsize]) + tables, chunks, chunk)
+        return CodedArray(bytes([symbols.itemsize]) + tables, chunks, chunk)
 
     def _decode(self, parts: Frame, first: int, last: int, flat: Array) -> None:
         if parts.version == 1:

@@ -13,7 +13,7 @@ import numpy as np
 
 from slashbench.arrays import Array
 from slashbench.codecs.families.base import WholeTensorCodec
-from slashbench.codecs.families.byte_layouts import Layout, layouts
+from slashbench.codecs.families.byte_layouts import ByteLayout, layouts
 from slashbench.errors import CorruptStream
 
 
@@ -31,7 +31,7 @@ class ByteCodec(WholeTensorCodec):
     def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> Array:
-        layout = Layout.read(tables, count, dtype)
+        layout = ByteLayout.read(tables, count, dtype)
         raw = self.decompress(payload, layout.size)
         if len(raw) != layout.size:
             raise CorruptStream(f"the payload holds {len(raw)} bytes, the tensor {layout.size}")

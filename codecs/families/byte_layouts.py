@@ -38,7 +38,7 @@ class Laid:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ByteLayout:
     """How the bytes of a coded tensor lie."""
 
     kind: int
@@ -49,7 +49,7 @@ class Layout:
     dtype: np.dtype[Any]  # of the tensor
 
     @classmethod
-    def read(cls, tables: bytes, count: int, dtype: np.dtype[Any]) -> Layout:
+    def read(cls, tables: bytes, count: int, dtype: np.dtype[Any]) -> ByteLayout:
         """From `Laid.tables`. Raises CorruptStream for what no layout has."""
         if not tables or tables[0] & 0xF >= len(_NUMBERS):
             raise CorruptStream("the byte layout is unknown")

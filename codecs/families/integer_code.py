@@ -38,7 +38,7 @@ class IntegerCodec(ChunkedCodec):
             counts = prefix_streams.tally(symbols, chunk).astype(np.int64)
             order = self._best_order(_OF_BYTES, counts.sum((0, 1)))
             entries, lengths = _byte_code(self.family, order)
-            layout = prefix_streams.Layout.of(counts @ lengths, symbols.size, chunk)
+            layout = prefix_streams.StreamLayout.of(counts @ lengths, symbols.size, chunk)
             out = layout.room()
             longest = int(lengths[counts.any((0, 1))].max())
             done = prefix.encode(
@@ -51,7 +51,7 @@ class IntegerCodec(ChunkedCodec):
             values = zigzag(widened)
             bits = np.zeros((n_chunks, prefix.STREAMS), np.int64)
             prefix.measure(values, chunk, _NO_LENGTHS, self.family, order, bits)
-            layout = prefix_streams.Layout.of(bits, symbols.size, chunk)
+            layout = prefix_streams.StreamLayout.of(bits, symbols.size, chunk)
             out = layout.room()
             done = prefix.encode_wide(
                 values, chunk, _NO_CODES, self.family, order, layout.begins, layout.ends, out

@@ -58,7 +58,7 @@ Pieces = tuple[Any, ...]  # buffers of bytes that follow one another in a chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedArray:
     """What a codec made of a flat array: its tables, and the pieces of each chunk."""
 
     tables: bytes
@@ -67,7 +67,7 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MemoryOrder:
     """How the array that was encoded lay in memory: the contract of numcodecs is the buffer.
 
     A reader such as Zarr takes the bytes of what `decode` returns, in memory order.
@@ -77,7 +77,7 @@ class Order:
     big_endian: bool = False
 
     @classmethod
-    def of(cls, array: Array) -> Order:
+    def of(cls, array: Array) -> MemoryOrder:
         """Return the order of an array. One that lies in neither order counts as C."""
         flags = array.flags
         return cls(flags.f_contiguous and not flags.c_contiguous, array.dtype.byteorder == ">")
@@ -108,7 +108,7 @@ class Frame:
     begins: Int64s  # where in `data` each chunk begins, shape (chunks,)
     ends: Int64s
     checksums: tuple[int, ...]
-    order: Order = Order()
+    order: MemoryOrder = MemoryOrder()
 
     @property
     def chunks(self) -> int:
@@ -151,13 +151,16 @@ def domain_of(dtype: np.dtype[Any]) -> str:
     return "floats" if native in _FLOATS else "integers"
 
 
-def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None) -> bytes:
+def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: CodedArray | None) -> bytes:
     """The stream of one coded tensor; None for an empty one."""
     return b"".join(pieces(dtype, shape, coded))
 
 
 def pieces(
-    dtype: np.dtype[Any], shape: tuple[int, ...], coded: Coded | None, order: Order = Order()
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    coded: CodedArray | None,
+    order: MemoryOrder = MemoryOrder(),
 ) -> list[Any]:
     """Return the stream as buffers that follow one another."""
     code = _CODES[dtype.newbyteorder("=")] | order.code
@@ -209,7 +212,7 @@ def unpack(data: Any) -> Frame:
         raise CorruptStream(
             f"stream version {version}; this slashbench reads up to {VERSION}: upgrade slashbench"
         )
-    order = Order(bool(code & _FORTRAN), bool(code & _BIG_ENDIAN))
+    order = MemoryOrder(bool(code & _FORTRAN), bool(code & _BIG_ENDIAN))
     code &= ~(_FORTRAN | _BIG_ENDIAN)
     if code >= len(_DTYPES) or dimensions > MAX_DIMENSIONS:
         raise CorruptStream("the stream's header is damaged")

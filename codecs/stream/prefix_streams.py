@@ -20,14 +20,14 @@ TABLE_BITS = 12  # 4096 entries of 8 bytes stay in the first-level cache
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StreamLayout:
     """Places in the payload: streams of chunk c begin at begins[c]; stream s ends at ends[c, s]."""
 
     begins: Int64s
     ends: Int64s
 
     @classmethod
-    def of(cls, bits: Int64s, count: int, chunk: int) -> Layout:
+    def of(cls, bits: Int64s, count: int, chunk: int) -> StreamLayout:
         """From the bits of each stream, shape (chunks, STREAMS)."""
         sizes = (bits + 7) // 8
         n_last = count - chunk * (len(sizes) - 1)

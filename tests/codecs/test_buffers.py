@@ -20,7 +20,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.numcodecs_adapter import by_id
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded, Order
+from slashbench.codecs.stream.frame import CodedArray, MemoryOrder
 from slashbench.errors import CorruptStream
 
 CLASSES = [CODECS.get(name) for name in CODECS.available()] + [by_id("zlib")]
@@ -123,10 +123,10 @@ def test_zarr_reads_the_same_numbers(codec, order, dtype, tmp_path: Path):
 
 
 def test_an_order_that_no_array_has_is_damage():
-    coded = Coded(b"", [(b"",)], 3)
+    coded = CodedArray(b"", [(b"",)], 3)
     for dtype, shape, order in [
-        ("i2", (3,), Order(fortran=True)),
-        ("i1", (3, 1), Order(big_endian=True)),
+        ("i2", (3,), MemoryOrder(fortran=True)),
+        ("i1", (3, 1), MemoryOrder(big_endian=True)),
     ]:
         stream = b"".join(frame.pieces(np.dtype(dtype), shape, coded, order))
         with pytest.raises(CorruptStream, match="no array lies in that order"):

@@ -42,7 +42,7 @@ def some(codec, n):
 def pack(dtype, shape, tables, payload):
     """A stream of one chunk, whose checksums are right."""
     count = math.prod(shape)
-    return frame.pack(dtype, shape, frame.Coded(tables, [(payload,)], count))
+    return frame.pack(dtype, shape, frame.CodedArray(tables, [(payload,)], count))
 
 
 def opened(stream):

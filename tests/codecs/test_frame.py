@@ -10,7 +10,7 @@ from slashbench.errors import CorruptStream
 
 
 def coded(tables=b"", *chunks, chunk=1):
-    return frame.Coded(tables, [(piece,) for piece in chunks], chunk)
+    return frame.CodedArray(tables, [(piece,) for piece in chunks], chunk)
 
 
 def test_bytes_of_a_frame():

@@ -30,7 +30,7 @@ from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.file_format import METADATA_KEY
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.bench.checkpoint.writer import Coded, Piece, write
+from slashbench.bench.checkpoint.writer import CodedSegment, Piece, write
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
@@ -142,7 +142,7 @@ def _gridded(grid: Grid) -> bytes:
     values = np.abs(streams.bell(600).reshape(30, 20)) % 16
     parts = [values[:20], values[20:]]
     codec = CODECS.get("huffman")()
-    piece = Piece("q", 400, [Coded(0, codec.pieces(part)) for part in parts], grid)
+    piece = Piece("q", 400, [CodedSegment(0, codec.pieces(part)) for part in parts], grid)
     kind = "BF16", values.shape
     file = io.BytesIO()
     header = plain_header.compose({"q": kind, "tied": kind}, {})

@@ -20,7 +20,7 @@ import numpy as np
 
 from slashbench.codecs import rans_classes
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.frame import Coded
+from slashbench.codecs.stream.frame import CodedArray
 from slashbench.errors import CorruptStream
 
 DTYPES = [
@@ -61,7 +61,7 @@ class Stream:
             body = self.tables + payload
             return head + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body
         chunks = [(chunk,) for chunk in self.chunks]
-        return frame.pack(self.dtype, self.shape, Coded(self.tables, chunks, self.chunk))
+        return frame.pack(self.dtype, self.shape, CodedArray(self.tables, chunks, self.chunk))
 
 
 def bell(n: int, seed: int = 0) -> Any:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.output import export
-from slashbench.bench.report.statistics import Place
+from slashbench.bench.report.statistics import Rank
 from slashbench.record import (
     CheckpointRecord,
     CompressRecord,
@@ -59,7 +59,7 @@ def test_a_bound_has_no_speed_and_no_rank(lab: Lab) -> None:
     assert bound.gap == pytest.approx(0.0)
     assert bound.decode_mb_s is None
     (block,) = lab.results().blocks
-    assert [line.place for line in block.lines] == [None, Place(1, 1)]
+    assert [line.place for line in block.lines] == [None, Rank(1, 1)]
 
 
 def test_difference_to_plain_is_paired(lab: Lab) -> None:
@@ -103,9 +103,9 @@ def test_equal_sizes_share_a_rank(lab: Lab) -> None:
         lab.cell(codec, size)
     (block,) = lab.results().blocks
     assert [(line.first.codec, line.place) for line in block.lines] == [
-        ("a", Place(1, 2)),
-        ("b", Place(1, 2)),
-        ("c", Place(3, 3)),
+        ("a", Rank(1, 2)),
+        ("b", Rank(1, 2)),
+        ("c", Rank(3, 3)),
     ]
 
 
@@ -116,7 +116,7 @@ def test_sizes_are_exact_over_seeds_too(lab: Lab) -> None:
             lab.cell(codec, size, seed=seed)
     (block,) = lab.results().blocks
     places = {line.first.codec: line.place for line in block.lines}
-    assert places == {"a": Place(1, 1), "b": Place(2, 2), "c": Place(3, 3)}
+    assert places == {"a": Rank(1, 1), "b": Rank(2, 2), "c": Rank(3, 3)}
     smallest = block.lines[0]
     assert smallest.bits == pytest.approx(8 * (601 - 40) / N)
     assert smallest.bits_stderr == pytest.approx(8 / N * 1 / math.sqrt(3))
@@ -203,8 +203,8 @@ def test_a_codec_timed_on_two_machines_takes_one_place(lab: Lab) -> None:
         lab.store.put(msgspec.structs.replace(cell, key=again, time=there.key))
     (block,) = lab.results().blocks
     assert [(line.first.codec, line.place) for line in block.lines] == [
-        ("huffman", Place(1, 1)),
-        ("zstd", Place(2, 2)),
+        ("huffman", Rank(1, 1)),
+        ("zstd", Rank(2, 2)),
     ]
 
 

@@ -14,7 +14,7 @@ from slashbench.bench.report.analysis.pareto import front, points
 from slashbench.bench.report.analysis.rate_curves import bd_rate_to, regimes
 from slashbench.bench.report.analysis.standings import duel, standings
 from slashbench.bench.report.boards.speed import decoding
-from slashbench.bench.report.statistics import Interval, Place
+from slashbench.bench.report.statistics import Interval, Rank
 from tests.helpers.report_lab import Lab, N
 
 
@@ -47,7 +47,7 @@ def test_what_a_new_model_would_show_stands_beside_what_is_exact_here(lab: Lab) 
     board = standings(lab.rows(), lambda row: row.bits_per_parameter)
     assert board is not None
     first, second = board.standings
-    assert (first.place, second.place) == (Place(1, 1), Place(2, 2))
+    assert (first.place, second.place) == (Rank(1, 1), Rank(2, 2))
     assert (first.wins, second.wins, board.common) == (3, 0, 3)
     assert first.elsewhere is None
     assert second.elsewhere is not None
@@ -115,9 +115,9 @@ def test_speeds_tie_within_the_noise_of_their_rounds(lab: Lab) -> None:
     board = decoding(lab.rows())
     assert board is not None
     assert [(s.codec, s.place) for s in board.standings] == [
-        ("a", Place(1, 2)),
-        ("b", Place(1, 2)),
-        ("c", Place(3, 3)),
+        ("a", Rank(1, 2)),
+        ("b", Rank(1, 2)),
+        ("c", Rank(3, 3)),
     ]
 
 

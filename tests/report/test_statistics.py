@@ -10,7 +10,7 @@ from slashbench.bench.report.analysis.bd_rate import Curve, bd_rate
 from slashbench.bench.report.statistics import (
     Floats,
     Interval,
-    Place,
+    Rank,
     exact_places,
     holm,
     mean_interval,
@@ -77,9 +77,9 @@ def test_one_cluster_has_no_range_and_clusters_alike_have_no_width() -> None:
 
 
 def test_exact_numbers_share_a_rank_only_when_equal() -> None:
-    assert exact_places([600.0, 600.0, 601.0]) == [Place(1, 2), Place(1, 2), Place(3, 3)]
-    assert exact_places([3 * 0.1, 0.3, 0.2]) == [Place(2, 3), Place(2, 3), Place(1, 1)]
-    assert exact_places([5.0]) == [Place(1, 1)]
+    assert exact_places([600.0, 600.0, 601.0]) == [Rank(1, 2), Rank(1, 2), Rank(3, 3)]
+    assert exact_places([3 * 0.1, 0.3, 0.2]) == [Rank(2, 3), Rank(2, 3), Rank(1, 1)]
+    assert exact_places([5.0]) == [Rank(1, 1)]
 
 
 def rounds(rng: np.random.Generator, means: list[float], noise: float, n: int = 9) -> Floats:
@@ -93,7 +93,7 @@ def test_equals_are_seldom_told_apart(cells: int) -> None:
     """At most one board in twenty may order contestants that are all alike."""
     rng = np.random.default_rng(cells)
     wrong = sum(
-        any(p != Place(1, 8) for p in places([rounds(rng, [0] * 8, 0.05) for _ in range(cells)]))
+        any(p != Rank(1, 8) for p in places([rounds(rng, [0] * 8, 0.05) for _ in range(cells)]))
         for _ in range(200)
     )
     assert wrong <= 0.1 * 200
@@ -103,13 +103,13 @@ def test_what_differs_is_told_apart_and_neighbours_may_tie() -> None:
     """Cells differ far more than codecs do, and rounds too: pairs don't care."""
     rng = np.random.default_rng(0)
     times = [rounds(rng, [9 * c, 9 * c, 9 * c + 0.2, 9 * c + 0.5], 0.02) for c in range(4)]
-    assert places(times) == [Place(1, 2), Place(1, 2), Place(3, 3), Place(4, 4)]
+    assert places(times) == [Rank(1, 2), Rank(1, 2), Rank(3, 3), Rank(4, 4)]
 
 
 def test_a_difference_within_the_margin_is_a_tie() -> None:
     times = [np.array([[0.0, 0.03, 0.5]] * 5)]  # without any noise
-    assert places(times) == [Place(1, 1), Place(2, 2), Place(3, 3)]
-    assert places(times, margin=0.05) == [Place(1, 2), Place(1, 2), Place(3, 3)]
+    assert places(times) == [Rank(1, 1), Rank(2, 2), Rank(3, 3)]
+    assert places(times, margin=0.05) == [Rank(1, 2), Rank(1, 2), Rank(3, 3)]
 
 
 def test_holm_is_that_of_the_textbook() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from slashbench.bench.reproduce.claims import (
     Check,
     Claim,
-    Outcome,
+    ClaimOutcome,
     Sample,
     Verdict,
     difference,
@@ -40,27 +40,27 @@ def test_the_interval_is_students() -> None:
 @pytest.mark.parametrize(
     ("sample", "outcome"),
     [
-        (HIGH, Outcome.MET),
-        (LOW, Outcome.MISSED),
-        (WIDE, Outcome.UNDECIDED),
-        (SINGLE, Outcome.ONE_SEED),
-        ({}, Outcome.MISSING),
-        ({0: 0.0, 1: 0.0}, Outcome.MISSED),  # no noise, and not above
+        (HIGH, ClaimOutcome.MET),
+        (LOW, ClaimOutcome.MISSED),
+        (WIDE, ClaimOutcome.UNDECIDED),
+        (SINGLE, ClaimOutcome.ONE_SEED),
+        ({}, ClaimOutcome.MISSING),
+        ({0: 0.0, 1: 0.0}, ClaimOutcome.MISSED),  # no noise, and not above
     ],
 )
-def test_outcomes(sample: Sample, outcome: Outcome) -> None:
+def test_outcomes(sample: Sample, outcome: ClaimOutcome) -> None:
     assert Check("it", sample, least=0.0).outcome is outcome
 
 
 def test_a_range_is_met_inside_and_missed_outside() -> None:
-    assert Check("it", HIGH, least=1.0, most=3.0).outcome is Outcome.MET
-    assert Check("it", HIGH, least=-1.0, most=1.0).outcome is Outcome.MISSED
-    assert Check("it", HIGH, most=2.05).outcome is Outcome.UNDECIDED
+    assert Check("it", HIGH, least=1.0, most=3.0).outcome is ClaimOutcome.MET
+    assert Check("it", HIGH, least=-1.0, most=1.0).outcome is ClaimOutcome.MISSED
+    assert Check("it", HIGH, most=2.05).outcome is ClaimOutcome.UNDECIDED
 
 
 def test_given_weights_have_no_noise() -> None:
-    assert Check("it", SINGLE, least=0.0, exact=True).outcome is Outcome.MET
-    assert Check("it", SINGLE, least=3.0, exact=True).outcome is Outcome.MISSED
+    assert Check("it", SINGLE, least=0.0, exact=True).outcome is ClaimOutcome.MET
+    assert Check("it", SINGLE, least=3.0, exact=True).outcome is ClaimOutcome.MISSED
 
 
 @pytest.mark.parametrize(

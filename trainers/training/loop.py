@@ -16,7 +16,7 @@ from torch import nn
 from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
 from slashbench.errors import CorruptFile
 from slashbench.trainers.training import distributed, snapshot
-from slashbench.trainers.training.snapshot import Keeper
+from slashbench.trainers.training.snapshot import SnapshotStore
 from slashbench.trainers.training.step import LossOf, TrainingStep
 
 REVISION = 2  # of this loop: raise it when the same seed gives other weights
@@ -54,7 +54,7 @@ def train(
     hook: TrainingHook,
     execution: Execution = USUAL,
     progress: Progress = lambda step, steps, loss: None,
-    keeper: Keeper | None = None,
+    keeper: SnapshotStore | None = None,
 ) -> TrainingLog:
     """Train `module` in place.
 
@@ -87,7 +87,7 @@ def _resumed(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     hook: TrainingHook,
-    keeper: Keeper | None,
+    keeper: SnapshotStore | None,
 ) -> TrainingLog:
     """The log up to the snapshot, everything in the state it was in; else an empty one."""
     data = keeper.read() if keeper is not None else None

@@ -20,7 +20,7 @@ from slashbench.contracts import (
 )
 from slashbench.errors import UsageError
 from slashbench.trainers.training import distributed, loop
-from slashbench.trainers.training.snapshot import Keeper
+from slashbench.trainers.training.snapshot import SnapshotStore
 from slashbench.trainers.training.step import LossOf
 
 
@@ -73,7 +73,7 @@ def train_model(
     seed: int,
     execution: Execution = USUAL,
     progress: loop.Progress = lambda step, steps, loss: None,
-    keeper: Keeper | None = None,
+    keeper: SnapshotStore | None = None,
 ) -> tuple[Weights, loop.TrainingLog]:
     """Train `model` under `regime` from scratch, or from the snapshot that `keeper` has.
 

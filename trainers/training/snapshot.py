@@ -26,7 +26,7 @@ KEY = "slashbench-training-2"
 _RANDOM = "random"
 
 
-class Keeper(Protocol):
+class SnapshotStore(Protocol):
     """Keeps one snapshot of one run."""
 
     def read(self) -> bytes | None:

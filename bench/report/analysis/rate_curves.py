@@ -16,7 +16,7 @@ Quality = Callable[[Row], float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Regime:
+class RegimeCurve:
     """All recipes of one model that differ only in their quantiser and codec."""
 
     model: str
@@ -43,7 +43,7 @@ class Regime:
         return equal_accuracy.smallest_kept(self.lines)
 
 
-def regimes(model: str, lines: Sequence[Line]) -> list[Regime]:
+def regimes(model: str, lines: Sequence[Line]) -> list[RegimeCurve]:
     """The regimes of a model, plain first."""
     found: dict[str, dict[str, Line]] = {}
     for line in lines:
@@ -51,11 +51,11 @@ def regimes(model: str, lines: Sequence[Line]) -> list[Regime]:
         best = found.setdefault(chain, {})
         if quantiser not in best or line.bits < best[quantiser].bits:
             best[quantiser] = line
-    made = [Regime(model, chain, list(best.values())) for chain, best in found.items()]
+    made = [RegimeCurve(model, chain, list(best.values())) for chain, best in found.items()]
     return sorted(made, key=lambda regime: (regime.chain != PLAIN, regime.chain))
 
 
-def bd_rate_to(plain: Regime, other: Regime) -> Interval | str:
+def bd_rate_to(plain: RegimeCurve, other: RegimeCurve) -> Interval | str:
     """Share of bits that `other` takes over plain at equal quality, over seeds; or why not."""
     seeds = sorted(plain.seeds & other.seeds)
     if not seeds:

@@ -18,7 +18,7 @@ from slashbench.bench.report.statistics import (
     ROUNDING,
     Floats,
     Interval,
-    Place,
+    Rank,
     exact_places,
     new_value_interval,
     places,
@@ -36,7 +36,7 @@ class Standing:
     """One codec among others that ran the same cells."""
 
     codec: str
-    place: Place
+    place: Rank
     mean: float  # geometric mean of the score: over the cells of a model, then over models
     ratio: float  # to the first on the board: the quotient of their means
     least: float  # the same in the cell where it is smallest
@@ -105,7 +105,7 @@ def timings(rows: Iterable[Row], rounds: Rounds, score: Score, margin: float) ->
     ranked, common = _common(scores)
     raw = {(row.codec, _case(row)): rounds(row) for row in rows}
 
-    def order(codecs: Sequence[str], _: Sequence[float]) -> list[Place]:
+    def order(codecs: Sequence[str], _: Sequence[float]) -> list[Rank]:
         paired = []
         for case in common:
             sides = [raw.get((codec, case)) or (1,) for codec in codecs]
@@ -165,7 +165,7 @@ def _board(
     scores: Mapping[str, Mapping[Case, float]],
     ranked: Sequence[str],
     common: Sequence[Case],
-    order: Callable[[Sequence[str], Sequence[float]], list[Place]],
+    order: Callable[[Sequence[str], Sequence[float]], list[Rank]],
 ) -> Board:
     logs = np.log([[scores[codec][case] for codec in ranked] for case in common])
     models = sorted({model for model, _, _ in common})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slashbench.bench.report.boards.deployment import shown_machine
 from slashbench.bench.report.data.results import Results
-from slashbench.bench.report.data.seed_means import Block, Line
+from slashbench.bench.report.data.seed_means import Line, RecipeBlock
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table, number, percent, place, plus_minus
 
@@ -38,7 +38,7 @@ def section(results: Results) -> Section:
     )
 
 
-def _about(block: Block) -> str:
+def _about(block: RecipeBlock) -> str:
     line = block.lines[0]
     row = line.first
     parts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slashbench.bench.report.analysis.equal_accuracy import saving
-from slashbench.bench.report.analysis.rate_curves import Regime, bd_rate_to, regimes
+from slashbench.bench.report.analysis.rate_curves import RegimeCurve, bd_rate_to, regimes
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import PLAIN
 from slashbench.bench.report.sections import Section
@@ -31,7 +31,7 @@ def section(results: Results) -> Section:
     )
 
 
-def _table(model: str, found: list[Regime], plain: Regime | None) -> Table:
+def _table(model: str, found: list[RegimeCurve], plain: RegimeCurve | None) -> Table:
     first = found[0].lines[0].first
     return Table(
         model,
@@ -42,7 +42,7 @@ def _table(model: str, found: list[Regime], plain: Regime | None) -> Table:
     )  # fmt: skip
 
 
-def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
+def _row(regime: RegimeCurve, plain: RegimeCurve | None) -> tuple[str, ...]:
     line = regime.lines[0]
     kept = regime.smallest()
     rival = plain.smallest() if plain else ""
@@ -67,6 +67,6 @@ def _row(regime: Regime, plain: Regime | None) -> tuple[str, ...]:
     )
 
 
-def _bits(regime: Regime) -> str:
+def _bits(regime: RegimeCurve) -> str:
     line = regime.smallest()
     return NOTHING if isinstance(line, str) else plus_minus(line.bits, line.bits_stderr)

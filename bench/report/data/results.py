@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from slashbench.bench.report.data.records import Records, read
 from slashbench.bench.report.data.rows import Row, rows
-from slashbench.bench.report.data.seed_means import Block, Line, blocks
+from slashbench.bench.report.data.seed_means import Line, RecipeBlock, blocks
 from slashbench.bench.store.store import Store
 
 
@@ -18,7 +18,7 @@ class Results:
 
     records: Records
     rows: Sequence[Row]
-    blocks: Sequence[Block]
+    blocks: Sequence[RecipeBlock]
     machines: Sequence[str]  # that cells were timed on; the speeds of the first are shown
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.statistics import Place, exact_places, quantile, standard_error
+from slashbench.bench.report.statistics import Rank, exact_places, quantile, standard_error
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Line:
 
     rows: Sequence[Row]  # one a seed, all good, the one measured last
     clocks: Sequence[Row] = ()  # one a seed that was timed on the machine the boards show
-    place: Place | None = None  # among the codecs of the recipe; None for a bound
+    place: Rank | None = None  # among the codecs of the recipe; None for a bound
 
     @property
     def first(self) -> Row:
@@ -102,7 +102,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Block:
+class RecipeBlock:
     """One recipe of one model and its codecs, smallest first."""
 
     model: str
@@ -115,7 +115,7 @@ class Block:
         return next((line for line in self.lines if not line.first.bound), None)
 
 
-def blocks(rows: Iterable[Row], machine: str) -> list[Block]:
+def blocks(rows: Iterable[Row], machine: str) -> list[RecipeBlock]:
     """Every model and recipe with a good cell; models by name, recipes by their smallest size.
 
     machine: on which speeds count. Sizes and metrics are the same wherever they were made.
@@ -124,13 +124,13 @@ def blocks(rows: Iterable[Row], machine: str) -> list[Block]:
     for row in rows:
         if row.status == "ok":
             lines.setdefault((row.model, row.recipe, row.codec), []).append(row)
-    found: dict[tuple[str, str], Block] = {}
+    found: dict[tuple[str, str], RecipeBlock] = {}
     for (model, recipe, _), members in lines.items():
         last = sorted(members, key=lambda row: row.measured_at)
         one_a_seed = {row.seed: row for row in last}
         clocks = {row.seed: row for row in last if row.machine == machine and row.decode_s}
         line = Line([one_a_seed[seed] for seed in sorted(one_a_seed)], list(clocks.values()))
-        found.setdefault((model, recipe), Block(model, recipe)).lines.append(line)
+        found.setdefault((model, recipe), RecipeBlock(model, recipe)).lines.append(line)
     for block in found.values():
         block.lines.sort(key=lambda line: (line.bits, line.first.codec))
         _rank([line for line in block.lines if not line.first.bound])
@@ -158,5 +158,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
 
 
-def _smallest(block: Block) -> float:
+def _smallest(block: RecipeBlock) -> float:
     return math.inf if block.smallest is None else block.smallest.bits

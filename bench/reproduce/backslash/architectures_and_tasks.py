@@ -140,7 +140,7 @@ def _table(
     evidence: Evidence,
     kind: str,
     names: Mapping[str, str],
-    theirs: Mapping[str, tuple[paper.Coded, paper.Coded]],
+    theirs: Mapping[str, tuple[paper.Published, paper.Published]],
 ) -> Table:
     rows: list[tuple[str, ...]] = []
     for name, (plain, backslash) in theirs.items():

@@ -154,6 +154,6 @@ def test_forged_tables_are_refused(place, byte):
     assert tables[:3] == bytes([1, 1, 9])
     tables[place] = byte
     payload = parts.payload(0).tobytes()
-    coded = frame.Coded(bytes(tables), [(payload,)], 1000)
+    coded = frame.CodedArray(bytes(tables), [(payload,)], 1000)
     with pytest.raises(CorruptStream):
         RansGgd().decode(frame.pack(parts.dtype, (1000,), coded))

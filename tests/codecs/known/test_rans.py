@@ -104,7 +104,7 @@ def test_frequencies_with_another_sum_are_refused():
     parts = frame.unpack(Rans(bits=8).encode(symbols))
     tables = parts.tables[:4] + bytes([9]) + parts.tables[5:]
     payload = parts.payload(0).tobytes()
-    forged = frame.pack(parts.dtype, (4,), frame.Coded(tables, [(payload,)], 4))
+    forged = frame.pack(parts.dtype, (4,), frame.CodedArray(tables, [(payload,)], 4))
     with pytest.raises(CorruptStream, match=r"don't sum to 2\^9"):
         Rans().decode(forged)
 

@@ -118,7 +118,7 @@ def test_forged_tables_are_refused_or_decode(axis):
         for flip in (1, 2, 128, 255):
             tables = bytearray(parts.tables)
             tables[place] ^= flip
-            coded = frame.Coded(bytes(tables), [(payload,)], parts.chunk)
+            coded = frame.CodedArray(bytes(tables), [(payload,)], parts.chunk)
             try:
                 found = RansClasses().decode(frame.pack(parts.dtype, parts.shape, coded))
             except CorruptStream:
@@ -132,6 +132,6 @@ def test_forged_tables_are_refused_or_decode(axis):
 def test_chunks_that_are_not_rows_are_refused(shape, chunk):
     parts = frame.unpack(RansClasses().encode(weights((150, 160), 0)))
     chunks = [(parts.payload(0).tobytes(),)] + [()] * (24_000 // chunk - 1)
-    stream = frame.pack(parts.dtype, shape, frame.Coded(parts.tables, chunks, chunk))
+    stream = frame.pack(parts.dtype, shape, frame.CodedArray(parts.tables, chunks, chunk))
     with pytest.raises(CorruptStream, match="whole rows"):
         RansClasses().decode(stream)

@@ -78,9 +78,9 @@ def test_flags_that_are_not_those_of_the_values_are_refused():
     n_mine = struct.unpack_from("<I", mine)[0]
     n_yours = struct.unpack_from("<I", yours)[0]
     forged = yours[:4] + mine[4:8] + yours[8 : 8 + n_yours] + mine[8 + n_mine :]
-    coded = frame.Coded(other.tables, [(forged,)], other.chunk)
+    coded = frame.CodedArray(other.tables, [(forged,)], other.chunk)
     with pytest.raises(CorruptStream):
         Sparse().decode(frame.pack(parts.dtype, parts.shape, coded))
-    odd = frame.Coded(parts.tables, [(mine,)], 1_001)
+    odd = frame.CodedArray(parts.tables, [(mine,)], 1_001)
     with pytest.raises(CorruptStream, match="whole bytes"):
         Sparse().decode(frame.pack(parts.dtype, parts.shape, odd))
