@@ -20,7 +20,7 @@ from slashbench.codecs.stream.mapping import (
     unzigzag,
     zigzag,
 )
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 _RANKED = 0x80  # in version 1, of the byte that holds the order

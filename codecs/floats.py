@@ -36,7 +36,7 @@ from slashbench.codecs.kernels.float_chunks import Tables
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import exceptions, frame
 from slashbench.codecs.stream.frame import CodedArray, Frame, Pieces
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 _RAW, _CODED, _PAIRS, _PATCHED_PAIRS = planes.FORMS

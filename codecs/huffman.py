@@ -17,7 +17,7 @@ from slashbench.codecs.modelling.prefix_code import canonical, package_merge
 from slashbench.codecs.stream import prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
 from slashbench.codecs.stream.mapping import unzigzag
-from slashbench.codecs.stream.tables import Reader, nibbles
+from slashbench.codecs.stream.table_bytes import Reader, nibbles
 from slashbench.errors import CorruptStream
 
 # A decoding table of 13 bits leaves the first-level cache, which takes a twentieth of the speed: it

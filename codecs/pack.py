@@ -10,7 +10,7 @@ from slashbench.arrays import Integers, Symbols
 from slashbench.codecs.base import ChunkedCodec
 from slashbench.codecs.stream import packing
 from slashbench.codecs.stream.frame import Frame, Pieces
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 
 
 class Pack(ChunkedCodec):

@@ -12,7 +12,7 @@ from slashbench.codecs.exp_golomb import ExpGolomb
 from slashbench.codecs.families.table_codec import Decoder, Places, TableCodec
 from slashbench.codecs.kernels import rans
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 

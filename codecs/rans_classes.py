@@ -45,7 +45,7 @@ from slashbench.codecs.rans_ggd import (
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray, Frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 Models = list[GeneralisedGaussian]

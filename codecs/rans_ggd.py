@@ -25,7 +25,7 @@ from slashbench.codecs.modelling.generalised_gaussian import GeneralisedGaussian
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import frame, prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 TABLE, MODEL, EXCEPTIONS = 0, 1, 2  # forms

@@ -25,7 +25,7 @@ from slashbench.codecs.kernels import significance
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import Frame, Pieces
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 _HEAD = struct.Struct("<II")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from isal.isal_zlib import crc32
 
-from slashbench import weights, workers
+from slashbench import workers
 from slashbench.bench.checkpoint import file_format, plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
@@ -27,6 +27,7 @@ from slashbench.contracts import Quantiser, Quantized, Runs
 from slashbench.errors import UsageError
 from slashbench.grid import ChannelScales
 from slashbench.link import Link
+from slashbench.weight_rule import why_kept
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -182,7 +183,7 @@ def quantized(
     raw: the tensor's bytes. Raises Unencodable, as the quantiser does.
     """
     weight = _seen(raw, tensor).reshape(tensor.shape)
-    if reason := weights.why_kept(weight):
+    if reason := why_kept(weight):
         kept[name] = reason
         return None
     return quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)

@@ -54,7 +54,7 @@ def _scan(options: argparse.Namespace) -> int:
     from slashbench.bench.report.output import terminal
     from slashbench.bench.speed import codec_speed, own_checkpoint
     from slashbench.bench.speed import speed_tables as board
-    from slashbench.entries import entries
+    from slashbench.link import entries
     from slashbench.trainers.catalog import QUANTISERS
 
     shown = console()

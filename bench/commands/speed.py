@@ -108,7 +108,7 @@ def _trainers(options: argparse.Namespace) -> int:
     from slashbench.bench.models.catalog import MODELS
     from slashbench.bench.report.output import terminal
     from slashbench.bench.speed import recording, trainer_speed, trainer_tables
-    from slashbench.entries import entries
+    from slashbench.link import entries
     from slashbench.trainers.catalog import REGIMES
 
     out = console()

@@ -29,7 +29,7 @@ from slashbench.errors import Unencodable
 from slashbench.grid import Grid
 from slashbench.link import Link
 from slashbench.record import TensorSize
-from slashbench.weights import why_kept
+from slashbench.weight_rule import why_kept
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,6 @@ from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import USUAL, Execution, Model
-from slashbench.entries import entries
 from slashbench.errors import UnknownName, UsageError
 from slashbench.link import Link, only
 from slashbench.record import executed

@@ -24,9 +24,8 @@ from slashbench.bench.machine import locks, provenance
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.entries import entries
 from slashbench.errors import MissingDependency, SlashbenchError, UsageError
-from slashbench.link import Link
+from slashbench.link import Link, entries
 from slashbench.record import Samples, Speed
 
 #: Compared unless the user says otherwise: one of each kind, of ours and of others.

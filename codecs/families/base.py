@@ -22,7 +22,7 @@ from slashbench import parallel
 from slashbench.arrays import Array, Integers, Symbols
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray, Frame, MemoryOrder, Pieces
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream, Unencodable
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from slashbench.arrays import Array
 from slashbench.codecs.families.base import as_int32, from_int32
 from slashbench.codecs.stream import frame, packing
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 # Low nibble of the first byte; the type of the numbers that the bytes are.

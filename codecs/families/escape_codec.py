@@ -21,7 +21,7 @@ from slashbench.codecs.modelling.alphabet import (
 )
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from slashbench.arrays import Int64s, Symbols, UInt32s
 from slashbench.codecs.families.escape_codec import IndexedCodec
-from slashbench.codecs.stream.tables import Reader, integer_list, integer_list_bits
+from slashbench.codecs.stream.table_bytes import Reader, integer_list, integer_list_bits
 from slashbench.errors import CorruptStream
 
 #: Largest sum of the frequencies: a symbol's share is coarser than one in 2^16, never finer.

@@ -19,7 +19,7 @@ from slashbench.codecs.modelling.alphabet import histogram
 from slashbench.codecs.stream import prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces, cut
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 _BYTES = np.arange(256, dtype=np.uint8)

@@ -33,7 +33,7 @@ from slashbench.codecs.stream.mapping import (
     zigzag,
     zigzag_of,
 )
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 _LISTED, _EXCEPTIONS, _TOO_MANY = 1, 2, 4

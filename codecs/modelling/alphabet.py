@@ -14,7 +14,7 @@ from slashbench.arrays import Int64s, Symbols
 from slashbench.codecs.kernels import tally
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 #: Most values an alphabet may hold, the escape symbol not counted.

@@ -12,7 +12,7 @@ import numpy as np
 from slashbench.arrays import Symbols
 from slashbench.codecs.families.base import SymbolCodec
 from slashbench.codecs.stream import packing
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream, MissingDependency
 
 _CODED, _PACKED = 0, 1

@@ -12,7 +12,7 @@ from slashbench.arrays import Integers, Symbols
 from slashbench.codecs.kernels import fixed
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag_of, zigzag_of
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 
 
 def range_of(symbols: Integers) -> tuple[int, int]:

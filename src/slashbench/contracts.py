@@ -18,7 +18,7 @@ import numpy.typing as npt
 from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.grid import Grid
-from slashbench.weights import as_array, why_kept
+from slashbench.weight_rule import as_array, why_kept
 
 if TYPE_CHECKING:
     import torch

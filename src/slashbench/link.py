@@ -1,13 +1,13 @@
-"""A registered entry with its settings: what a selector stands for once it is checked."""
+"""Registered entries with their settings: what selectors stand for once they are checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from slashbench import selector
-from slashbench.errors import UsageError
+from slashbench.errors import BrokenPlugin, MissingDependency, UsageError
 from slashbench.registry import Registry
 from slashbench.selector import Selector
 
@@ -62,3 +62,23 @@ def only(registry: Registry[T], text: str) -> Link[T]:
     if len(found) > 1:
         raise UsageError(f"{text!r} stands for {len(found)} of them; name one {registry.kind}")
     return found[0]
+
+
+def entries(
+    registry: Registry[Any], text: str, left_out: dict[str, str], first: Sequence[str] = ()
+) -> Iterator[Link[Any]]:
+    """Each configuration that the list stands for; `all` begins with the names in `first`.
+
+    What `all` names but can't run here goes to `left_out` with its reason; what the user names by
+    itself and can't run is an error: UnknownName, BadSetting, MissingDependency or BrokenPlugin.
+    """
+    for item in selector.split_list(text):
+        if item != "all":
+            yield from links(registry, selector.parse(item))
+            continue
+        names = registry.names()
+        for name in sorted(names, key=lambda n: (n not in first, names.index(n))):
+            try:
+                yield from links(registry, Selector(name))
+            except (MissingDependency, BrokenPlugin) as error:
+                left_out[f"{registry.kind} {name}"] = str(error)

@@ -14,7 +14,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.families.constriction_adapter import refusals
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.tables import integer_list
+from slashbench.codecs.stream.table_bytes import integer_list
 from slashbench.errors import CorruptStream
 from tests.helpers import stream_mutator
 from tests.helpers.stream_mutator import bell, tensors

@@ -156,7 +156,7 @@ def _extreme(rng: np.random.Generator) -> int:
 
 
 def _bend_tables(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
-    return replace(stream, tables=bent(rng, stream.tables))
+    return replace(stream, tables=bent(rng, stream.table_bytes))
 
 
 def _bend_a_chunk(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
@@ -207,8 +207,8 @@ def _splice(rng: np.random.Generator, stream: Stream, other: Stream) -> Stream:
         case 0:
             return replace(stream, tables=other.tables)
         case 1:
-            cut = int(rng.integers(0, len(stream.tables) + 1))
-            return replace(stream, tables=stream.tables[:cut] + other.tables[cut:])
+            cut = int(rng.integers(0, len(stream.table_bytes) + 1))
+            return replace(stream, tables=stream.table_bytes[:cut] + other.tables[cut:])
         case _:
             mixed = [*stream.chunks]
             mixed[int(rng.integers(len(mixed)))] = other.chunks[-1]

@@ -17,8 +17,8 @@ from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.regimes.backslash import BackSlash, BackSlashRegime
 from slashbench.trainers.regimes.norm import Norm
+from slashbench.trainers.training.parameters import PIECE
 from slashbench.trainers.training.schedule import Strength
-from slashbench.trainers.training.tensors import PIECE
 
 PLAN = TrainingPlan(steps=10, learning_rate=1e-2, warmup=2)
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from slashbench.codecs.entropy import order0_bits
 from slashbench.errors import Unencodable
-from slashbench.trainers.numerics.rate import CodeLengths, candidates
+from slashbench.trainers.numerics.code_length import LengthTable, candidates
 from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rdoq import Rdoq, choose
 
@@ -41,7 +41,7 @@ def test_error_plus_price_of_bits_is_never_above_that_of_rounding(
 def test_no_candidate_is_cheaper_at_the_final_code_lengths() -> None:
     scaled = torch.randn(60, 50, generator=torch.Generator().manual_seed(0)) * 1.5
     best = choose(scaled, torch.ones(()), 0.2)
-    lengths = CodeLengths(best)
+    lengths = LengthTable(best)
     own = (scaled - best).square() + 0.2 * lengths.of(best)
     for other in candidates(scaled.round()):
         assert ((scaled - other).square() + 0.2 * lengths.of(other) >= own).all()
@@ -49,10 +49,10 @@ def test_no_candidate_is_cheaper_at_the_final_code_lengths() -> None:
 
 def test_code_lengths_by_hand() -> None:
     """Of 0 0 0 0 -1 -1 3 3: half, a quarter, a quarter."""
-    lengths = CodeLengths(torch.tensor([0, 0, 0, 0, -1, -1, 3, 3]))
+    lengths = LengthTable(torch.tensor([0, 0, 0, 0, -1, -1, 3, 3]))
     assert lengths.of(torch.tensor([0.0, -1.0, 3.0])).tolist() == [1, 2, 2]
     assert lengths.of(torch.tensor([1.0])).isinf()
-    smoothed = CodeLengths(torch.tensor([0, 0, 0]), smoothing=0.5)  # -3 to 3 share 6.5
+    smoothed = LengthTable(torch.tensor([0, 0, 0]), smoothing=0.5)  # -3 to 3 share 6.5
     assert smoothed.of(torch.tensor([0.0, 1.0, 9.0])).tolist() == pytest.approx(
         [np.log2(6.5 / 3.5), np.log2(13), np.log2(13)]
     )

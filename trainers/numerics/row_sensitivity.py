@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from slashbench.trainers.training.tensors import local, sum_over_ranks
+from slashbench.trainers.training.parameters import local, sum_over_ranks
 
 #: Share of the mean sensitivity that is added to every row: one without gradients still counts.
 FLOOR = 0.1

@@ -13,9 +13,9 @@ import torch
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable, candidates
 from slashbench.trainers.numerics.integers import to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
-from slashbench.trainers.numerics.rate import UNSEEN, CodeLengths, candidates
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
@@ -126,7 +126,7 @@ def _cheapest(
     integers: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
 ) -> obs.Rule:
     """The rule that weighs error against code length. integers: what lengths are taken from."""
-    lengths = CodeLengths(integers, smoothing=UNSEEN)
+    lengths = LengthTable(integers, smoothing=SMOOTHING)
 
     def rule(j: int, column: torch.Tensor) -> torch.Tensor:
         choices = torch.stack(candidates(column.round()))

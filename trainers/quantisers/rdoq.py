@@ -11,7 +11,7 @@ import torch
 
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import TensorScale
-from slashbench.trainers.numerics.rate import CodeLengths, candidates
+from slashbench.trainers.numerics.code_length import LengthTable, candidates
 from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
 MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
@@ -29,7 +29,7 @@ def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.
     if lam == 0.0:
         return best
     for _ in range(MAX_PASSES):
-        lengths = CodeLengths(best)
+        lengths = LengthTable(best)
         before, cost = best, importance * (scaled - best).square() + lam * lengths.of(best)
         for other in candidates(scaled.round()):
             price = importance * (scaled - other).square() + lam * lengths.of(other)

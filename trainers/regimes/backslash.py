@@ -16,8 +16,7 @@ from slashbench.trainers.numerics import ggd
 from slashbench.trainers.regimes.qat import check_grid
 from slashbench.trainers.regimes.target_rate import RateTerm, Targeted
 from slashbench.trainers.regimes.target_rate import parse as target_bits
-from slashbench.trainers.training.schedule import Strength
-from slashbench.trainers.training.tensors import (
+from slashbench.trainers.training.parameters import (
     PIECE,
     Scope,
     in_scope,
@@ -26,6 +25,7 @@ from slashbench.trainers.training.tensors import (
     pieces,
     sum_over_ranks,
 )
+from slashbench.trainers.training.schedule import Strength
 
 Update = Literal["gradient", "decoupled", "proximal"]
 Shapes = Literal["one", "per-tensor"]

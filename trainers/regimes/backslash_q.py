@@ -32,14 +32,14 @@ from slashbench.trainers.regimes.qat import (
 )
 from slashbench.trainers.regimes.target_rate import RateTerm, Targeted
 from slashbench.trainers.regimes.target_rate import parse as target_bits
-from slashbench.trainers.training.schedule import Strength
-from slashbench.trainers.training.tensors import (
+from slashbench.trainers.training.parameters import (
     Scope,
     in_scope,
     local,
     sum_over_ranks,
     with_step_sizes,
 )
+from slashbench.trainers.training.schedule import Strength
 
 #: Steps between two histograms: the lengths change slowly.
 REFRESH = 10

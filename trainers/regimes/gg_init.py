@@ -9,7 +9,7 @@ from torch import nn
 
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.regimes.plain import Plain
-from slashbench.trainers.training.tensors import in_scope, local
+from slashbench.trainers.training.parameters import in_scope, local
 
 
 class GeneralisedGaussianInit(Plain):

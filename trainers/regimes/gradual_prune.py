@@ -10,7 +10,7 @@ from torch import nn
 
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.trainers.numerics.smallest import count_of, smallest
-from slashbench.trainers.training.tensors import in_scope, local
+from slashbench.trainers.training.parameters import in_scope, local
 
 #: Masks are drawn anew this many times while sparsity rises.
 UPDATES = 50

@@ -10,7 +10,7 @@ from torch import nn
 
 from slashbench.contracts import Regime, TrainingPlan
 from slashbench.trainers.regimes.backslash import BackSlash, Update, check_multiplier
-from slashbench.trainers.training.tensors import Scope
+from slashbench.trainers.training.parameters import Scope
 
 
 class Norm(Regime):

@@ -15,7 +15,7 @@ from torch import nn
 
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.selector import spell_value
-from slashbench.trainers.training.tensors import (
+from slashbench.trainers.training.parameters import (
     Scope,
     in_scope,
     local,

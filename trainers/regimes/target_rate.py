@@ -16,7 +16,7 @@ from torch import nn
 
 from slashbench.contracts import TrainingHook
 from slashbench.trainers.numerics import code_length
-from slashbench.trainers.training.tensors import local, sum_over_ranks
+from slashbench.trainers.training.parameters import local, sum_over_ranks
 
 REFRESH = 10  # steps between two looks at the code length
 GAIN = 0.5  # log of the factor on the multiplier when the length is e times what is wanted

@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 
 from slashbench.contracts import TrainingHook
 from slashbench.errors import CorruptFile
-from slashbench.trainers.training.tensors import local
+from slashbench.trainers.training.parameters import local
 
 KEY = "slashbench-training-2"
 _RANDOM = "random"

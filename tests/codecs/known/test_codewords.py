@@ -25,7 +25,7 @@ from slashbench.codecs.stream.mapping import (
     unzigzag,
     zigzag,
 )
-from slashbench.codecs.stream.tables import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader, integer_list
 from slashbench.errors import CorruptStream
 
 LARGEST = 2**32 - 1

@@ -10,7 +10,7 @@ from slashbench.codecs.floats import FloatHuffman, FloatRans
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 
 CODERS = {FloatHuffman: Huffman, FloatRans: Rans}
 RAW, CODED, PAIRS, PATCHED = range(4)

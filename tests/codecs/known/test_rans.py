@@ -11,7 +11,7 @@ from slashbench.codecs.rans import Rans
 from slashbench.codecs.reference import rans as reference
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag_of
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 

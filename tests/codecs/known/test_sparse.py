@@ -8,7 +8,7 @@ import pytest
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.sparse import Sparse
 from slashbench.codecs.stream import frame
-from slashbench.codecs.stream.tables import Reader
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 
