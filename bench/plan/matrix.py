@@ -17,7 +17,7 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import USUAL, Execution, Model
 from slashbench.errors import UnknownName, UsageError
-from slashbench.link import Link, only
+from slashbench.link import Link, entries, only
 from slashbench.record import executed
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
