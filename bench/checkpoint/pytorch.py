@@ -8,7 +8,8 @@ with safe_open("model.safetensors") as file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -118,9 +119,17 @@ def load_model(
     A name that the module ties to one that is there is not missing. Raises UsageError where names
     differ and `strict` is set, or shapes differ; CorruptFile as `load_file` does.
     """
+    if hollow := [name for name, tensor in _tensors_of(module) if tensor.is_meta]:
+        raise UsageError(
+            f"{hollow[0]!r} of the module is on meta, so there is nowhere to load to: call "
+            "module.to_empty(device=...) first, or load_state_dict(load_file(...), assign=True)"
+        )
     weights = load_file(path, max_bytes=max_bytes, trusted=trusted)
+    skeleton, hollow_weights = _skeleton(module), weights
+    if skeleton is not module:
+        hollow_weights = {n: torch.empty_like(w, device="meta") for n, w in weights.items()}
     try:
-        missing, unexpected = module.load_state_dict(weights, strict=False)
+        missing, unexpected = skeleton.load_state_dict(hollow_weights, strict=False)
     except RuntimeError as error:
         raise UsageError(f"{path} is of another model: {error}") from error
     ties = tied_names(module.state_dict())
@@ -131,7 +140,32 @@ def load_model(
             f"{path} is of another model: missing {missing or 'nothing'}, unexpected "
             f"{unexpected or 'nothing'}; strict=False takes what fits"
         )
+    module.load_state_dict(weights, strict=False)
     return missing, list(unexpected)
+
+
+def _tensors_of(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _skeleton(module: nn.Module) -> nn.Module:
+    """Return the module without weights, which loads nothing but says what would not fit.
+
+    It is the module itself, where that can't be copied.
+    """
+    hollow: dict[int, Any] = {}
+    for _, tensor in _tensors_of(module):
+        if nn.parameter.is_lazy(tensor):
+            continue
+        made = torch.empty_like(tensor, device="meta")
+        if isinstance(tensor, nn.Parameter):
+            made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+        hollow[id(tensor)] = made
+    try:
+        return copy.deepcopy(module, hollow)
+    except Exception:  # it may hold anything: locks, results of a forward pass
+        return module
 
 
 class safe_open:  # noqa: N801  # safetensors' name for it
@@ -235,6 +269,30 @@ class Slice:
         return self._file.get_tensor(self._name)[index]
 
 
+def _check_text(found: Iterable[object], what: str) -> None:
+    """Raise UsageError for what is no text that a header can hold."""
+    for text in found:
+        if not isinstance(text, str):
+            raise UsageError(f"{what} is {text!r}, a {type(text).__name__}; it must be text")
+        if text == plain_header.METADATA:
+            raise UsageError(f"{what} is {text!r}, which safetensors keeps for itself")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{what} is {text!r}, which is no valid text: {error}") from error
+
+
+def _resolved(name: str, tensor: object) -> torch.Tensor:
+    """Return the tensor without a conjugation or a sign that is still to be done."""
+    if not isinstance(tensor, torch.Tensor):
+        raise UsageError(
+            f"{name!r} is a {type(tensor).__name__}, no tensor; leave it out, or make one of it"
+        )
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return tensor  # which is refused by its type
+    return tensor.detach().resolve_conj().resolve_neg()
+
+
 class _Shards:
     """A file, or all of a folder: what is in them, and some of them open.
 
@@ -316,7 +374,12 @@ def _tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
     )
 
 
-def _source(tensors: Weights, metadata: Mapping[str, str]) -> Source:
+def _source(given: Weights, metadata: Mapping[str, str]) -> Source:
+    _check_text(metadata, "metadata")
+    for key, text in metadata.items():
+        _check_text((text,), f"metadata of {key!r}")
+    _check_text(given, "a name")
+    tensors = {name: _resolved(name, tensor) for name, tensor in given.items()}
     kinds = {}
     for name, tensor in tensors.items():
         dtype = _NAMES.get(tensor.dtype)
@@ -326,6 +389,8 @@ def _source(tensors: Weights, metadata: Mapping[str, str]) -> Source:
                 "safetensors holds dense ones with data, of its own types"
             )
         shape = tuple(tensor.shape)
+        if dtype == "F4" and not shape:
+            raise UsageError(f"{name!r} is a scalar of F4, of which two values make a byte")
         kinds[name] = dtype, shape if dtype != "F4" else (*shape[:-1], 2 * shape[-1])
 
     def read(name: str) -> Bytes:

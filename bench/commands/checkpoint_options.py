@@ -35,6 +35,11 @@ def add_trust(verb: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the most a file may decode to (default: 1 GiB, or 1000 times its size)",
     )
+    add_trusted(verb)
+
+
+def add_trusted(verb: argparse.ArgumentParser) -> None:
+    """Add whether codecs are used that a forged file may crash."""
     verb.add_argument(
         "--trusted",
         action="store_true",

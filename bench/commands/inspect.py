@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,12 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
     verb.add_argument("--json", action="store_true", help="for programs")
-    checkpoint_options.add_trust(verb)
+    checkpoint_options.add_trusted(verb)
     verb.set_defaults(verb=_inspect)
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from slashbench.bench.checkpoint import describe
+    from slashbench.bench.checkpoint import describe, reader
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import console
     from slashbench.bench.report import checkpoint_tables as board
@@ -38,7 +39,9 @@ def _inspect(options: argparse.Namespace) -> int:
 
     with paths.on_disk(options.path) as path:
         found = [
-            describe.describe(file.name, checkpoint_options.opened(file, options))
+            describe.describe(
+                file.name, reader.opened(file, max_bytes=sys.maxsize, trusted=options.trusted)
+            )
             for file in paths.weights(path)
         ]
     if options.json:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
@@ -236,3 +239,64 @@ def test_importing_slashbench_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"0"
     assert "load_file" in dir(slashbench)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"m._extra_state": None}, "'m._extra_state' is a NoneType, no tensor"),
+        ({"m._extra_state": io.BytesIO()}, "'m._extra_state' is a BytesIO"),
+        ({"n": 3}, "'n' is a int"),
+        ({"n": np.zeros(3)}, "'n' is a ndarray"),
+        ({3: torch.zeros(3)}, "3, a int; it must be text"),
+        ({"__metadata__": torch.zeros(3)}, "safetensors keeps for itself"),
+        ({"\udc80": torch.zeros(3)}, "no valid text"),
+        ({"f": torch.zeros((), dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}, "'f' is a scalar"),
+        ({"s": torch.zeros(3, 3).to_sparse()}, "'s' is a torch.sparse_coo tensor"),
+    ],
+)
+def test_what_cannot_be_saved_is_named(tensors: Any, said: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        slashbench.save_file({"w": torch.zeros(3), **tensors}, out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("metadata", [{"step": 3}, {3: "x"}, {"a": "\udc80"}, {"a": None}])
+def test_metadata_is_text(metadata: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="metadata"):
+        slashbench.save_file({"w": torch.zeros(3)}, tmp_path / "out", metadata=metadata)
+
+
+def test_views_that_are_conjugated_or_negated(tmp_path: Path) -> None:
+    """They share the memory of what they are views of, and are not tied to it."""
+    plain = torch.randn(30, 30, dtype=torch.complex64)
+    tensors = {"z": plain, "conjugated": plain.conj(), "negated": plain.conj().imag}
+    assert tensors["negated"].is_neg()
+    slashbench.save_file(tensors, tmp_path / "f")
+    for name, tensor in slashbench.load_file(tmp_path / "f").items():
+        assert torch.equal(tensor, tensors[name]), name
+
+
+def test_a_model_that_does_not_fit_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    other = {n: torch.full_like(t, 7) for n, t in Tied().state_dict().items()}
+    for changed in (
+        {n: t for n, t in other.items() if n != "norm.bias"},
+        {**other, "more": torch.zeros(1)},
+        {**other, "norm.weight": torch.zeros(3)},
+    ):
+        slashbench.save_file(changed, path)
+        module = Tied()
+        before = {n: t.clone() for n, t in module.state_dict().items()}
+        with pytest.raises(UsageError, match="another model"):
+            slashbench.load_model(module, path)
+        assert all(torch.equal(before[n], t) for n, t in module.state_dict().items())
+    slashbench.save_file(other, path)
+    with torch.device("meta"):
+        hollow = Tied()
+    with pytest.raises(UsageError, match=r"'embed\.weight' .* is on meta.*to_empty"):
+        slashbench.load_model(hollow, path)
+    filled = hollow.to_empty(device="cpu")
+    assert slashbench.load_model(filled, path) == ([], [])
+    assert (filled.head.weight == 7).all()

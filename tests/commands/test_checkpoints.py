@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,3 +201,48 @@ def test_wrong_use(bench: Bench, arguments: list[str], code: int, said: str, hom
 def test_help_has_examples(bench: Bench, tmp_path: Path) -> None:
     for verb in ("compress", "decompress", "inspect", "verify", "scan"):
         assert f"examples\n  bench {verb}" in bench(verb, "--help").stdout
+
+
+def test_names_reach_the_terminal_without_their_escape_sequences(bench: Bench, home: Path) -> None:
+    """A name could clear the screen, or set the title of the window."""
+    name = "\x1b[2J\x1b]0;owned\x07w"
+    slashbench.save_file({name: torch.randn(90, 90)}, "odd")
+    safetensors.torch.save_file({name: torch.randn(90, 90)}, "plain")
+    for arguments in (["inspect", "odd"], ["verify", "odd", "--against", "plain"],
+                      ["compress", "plain", "-o", "x", "--quantize", "rtn"],
+                      ["scan", "plain", "--codecs", "float-rans", "--repeats", "1"]):  # fmt: skip
+        done = bench(*arguments)
+        assert "Traceback" not in done.stderr
+        assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr), arguments
+    assert "\\x1b[2J" in bench("inspect", "odd").stdout
+
+
+def test_a_file_of_any_ratio_is_inspected(bench: Bench, home: Path) -> None:
+    """Nothing is decoded for it, so nothing limits what it would decode to."""
+    zeros = torch.zeros(1).expand(300 << 20)  # 1.2 GiB
+    slashbench.save_file({"zeros": zeros}, "zeros")
+    assert (home / "zeros").stat().st_size * 1000 < zeros.nbytes
+    done = bench("inspect", "zeros", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["parameters"] == 300 << 20
+    assert "--max-bytes" in bench("decompress", "zeros", "-o", "x").stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+def test_a_full_device(bench: Bench, home: Path) -> None:
+    done = bench("compress", "model.safetensors", "-o", "/dev/full")
+    assert (done.returncode, "disk is full" in done.stderr) == (2, True)
+    assert Path("/dev/full").is_char_device()
+
+
+def test_what_a_killed_compress_left_is_swept_by_the_next(bench: Bench, home: Path) -> None:
+    out = home / "out"
+    out.mkdir()
+    with command.started("compress", "model.safetensors", "-o", "out/a", "--codec", "lzma",
+                         cwd=home) as process:  # fmt: skip
+        while not list(out.glob(".partial-*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert bench("compress", "model.safetensors", "-o", "out/b").returncode == 0
+    assert {path.name for path in out.iterdir()} <= {"a", "b"}
