@@ -37,13 +37,11 @@ def _inspect(options: argparse.Namespace) -> int:
     from slashbench.bench.report import checkpoint_tables as board
     from slashbench.bench.report.output.terminal import print_table
 
+    found = []
     with paths.on_disk(options.path) as path:
-        found = [
-            describe.describe(
-                file.name, reader.opened(file, max_bytes=sys.maxsize, trusted=options.trusted)
-            )
-            for file in paths.weights(path)
-        ]
+        for file in paths.weights(path):
+            checkpoint = reader.opened(file, max_bytes=sys.maxsize, trusted=options.trusted)
+            found.append(describe.describe(file.name, checkpoint))
     if options.json:
         print(board.as_json(found))
         return 0

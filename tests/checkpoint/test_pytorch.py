@@ -300,3 +300,12 @@ def test_a_model_that_does_not_fit_is_left_as_it_was(tmp_path: Path) -> None:
     filled = hollow.to_empty(device="cpu")
     assert slashbench.load_model(filled, path) == ([], [])
     assert (filled.head.weight == 7).all()
+
+
+def test_a_module_that_cannot_be_copied_is_loaded(tmp_path: Path) -> None:
+    module = Tied()
+    module.kept = module.embed.weight * 2  # the result of a forward pass
+    slashbench.save_file({n: t + 1 for n, t in Tied().state_dict().items()}, tmp_path / "f")
+    assert slashbench.load_model(module, tmp_path / "f") == ([], [])
+    with pytest.raises(UsageError, match="another model"):
+        slashbench.load_model(nn.Linear(3, 3), tmp_path / "f")
