@@ -25,7 +25,7 @@ from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.stream import frame
 from slashbench.contracts import Quantiser, Quantized, Runs
 from slashbench.errors import UsageError
-from slashbench.grid import ChannelScales
+from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link
 from slashbench.weight_rule import why_kept
 
@@ -186,7 +186,18 @@ def quantized(
     if reason := why_kept(weight):
         kept[name] = reason
         return None
-    return quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
+    with np.errstate(over="ignore"):
+        runs = quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
+    if runs is not None and not _is_finite(runs.grid):
+        kept[name] = "its scale would be outside the range of float32"
+        return None
+    return runs
+
+
+def _is_finite(grid: Grid) -> bool:
+    match grid:
+        case TensorScale(numbers) | ChannelScales(numbers) | Codebook(numbers):
+            return bool(np.isfinite(numbers).all())
 
 
 def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) -> Iterator[Job]:
