@@ -13,6 +13,7 @@ from slashbench.arrays import Integers, Symbols
 from slashbench.codecs.families.base import (
     Bound,
     ChunkedCodec,
+    OneChunkCodec,
     SymbolCodec,
     TensorCodec,
     WholeTensorCodec,
@@ -25,6 +26,7 @@ __all__ = [
     "Bound",
     "ChunkedCodec",
     "Integers",
+    "OneChunkCodec",
     "SymbolCodec",
     "Symbols",
     "TensorCodec",

@@ -18,7 +18,7 @@ import numpy as np
 from numcodecs.compat import ensure_bytes
 from numcodecs.errors import UnknownCodecError
 
-from slashbench.codecs.families.byte_codec import ByteCodec
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec
 from slashbench.errors import CorruptStream, MissingDependency, Unencodable, UnknownName
 
 #: Codecs of Python objects, not of numbers; one of them runs whatever its stream tells it to.
@@ -40,7 +40,7 @@ class Foreign(ByteCodec):
             setattr(self, name, value)
         self._codec = self.inner(**settings)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """The payload. Raises Unencodable for numbers that the codec does not take."""
         try:
             encoded = self._codec.encode(np.frombuffer(raw, f"i{itemsize}"))
@@ -48,7 +48,7 @@ class Foreign(ByteCodec):
         except Exception as error:  # its own errors, whatever they are
             raise Unencodable(f"{self.codec_id}: {type(error).__name__}: {error}") from error
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The bytes, or whatever else the codec makes of a damaged payload."""
         try:
             return bytes(ensure_bytes(self._codec.decode(payload)))

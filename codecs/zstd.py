@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import zstandard
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, level_in
 from slashbench.errors import CorruptStream
 
 
@@ -22,12 +22,12 @@ class Zstd(ByteCodec):
     def __init__(self, level: int = 9) -> None:
         self.level = level_in(level, 1, zstandard.MAX_COMPRESSION_LEVEL)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """One frame that declares its size."""
         compressor = zstandard.ZstdCompressor(level=self.level, write_content_size=True)
         return compressor.compress(raw)
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes. A frame that says it holds another number is refused unopened."""
         try:
             declared = zstandard.get_frame_parameters(payload).content_size

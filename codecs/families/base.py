@@ -19,7 +19,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ndarray_copy
 
 from slashbench import parallel
-from slashbench.arrays import Array, Integers, Symbols
+from slashbench.arrays import Array, Bytes, Integers, Symbols
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray, Frame, MemoryOrder, Pieces
 from slashbench.codecs.stream.table_bytes import Reader
@@ -188,8 +188,8 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         """Write the values of chunks `first` to `last` - 1 to `flat`, which has their number."""
 
 
-class WholeTensorCodec(TensorCodec):
-    """A codec that takes a tensor in one piece, as most libraries do: one chunk."""
+class OneChunkCodec(TensorCodec):
+    """A codec whose streams have one chunk: the whole tensor, as most libraries take it."""
 
     def _encode(self, flat: Array) -> CodedArray:
         tables, payload = self._encode_whole(flat)
@@ -198,22 +198,31 @@ class WholeTensorCodec(TensorCodec):
     def _decode(self, parts: Frame, first: int, last: int, flat: Array) -> None:
         if parts.chunks != 1:
             raise CorruptStream(f"{self.codec_id} never writes {parts.chunks} chunks")
-        values = self._decode_whole(
-            parts.tables, parts.payload(0).tobytes(), parts.count, parts.dtype
-        )
-        if values.size != parts.count or values.dtype != parts.dtype:
-            raise CorruptStream(f"{self.codec_id}: {values.size} values for {parts.count} declared")
-        flat[:] = values
+        self._decode_into(parts.tables, parts.payload(0), flat)
 
     @abstractmethod
     def _encode_whole(self, flat: Array) -> tuple[bytes, bytes]:
-        """(tables, payload) of a flat, contiguous array in native byte order, never empty."""
+        """Return (tables, payload) of a flat C array in native byte order, never empty."""
+
+    @abstractmethod
+    def _decode_into(self, tables: bytes, payload: Bytes, flat: Array) -> None:
+        """Fill `flat`, which has at least one value."""
+
+
+class WholeTensorCodec(OneChunkCodec):
+    """A codec of two functions over a tensor in one piece."""
+
+    def _decode_into(self, tables: bytes, payload: Bytes, flat: Array) -> None:
+        values = self._decode_whole(tables, payload.tobytes(), flat.size, flat.dtype)
+        if values.size != flat.size or values.dtype != flat.dtype:
+            raise CorruptStream(f"{self.codec_id}: {values.size} values for {flat.size} declared")
+        flat[:] = values
 
     @abstractmethod
     def _decode_whole(
         self, tables: bytes, payload: bytes, count: int, dtype: np.dtype[Any]
     ) -> Array:
-        """The flat array of `count` values of `dtype`; `count` is at least 1."""
+        """Return the flat array of `count` values of `dtype`; `count` is at least 1."""
 
 
 class SymbolCodec(WholeTensorCodec):

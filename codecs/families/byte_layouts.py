@@ -10,15 +10,16 @@ A layout's table is one byte, which layout and which type; `packed` adds the tab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from slashbench.arrays import Array
+from slashbench.arrays import Array, Symbols
 from slashbench.codecs.families.base import as_int32, from_int32
 from slashbench.codecs.stream import frame, packing
+from slashbench.codecs.stream.packing import BLOCK
 from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
@@ -33,7 +34,7 @@ class Laid:
     """A tensor as bytes, and what tells a reader how they lie."""
 
     tables: bytes
-    raw: bytes
+    raw: Any  # a buffer of bytes
     itemsize: int  # bytes of a number, 1 where the bytes are no numbers
 
 
@@ -73,53 +74,74 @@ class ByteLayout:
         """Number of bytes."""
         return (self.count * self.width + 7) // 8
 
-    def restore(self, raw: bytes) -> Array:
-        """The flat tensor of `size` bytes."""
-        if self.kind == _PACKED:
-            return from_int32(packing.unpack(raw, self.count, self.low, self.width), self.dtype)
+    def restore(self, raw: Any, flat: Array) -> None:
+        """Fill the flat tensor from `size` bytes, block by block."""
         data = np.frombuffer(raw, np.uint8)
-        if self.kind == _PLANES:
-            planes = data.reshape(self.numbers.itemsize, self.count)
-            data = np.ascontiguousarray(planes.T).reshape(-1)
-        values = data.view(self.numbers)
-        if self.kind == _ZIGZAG:
-            mapped = values.view(f"<u{self.numbers.itemsize}")
-            values = ((mapped >> 1) ^ (0 - (mapped & 1))).view(self.numbers)
-        if self.numbers.kind == "f":  # bfloat16 in the place of float16: bits are bits
-            bits = f"u{self.numbers.itemsize}"
-            return values.view(f"<{bits}").astype(bits).view(self.dtype)
-        return from_int32(values.astype(np.int32), self.dtype)
+        size = self.numbers.itemsize
+        planes = data.reshape(size, self.count) if self.kind == _PLANES else None
+        for start in range(0, self.count, BLOCK):
+            part = flat[start : start + BLOCK]
+            if self.kind == _PACKED:
+                begin, end = (start * self.width // 8, -(-(start + part.size) * self.width // 8))
+                packed = data[begin:end].tobytes()
+                _put(packing.unpack(packed, part.size, self.low, self.width), part)
+                continue
+            if planes is not None:
+                block = np.ascontiguousarray(planes[:, start : start + BLOCK].T).reshape(-1)
+            else:
+                block = data[start * size : (start + part.size) * size]
+            values = block.view(self.numbers)
+            if self.kind == _ZIGZAG:
+                mapped = values.view(f"<u{size}")
+                values = ((mapped >> 1) ^ (0 - (mapped & 1))).view(self.numbers)
+            if self.numbers.kind == "f":  # bfloat16 in the place of float16: bits are bits
+                part.view(f"u{size}")[:] = values.view(f"<u{size}")
+            else:
+                _put(values.astype(np.int32), part)
 
 
-def layouts(flat: Array, kinds: Sequence[str]) -> list[Laid]:
-    """A flat, contiguous tensor in native byte order, laid out in each of the ways that apply.
+def _put(symbols: Symbols, part: Array) -> None:
+    part[:] = from_int32(symbols, part.dtype)
 
-    kinds: of `plain`, `planes`, `zigzag`, `packed`; the last two are for integers.
+
+def layouts(flat: Array, kinds: Sequence[str]) -> Iterator[Laid]:
+    """Lay out a flat, contiguous tensor in native byte order in each of the ways that apply.
+
+    Parameters
+    ----------
+    flat : ndarray
+        Not empty.
+    kinds : sequence of str
+        Of `plain`, `planes`, `zigzag`, `packed`; the last two are for integers.
+
+    Yields
+    ------
+    Laid
+        Its bytes may be those of the tensor itself.
     """
-    found = []
     if frame.domain_of(flat.dtype) == "floats":
         bits = flat.view(f"u{flat.itemsize}").astype(f"<u{flat.itemsize}", copy=False)
         numbers = bits.view(f"<f{flat.itemsize}")
         kinds = [kind for kind in kinds if kind in ("plain", "planes")] or ["plain"]
     else:
-        symbols = as_int32(flat)
+        symbols = as_int32(flat) if flat.itemsize == 4 else flat
+        low, width = packing.range_of(symbols)
         if "packed" in kinds:
-            low, width = packing.range_of(symbols)
             head = bytes([_PACKED | _NUMBERS.index(np.dtype("<i4"))])
-            payload = packing.pack(symbols, low, width)
-            found.append(Laid(head + packing.table(low, width), payload, 1))
-        numbers = symbols.astype(_narrowest(int(symbols.min()), int(symbols.max())))
+            yield Laid(head + packing.table(low, width), packing.pack(symbols, low, width), 1)
+        numbers = symbols.astype(_narrowest(low, int(symbols.max())), copy=False)
     kind, size = _NUMBERS.index(numbers.dtype), numbers.itemsize
     if "plain" in kinds:
-        found.append(Laid(bytes([_PLAIN | kind]), numbers.tobytes(), size))
+        yield Laid(bytes([_PLAIN | kind]), numbers.view(np.uint8).data, size)
     if "planes" in kinds and size > 1:
         planes = numbers.view(np.uint8).reshape(-1, size).T
-        found.append(Laid(bytes([_PLANES | kind]), planes.tobytes(), 1))
+        yield Laid(bytes([_PLANES | kind]), planes.tobytes(), 1)
     if "zigzag" in kinds:
         signed = numbers.view(f"<i{size}")
-        mapped = (signed << 1) ^ (signed >> (8 * size - 1))
-        found.append(Laid(bytes([_ZIGZAG | kind]), mapped.tobytes(), size))
-    return found
+        mapped = signed << 1
+        for start in range(0, signed.size, BLOCK):
+            mapped[start : start + BLOCK] ^= signed[start : start + BLOCK] >> (8 * size - 1)
+        yield Laid(bytes([_ZIGZAG | kind]), mapped.view(np.uint8).data, size)
 
 
 def _narrowest(low: int, high: int) -> np.dtype[Any]:

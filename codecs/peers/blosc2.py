@@ -7,7 +7,7 @@ from typing import ClassVar
 import blosc2
 
 from slashbench import parallel
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, level_in
 from slashbench.errors import CorruptStream, Unencodable
 
 _MOST = 2**31 - 1 - 32  # bytes that a chunk of Blosc2 can hold
@@ -26,7 +26,7 @@ class Blosc2(ByteCodec):
     def __init__(self, level: int = 5) -> None:
         self.level = level_in(level, 1, 9)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """A Blosc2 chunk. Raises Unencodable for a tensor of over 2 GiB."""
         if len(raw) > _MOST:
             raise Unencodable(
@@ -43,7 +43,7 @@ class Blosc2(ByteCodec):
         )
         return out
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes. A chunk that says it holds another number is refused unopened."""
         if len(payload) < 32:
             raise CorruptStream("the blosc2 chunk is cut off")

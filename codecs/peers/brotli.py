@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import brotli
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, level_in
 from slashbench.errors import CorruptStream
 
 
@@ -18,12 +18,12 @@ class Brotli(ByteCodec):
     def __init__(self, level: int = 5) -> None:
         self.level = level_in(level, 0, 11)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """A brotli stream."""
         out: bytes = brotli.compress(raw, quality=self.level)
         return out
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes."""
         reader = brotli.Decompressor()
         pieces: list[bytes] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 from typing import ClassVar
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, in_pieces, level_in
 from slashbench.errors import CorruptStream
 
 
@@ -20,17 +20,13 @@ class Bzip2(ByteCodec):
     def __init__(self, level: int = 9) -> None:
         self.level = level_in(level, 1, 9)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """A bzip2 stream."""
         return bz2.compress(raw, self.level)
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes."""
-        reader = bz2.BZ2Decompressor()
         try:
-            raw = reader.decompress(payload, size + 1)
+            return in_pieces(bz2.BZ2Decompressor(), payload, size)
         except OSError as error:
             raise CorruptStream(f"the bzip2 stream is damaged ({error})") from error
-        if not reader.eof or reader.unused_data:
-            raise CorruptStream("the bzip2 stream does not end where its tensor does")
-        return raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import ClassVar
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, in_pieces, level_in
 from slashbench.errors import CorruptStream
 
 
@@ -17,17 +17,13 @@ class Deflate(ByteCodec):
     def __init__(self, level: int = 6) -> None:
         self.level = level_in(level, 1, 9)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """A zlib stream (RFC 1950)."""
         return zlib.compress(raw, self.level)
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes."""
-        reader = zlib.decompressobj()
         try:
-            raw = reader.decompress(payload, size + 1)
+            return in_pieces(zlib.decompressobj(), payload, size)
         except zlib.error as error:
             raise CorruptStream(f"the zlib stream is damaged ({error})") from error
-        if not reader.eof or reader.unused_data:
-            raise CorruptStream("the zlib stream does not end where its tensor does")
-        return raw

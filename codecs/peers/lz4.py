@@ -6,8 +6,10 @@ from typing import ClassVar
 
 import lz4.block
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
-from slashbench.errors import CorruptStream
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, level_in
+from slashbench.errors import CorruptStream, Unencodable
+
+_MOST = 0x7E000000  # bytes: LZ4_MAX_INPUT_SIZE
 
 
 class Lz4(ByteCodec):
@@ -19,13 +21,15 @@ class Lz4(ByteCodec):
     def __init__(self, level: int = 0) -> None:
         self.level = level_in(level, 0, 12)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
-        """A block without a header."""
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
+        """A block without a header. Raises Unencodable for more than a block can hold."""
+        if len(raw) > _MOST:
+            raise Unencodable(f"lz4 takes at most {_MOST} bytes, not {len(raw)}; split the tensor")
         mode = "high_compression" if self.level else "default"
         out: bytes = lz4.block.compress(raw, mode, compression=self.level, store_size=False)
         return out
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes."""
         try:
             raw: bytes = lz4.block.decompress(payload, uncompressed_size=size)

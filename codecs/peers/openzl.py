@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import openzl.ext as zl
 
-from slashbench.codecs.families.byte_codec import ByteCodec
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec
 from slashbench.errors import CorruptStream
 
 
@@ -16,7 +16,7 @@ class _OpenZL(ByteCodec):
     graph: ClassVar[Any]
     trusts_input: ClassVar[bool] = True
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """An OpenZL frame."""
         compressor, context = zl.Compressor(), zl.CCtx()
         compressor.select_starting_graph(self.graph().parameterize(compressor))
@@ -25,8 +25,9 @@ class _OpenZL(ByteCodec):
         frame: bytes = context.compress([zl.Input(zl.Type.Serial, raw)])
         return frame
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes. A frame that says it holds another number is refused unopened."""
+        payload = bytes(payload)
         info = zl.FrameInfo(payload)
         if info.num_outputs != 1 or info.output_content_size(0) != size:
             raise CorruptStream(f"the OpenZL frame does not declare {size} bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from typing import ClassVar
 
-from slashbench.codecs.families.byte_codec import ByteCodec, level_in
+from slashbench.codecs.families.byte_codec import Buffer, ByteCodec, in_pieces, level_in
 from slashbench.errors import CorruptStream
 
 _MEMORY = 1 << 28  # bytes: enough for every preset, too little for a hostile dictionary
@@ -22,17 +22,13 @@ class Xz(ByteCodec):
     def __init__(self, level: int = 1) -> None:
         self.level = level_in(level, 0, 9)
 
-    def compress(self, raw: bytes, itemsize: int) -> bytes:
+    def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """An xz stream without a check of its own: the frame has one."""
         return lzma.compress(raw, check=lzma.CHECK_NONE, preset=self.level)
 
-    def decompress(self, payload: bytes, size: int) -> bytes:
+    def decompress(self, payload: Buffer, size: int) -> Buffer:
         """The `size` bytes."""
-        reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, _MEMORY)
         try:
-            raw = reader.decompress(payload, size + 1)
+            return in_pieces(lzma.LZMADecompressor(lzma.FORMAT_XZ, _MEMORY), payload, size)
         except lzma.LZMAError as error:
             raise CorruptStream(f"the xz stream is damaged ({error})") from error
-        if not reader.eof or reader.unused_data:
-            raise CorruptStream("the xz stream does not end where its tensor does")
-        return raw
