@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -12,17 +13,56 @@ from transformers import (
     TrainingArguments,
 )
 
-from slashbench.trainers.regimes.backslash import BackSlash
+from slashbench.trainers.regimes.backslash import BackSlash, Shapes, Update, check_settings
+from slashbench.trainers.training.parameters import Scope
 
 
 class BackSlashCallback(TrainerCallback):
-    """Constrains the rate of the model a Trainer trains, and logs shape, rate and share of zeros.
+    """Constrain the rate of the model that a Trainer trains: `slashbench.BackSlash` as a callback.
 
-    settings: those of `slashbench.BackSlash`: lam, update, eps, scope, shapes, every, strength.
+    Shape, rate, share of zeros and lam are logged as `backslash_shape` and so on.
+
+    Parameters
+    ----------
+    lam, update, eps, scope, shape, shapes, every, strength
+        As in `slashbench.BackSlash`, with the same defaults. A step is one of the optimiser.
+
+    Raises
+    ------
+    BadSetting
+        For a setting out of its range, before training starts.
+
+    Examples
+    --------
+    >>> BackSlashCallback(lam=1000.0).settings["update"]
+    'decoupled'
     """
 
-    def __init__(self, lam: float, **settings: Any) -> None:
-        self.lam, self.settings = lam, settings
+    def __init__(
+        self,
+        lam: float = 1000.0,
+        *,
+        update: Update = "decoupled",
+        eps: float = 1.0,
+        scope: Scope = "all",
+        shape: float | None = None,
+        shapes: Shapes = "one",
+        every: int = 1,
+        strength: Callable[[int], float] | None = None,
+    ) -> None:
+        check_settings(
+            lam=lam, update=update, eps=eps, scope=scope, shape=shape, shapes=shapes, every=every
+        )
+        self.settings: dict[str, Any] = {
+            "lam": lam,
+            "update": update,
+            "eps": eps,
+            "scope": scope,
+            "shape": shape,
+            "shapes": shapes,
+            "every": every,
+            "strength": strength,
+        }
         self.backslash: BackSlash | None = None
 
     def on_train_begin(
@@ -34,16 +74,16 @@ class BackSlashCallback(TrainerCallback):
     ) -> None:
         """Bind BackSlash to the model; a resumed run continues at its step."""
         model: nn.Module = kwargs["model"]
-        self.backslash = BackSlash(model, self.lam, **self.settings)
+        self.backslash = BackSlash(model, **self.settings)
         self.backslash.steps = state.global_step
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
-        """After the clipping of gradients."""
+        """Act after the clipping of gradients."""
         assert self.backslash is not None
         self.backslash.before_step()
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        """Right after the optimiser's step."""
+        """Act right after the optimiser's step."""
         assert self.backslash is not None
         self.backslash.after_step()
 

@@ -31,6 +31,9 @@ class KjvGpt(Model):
     tolerance: ClassVar[float] = scoring.TOLERANCE_BITS
     train_hint_s: ClassVar[float] = 100.0
     cell_hint_s: ClassVar[float] = 1.0
+    # backslash: in the gradient (Algorithm 1). The default, the authors' decoupled step, is not
+    # scaled by the learning rate; here AdamW weighs the term against the loss, weight by weight,
+    # and its effect falls with the learning rate. Matrices only: vectors stay floats in a file.
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "backslash": {"lam": 20.0, "update": "gradient", "scope": "matrices"},
         "backslash-q": {"lam": 0.1, "step": 0.15, "begin": 0.6, "granularity": "channel"},

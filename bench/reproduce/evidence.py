@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from slashbench import selector
 from slashbench.bench.report.data.records import read
 from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, CompressRecord, EvaluateRecord
+from slashbench.registry import Registry
 from slashbench.selector import Selector
+from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
 GRADIENT = "gradient"  # Algorithm 1 of the paper
 UPDATES = (GRADIENT, "decoupled")  # the authors' code
 
-#: What a recipe's spelling leaves out: the defaults of slashbench.trainers.
-_BACKSLASH = {"update": "decoupled", "eps": "1", "scope": "all"}
-_NORM = {"update": GRADIENT, "eps": "0.001", "scope": "all"}
+#: Settings of a regime that a study may vary; a recipe with any other is not one of the paper.
+_VARIED = {
+    "backslash": {"lam", "update", "eps", "scope"},
+    "norm": {"p", "lam", "update", "eps", "scope"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,37 +195,34 @@ class Evidence:
 def _parse(recipe: str) -> tuple[Method, float, float] | None:
     """(method, sparsity, step) of a recipe of the studies; None for any other."""
     first, *middle, last = selector.parse_chain(recipe)
-    steps = dict(last.settings)
-    if last.name != "quantize" or not steps.keys() <= {"step"} or len(middle) > 1:
+    if last.name != "quantize" or not dict(last.settings).keys() <= {"step"} or len(middle) > 1:
         return None
     if any(link.name != "prune" for link in middle):
         return None
     method = _method(first)
     if method is None:
         return None
-    sparsity = float(dict(middle[0].settings)["sparsity"]) if middle else 0.0
-    return method, sparsity, _power(steps.get("step", "2^-8"))
+    sparsity = _settings(TRANSFORMS, middle[0])["sparsity"] if middle else 0.0
+    return method, sparsity, _settings(QUANTISERS, last)["step"]
 
 
 def _method(link: Selector) -> Method | None:
     if link.name == "plain" and not link.settings:
         return PLAIN
-    defaults = {"backslash": _BACKSLASH, "norm": _NORM}.get(link.name)
-    if defaults is None:
+    if link.name not in _VARIED or not dict(link.settings).keys() <= _VARIED[link.name]:
         return None
-    settings = defaults | dict(link.settings)
-    power = settings.pop("p", None)
-    if settings.keys() != {"lam", *defaults}:  # a variant that the paper does not have
-        return None
+    settings = _settings(REGIMES, link)
     return Method(
-        lam=float(settings["lam"]),
+        lam=settings["lam"],
         update=settings["update"],
-        eps=float(settings["eps"]),
+        eps=settings["eps"],
         scope=settings["scope"],
-        power=None if power is None else float(power),
+        power=settings.get("p"),
     )
 
 
-def _power(text: str) -> float:
-    base, power, exponent = text.partition("^")
-    return float(base) ** float(exponent) if power else float(text)
+def _settings(registry: Registry[Any], link: Selector) -> dict[str, Any]:
+    """Return all settings of an entry as it was run: those written, and its defaults."""
+    cls = registry.get(link.name)
+    defaults = {setting.name: setting.default for setting in selector.settings_of(cls)}
+    return defaults | next(selector.expand(cls, link))

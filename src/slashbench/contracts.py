@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
 import numpy as np
 import numpy.typing as npt
 
+from slashbench import checks
 from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.grid import Grid
@@ -31,6 +32,9 @@ Weights = dict[str, "torch.Tensor"]
 
 #: `train` shows how well a model knows what it was trained on; nothing is chosen or reported by it.
 Split = Literal["train", "validation", "test"]
+
+Precision = Literal["fp32", "bf16"]
+Sharding = Literal["ddp", "fsdp2"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,12 @@ class TrainingPlan:
     weight_decay: float = 0.0  # off by default: it is a rate term of its own (shape 2)
     clip_norm: float = 1.0
 
+    def __post_init__(self) -> None:
+        checks.at_least(1, steps=self.steps)
+        checks.positive(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        checks.at_least(0, warmup=self.warmup)
+        checks.not_negative(weight_decay=self.weight_decay)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
@@ -82,12 +92,14 @@ class Execution:
     """
 
     device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     accumulate: int = 1
     processes: int = 1
-    sharding: Literal["ddp", "fsdp2"] = "ddp"
+    sharding: Sharding = "ddp"
 
     def __post_init__(self) -> None:
+        checks.choice(Precision, precision=self.precision)
+        checks.choice(Sharding, sharding=self.sharding)
         if self.accumulate < 1:
             raise UsageError(f"accumulate={self.accumulate}: a step takes at least one batch")
         if self.processes < 1:
@@ -156,7 +168,8 @@ class Model(ABC):
     #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
     train_hint_s: ClassVar[float] = 60.0
     cell_hint_s: ClassVar[float] = 5.0
-    #: Default settings of regimes for this model, found in a sweep on validation data.
+    #: Settings of regimes for this model in place of their defaults, found in a sweep on validation
+    #: data. A model that names more than a strength (lam, step) says why.
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @property

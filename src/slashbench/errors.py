@@ -19,7 +19,7 @@ class UnknownName(UsageError):
     """A registry has no entry of that name."""
 
 
-class BadSetting(UsageError):
+class BadSetting(UsageError, ValueError):
     """A setting that an entry does not have, or a value it can't take."""
 
 

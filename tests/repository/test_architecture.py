@@ -76,6 +76,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/report/data",
         "bench/report/output",
         "bench/store",
+        "trainers",
     ),
     "bench/reproduce/backslash": (
         "bench/pipeline",

@@ -113,9 +113,9 @@ def test_a_tensor_that_is_not_contiguous_is_treated_alike() -> None:
 
 def test_matrices_only_leaves_vectors_and_counts_without_them() -> None:
     named = {"w": nn.Parameter(torch.ones(2, 2)), "b": nn.Parameter(torch.ones(7))}
-    hook = BackSlash(named, 0.1)
+    hook = BackSlash(named, 0.1, scope="matrices")
     hook.after_step()
-    assert hook.count == 4
+    assert sum(p.numel() for p in hook.constrained()) == 4
     assert (named["b"] == 1).all()
     assert (named["w"] < 1).all()
 
@@ -135,9 +135,9 @@ def test_shared_parameters_count_once_and_frozen_ones_not_at_all() -> None:
     module[1].weight = module[0].weight
     module[2].weight.requires_grad = False
     frozen = module[2].weight.detach().clone()
-    hook = BackSlash(module, 0.1)
+    hook = BackSlash(module, 0.1, scope="matrices")
     hook.after_step()
-    assert hook.count == 9
+    assert sum(p.numel() for p in hook.constrained()) == 9
     assert torch.equal(module[2].weight, frozen)
 
 
@@ -172,7 +172,7 @@ def test_the_gradient_form_must_be_called_before_the_optimiser() -> None:
 
 
 def test_weights_that_all_vanished_are_an_error() -> None:
-    hook = bound(parameters([0.01, -0.02]), 1e3)
+    hook = bound(parameters([0.01, -0.02]), 1e3, update="proximal")
     with pytest.raises(TrainingDiverged, match=r"became zero.*lower it"):
         hook.after_step()
 

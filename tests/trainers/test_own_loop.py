@@ -20,7 +20,7 @@ def test_two_lines_in_a_torch_loop() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(10, 30), nn.ReLU(), nn.Linear(30, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    backslash = slashbench.BackSlash(model, lam=1.0)
+    backslash = slashbench.BackSlash(model, lam=1.0, update="proximal")
     x = torch.randn(64, 10)
     for _ in range(60):
         optimizer.zero_grad()

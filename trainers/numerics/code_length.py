@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from slashbench.errors import Unencodable
-from slashbench.trainers.training.parameters import with_step_sizes
+from slashbench.trainers.training.parameters import widened, with_step_sizes
 
 #: Largest integer with a table entry of its own; beyond it the slope is 0.
 LARGEST = 255
@@ -29,7 +29,7 @@ def count(weights: torch.Tensor, step_sizes: torch.Tensor) -> torch.Tensor:
     """
     counts = torch.zeros(LARGEST + 1, dtype=torch.float64, device=weights.device)
     for step_size, part in with_step_sizes(step_sizes, weights):
-        rounded = part.abs().div_(step_size).round_().clamp_(max=LARGEST).to(torch.int64)
+        rounded = widened(part).abs().div_(step_size).round_().clamp_(max=LARGEST).to(torch.int64)
         counts += torch.bincount(rounded.flatten(), minlength=LARGEST + 1)
     return counts
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from slashbench.trainers.training.parameters import local, sum_over_ranks
+from slashbench.trainers.training.parameters import local, sum_over_ranks, widened
 
 #: Share of the mean sensitivity that is added to every row: one without gradients still counts.
 FLOOR = 0.1
@@ -34,7 +34,7 @@ class RowSensitivity:
         """Add the gradients of this training step."""
         for parameter, sums in zip(self.parameters, self.sums, strict=True):
             if parameter.grad is not None and sums.numel():
-                gradient = local(parameter.grad)
+                gradient = widened(local(parameter.grad))
                 sums += gradient.square().flatten(1).mean(1)
 
     def step_sizes(self, mean: float) -> list[torch.Tensor]:

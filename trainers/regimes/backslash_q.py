@@ -18,52 +18,72 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from slashbench import checks
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
-from slashbench.errors import TrainingDiverged
+from slashbench.errors import BadSetting, TrainingDiverged
 from slashbench.selector import spell_value
 from slashbench.trainers.numerics import code_length
 from slashbench.trainers.numerics.row_sensitivity import RowSensitivity
-from slashbench.trainers.regimes.backslash import check_multiplier
-from slashbench.trainers.regimes.qat import (
-    StraightThrough,
-    check_grid,
-    check_share,
-    quantiser,
-)
+from slashbench.trainers.regimes import qat, target_rate
+from slashbench.trainers.regimes.qat import StraightThrough
 from slashbench.trainers.regimes.target_rate import RateTerm, Targeted
-from slashbench.trainers.regimes.target_rate import parse as target_bits
 from slashbench.trainers.training.parameters import (
+    Remainders,
     Scope,
+    frozen,
+    gradient,
     in_scope,
+    is_narrow,
     local,
+    store,
     sum_over_ranks,
+    widened,
     with_step_sizes,
 )
 from slashbench.trainers.training.schedule import Strength
 
-#: Steps between two histograms: the lengths change slowly.
+#: Training steps between two histograms: the lengths change slowly.
 REFRESH = 10
-
 
 Granularity = Literal["tensor", "channel"]
 
 
-class CodeLength(RateTerm):
-    """Adds lam / Np * d(code length) / d(theta) to the gradient; rounds the weights in between."""
+class EntropyTerm(RateTerm):
+    """Add lam / Np * d(code length) / d(theta) to the gradient; round the weights in between.
+
+    Parameters
+    ----------
+    parameters : mapping of str to nn.Parameter
+        That the term acts on: those that are trained.
+    rounding : StraightThrough
+        Rounds these and others.
+    lam : float
+        Lagrange multiplier, in nats of loss for a bit per parameter.
+    strength : callable
+        Factor on lam at a training step, counted from 0.
+    """
 
     def __init__(
-        self, rounding: StraightThrough, lam: float, strength: Callable[[int], float]
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        rounding: StraightThrough,
+        lam: float,
+        strength: Callable[[int], float],
     ) -> None:
+        self.parameters = dict(parameters)
         self.rounding, self.lam, self.strength = rounding, lam, strength
-        self.parameters = rounding.parameters
-        self.count = sum(p.numel() for p in self.parameters)
         self.counts = torch.zeros(
             len(self.parameters),
             code_length.LARGEST + 1,
             dtype=torch.float64,
-            device=self.parameters[0].device,
+            device=self.constrained()[0].device,
         )
+        self._remainders = Remainders()
         self._seen: dict[str, float] = {}
+
+    def constrained(self) -> list[nn.Parameter]:
+        """Return the parameters that the term acts on."""
+        return list(self.parameters.values())
 
     def before_forward(self) -> None:
         """Round the weights."""
@@ -71,7 +91,10 @@ class CodeLength(RateTerm):
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """Put the float weights back and add the rate's gradient."""
+        """Put the float weights back and add the rate's gradient.
+
+        Raises TrainingDiverged if all weights round to zero, UsageError for a sparse gradient.
+        """
         self.rounding.before_step()
         steps = self.rounding.steps
         if steps % REFRESH == 0:
@@ -80,44 +103,63 @@ class CodeLength(RateTerm):
         self._seen["lam"] = lam
         if lam == 0:
             return
-        grids = self.rounding.grids
-        for parameter, grid, counts in zip(self.parameters, grids, self.counts, strict=True):
-            if parameter.grad is None:
-                continue
-            slopes = code_length.slopes(counts)
-            for step, part, grad in with_step_sizes(grid, local(parameter), local(parameter.grad)):
-                place = part.abs().div_(step).clamp_(max=code_length.LARGEST)
-                slope = slopes[place.to(torch.int32)].div_(step)
-                grad.addcmul_(part.sign(), slope, value=lam / self.count)
+        count = sum(p.numel() for p in self.parameters.values())
+        for (name, parameter), counts in zip(self.parameters.items(), self.counts, strict=True):
+            grad = gradient(name, parameter)
+            if grad is not None and parameter.requires_grad:
+                self._add(name, local(parameter), grad, code_length.slopes(counts), lam / count)
+
+    def _add(
+        self,
+        name: str,
+        weights: torch.Tensor,
+        grad: torch.Tensor,
+        slopes: torch.Tensor,
+        factor: float,
+    ) -> None:
+        """Add factor * slope to the gradient of one parameter."""
+        narrow = is_narrow(grad)
+        remainder = [self._remainders.of(name, grad)] if narrow else []
+        step_sizes = self.rounding.step_sizes[name]
+        for step_size, part, moved, *left in with_step_sizes(step_sizes, weights, grad, *remainder):
+            place = widened(part).abs().div_(step_size).clamp_(max=code_length.LARGEST)
+            slope = slopes[place.to(torch.int32)].div_(step_size)
+            wide = moved.float().add_(left[0]) if narrow else moved
+            wide.addcmul_(part.sign(), slope, value=factor)
+            if narrow:
+                store(wide, moved, left[0])
 
     def after_step(self) -> None:
-        """Count the step."""
+        """Count the training step."""
         self.rounding.after_step()
 
     def log(self) -> dict[str, float]:
-        """Of the last histogram: order-0 entropy in bits per parameter in scope, share of zeros;
-        and lam as it was in force.
+        """Return figures of the last histogram.
+
+        `bits`: order-0 entropy per parameter in scope; `zeros`: share of zeros; `lam`: as it was in
+        force at the last step.
         """
         return dict(self._seen)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The number of steps done and the histograms in use."""
-        return {**self.rounding.state(), "counts": self.counts}
+        """Return the number of training steps done, the histograms and what rounding left."""
+        left = {f"remainder.{name}": kept for name, kept in self._remainders.state().items()}
+        return {**self.rounding.state(), "counts": self.counts, **left}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on with those histograms."""
+        """Continue with those histograms."""
         self.rounding.load_state(state)
         self.counts = state["counts"].to(self.counts.device)
+        left = {k: v for k, v in state.items() if k.startswith("remainder.")}
+        self._remainders.load_state({k.removeprefix("remainder."): v for k, v in left.items()})
         self._summarise()
 
     @torch.no_grad()
     def recount(self) -> None:
-        """Take the histograms anew. Raises TrainingDiverged where all weights round to zero."""
-        for row, parameter, grid in zip(
-            self.counts, self.parameters, self.rounding.grids, strict=True
-        ):
-            row.copy_(code_length.count(local(parameter), grid))
-        sum_over_ranks(self.counts, self.parameters)
+        """Take the histograms anew. Raises TrainingDiverged if all weights round to zero."""
+        for row, (name, parameter) in zip(self.counts, self.parameters.items(), strict=True):
+            row.copy_(code_length.count(local(parameter), self.rounding.step_sizes[name]))
+        sum_over_ranks(self.counts, self.constrained())
         self._summarise()
         if self._seen["zeros"] == 1.0 and self.rounding.steps >= self.rounding.begin:
             raise TrainingDiverged(
@@ -126,75 +168,93 @@ class CodeLength(RateTerm):
             )
 
     def _summarise(self) -> None:
+        count = sum(p.numel() for p in self.parameters.values())
         bits = sum(code_length.entropy(counts) for counts in self.counts)
         zeros = float(self.counts[:, 0].sum())
-        self._seen |= {"bits": bits / self.count, "zeros": zeros / self.count}
+        self._seen |= {"bits": bits / count, "zeros": zeros / count}
 
 
-class ByRow(CodeLength):
-    """The same on a grid with a step for each row, set when rounding begins.
+class ChannelEntropyTerm(EntropyTerm):
+    """The same on a grid with a step size for each row, set when rounding begins.
 
-    The gradients of the second half of the steps before that say how much the loss feels a row. In
-    the end the weights are left on the grid, where the quantiser `ongrid` finds them.
+    The gradients of the second half of the training steps before that give the sensitivity of each
+    row. In the end the weights are left on the grid, where the quantiser `ongrid` finds them.
     """
 
     def __init__(
         self,
+        parameters: Mapping[str, nn.Parameter],
         rounding: StraightThrough,
         lam: float,
         strength: Callable[[int], float],
-        step: float,
+        step_size: float,
     ) -> None:
-        super().__init__(rounding, lam, strength)
-        self.step = step
-        self.sensitivity = RowSensitivity(self.parameters)
+        super().__init__(parameters, rounding, lam, strength)
+        self.step_size = step_size
+        self.sensitivity = RowSensitivity(self.constrained())
 
     def before_forward(self) -> None:
-        """Set the steps where rounding begins; round the weights."""
+        """Set the step sizes if rounding begins; round the weights."""
         if self.rounding.steps == self.rounding.begin:
-            self._set_steps()
+            self._set_step_sizes()
             self.recount()
         super().before_forward()
 
     def before_step(self) -> None:
-        """Look at the loss's gradient while there is time; then as for one step."""
+        """Observe the loss's gradient while it is time; then as for one step size."""
         if self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin:
             self.sensitivity.observe()
         super().before_step()
 
     def finish(self) -> None:
-        """Leave the weights on the grid."""
-        self.rounding.round()
+        """Leave the trained weights on the grid."""
+        self.rounding.round(self.parameters)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """And what was felt so far, from which the steps follow."""
-        return {
-            **super().state(),
-            **{f"sensitivity.{i}": s for i, s in enumerate(self.sensitivity.sums)},
-        }
+        """Return also the sensitivity so far, from which the step sizes follow."""
+        sums = {f"sensitivity.{i}": s for i, s in enumerate(self.sensitivity.sums)}
+        return {**super().state(), **sums}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on with the same steps."""
+        """Continue with the same step sizes."""
         for index, sums in enumerate(self.sensitivity.sums):
             sums.copy_(state[f"sensitivity.{index}"])
         super().load_state(state)
         if self.rounding.steps > self.rounding.begin:
-            self._set_steps()
+            self._set_step_sizes()
 
-    def _set_steps(self) -> None:
-        self.rounding.grids = self.sensitivity.step_sizes(self.step)
+    def _set_step_sizes(self) -> None:
+        by_row = self.sensitivity.step_sizes(self.step_size)
+        self.rounding.step_sizes |= dict(zip(self.parameters, by_row, strict=True))
 
 
 class BackSlashQ(Regime):
     """Minimise loss(rounded weights) + lam * bits per parameter, as an entropy coder counts them.
 
-    lam: Lagrange multiplier, nats of loss for a bit per parameter. step: of the grid, and of the
-    quantiser that a recipe without one gets. begin: share of the steps before weights are rounded
-    in the forward pass. warmup: share of the steps, from the first on, in which lam grows from 0.
-    granularity: one step size for all matrices (`tensor`), or one for each row (`channel`), finer
-    in sensitive rows, `step` being their geometric mean.
-    target: such as 1.5bits: lam is only where the search for the multiplier starts that ends at so
-    many bits per parameter in scope; for one step.
+    Parameters
+    ----------
+    lam : float
+        Lagrange multiplier: nats of loss for a bit per parameter in scope.
+    step : float
+        Step size of the grid, in units of the weights, and of the quantiser that a recipe without
+        one gets.
+    begin : float
+        Share of the training steps before weights are rounded in the forward pass.
+    warmup : float
+        Share of the training steps, from the first on, in which lam grows linearly from 0.
+    scope : {"matrices", "all"}
+        What is rounded and constrained: parameters of two and more dimensions, or all.
+    granularity : {"tensor", "channel"}
+        One step size for all parameters in scope, or one for each row of a matrix, finer in
+        sensitive rows, with `step` for their geometric mean.
+    target : str
+        Such as `1.5bits`: find the multiplier with which training ends at so many bits per
+        parameter in scope. The search starts at lam. For granularity=tensor.
+
+    Notes
+    -----
+    Ours. After BackSlash (arXiv 2504.16968, Algorithm 1) and entropy-constrained training
+    (Wiedemann, Marban, Mueller & Samek, arXiv 1812.07520, eq. 6).
     """
 
     shards: ClassVar[bool] = True
@@ -210,25 +270,31 @@ class BackSlashQ(Regime):
         granularity: Granularity = "tensor",
         target: str = "",
     ) -> None:
-        check_multiplier(lam)
-        check_grid(step)
-        check_share(begin)
-        self.bits = target_bits(target)
-        if granularity == "channel" and (
-            scope != "matrices" or self.bits is not None or begin == 0
-        ):
-            raise ValueError("granularity=channel is for matrices, begin above 0 and no target")
+        checks.not_negative(lam=lam)
+        checks.positive(step=step)
+        checks.share(begin=begin)
+        checks.choice(Scope, scope=scope)
+        checks.choice(Granularity, granularity=granularity)
+        Strength(1, warmup=warmup)
+        self.bits = target_rate.parse(target)
+        only_matrices = scope == "matrices" and self.bits is None and begin > 0
+        if granularity == "channel" and not only_matrices:
+            raise BadSetting("granularity=channel is for matrices, begin above 0 and no target")
         self.lam, self.step, self.begin, self.warmup = lam, step, begin, warmup
         self.scope, self.granularity = scope, granularity
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
-        """The code length of the parameters in scope. Raises UsageError when there are none."""
+        """Return the code length of the parameters in scope. Raises UsageError if there are none.
+
+        Parameters that are not trained are rounded with them, since the file has them rounded too.
+        """
         chosen = in_scope(parameters, self.scope)
-        rounding = StraightThrough(chosen, self.step, round(self.begin * plan.steps))
+        rounded = {**chosen, **frozen(parameters, self.scope)}
+        rounding = StraightThrough(rounded, self.step, round(self.begin * plan.steps))
         strength = Strength(plan.steps, warmup=self.warmup).at
         if self.granularity == "channel":
-            return ByRow(rounding, self.lam, strength, self.step)
-        term = CodeLength(rounding, self.lam, strength)
+            return ChannelEntropyTerm(chosen, rounding, self.lam, strength, self.step)
+        term = EntropyTerm(chosen, rounding, self.lam, strength)
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 
     @property
@@ -236,4 +302,4 @@ class BackSlashQ(Regime):
         """Rounding to the same grid."""
         if self.granularity == "channel":
             return f"ongrid:step={spell_value(self.step)}"  # which frozen matrices are rounded to
-        return quantiser(self.step, self.scope)
+        return qat.quantiser(self.step, self.scope)

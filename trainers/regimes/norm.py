@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import nn
 
+from slashbench import checks
 from slashbench.contracts import Regime, TrainingPlan
-from slashbench.trainers.regimes.backslash import BackSlash, Update, check_multiplier
+from slashbench.errors import BadSetting
+from slashbench.trainers.regimes.backslash import BackSlash, Update, check_settings
 from slashbench.trainers.training.parameters import Scope
+
+MAX_P = 4.0
 
 
 class Norm(Regime):
     """L1, L2 or any L^p penalty: lam / Np * sum (|theta| + eps)^p, BackSlash with a fixed shape.
 
-    p: 1 is the lasso, 2 weight decay, 0.5 the third of the paper's Table 6. lam, update: see
-    BackSlash. eps: keeps the slope finite at zero where p < 1.
+    Parameters
+    ----------
+    p : float
+        Power, in (0, 4]: 1 is the lasso, 2 weight decay, 0.5 the third of the paper's Table 6.
+    lam : float
+        Lagrange multiplier, in units of the loss.
+    update : {"gradient", "decoupled", "proximal"}
+        Where the term acts, as in `slashbench.BackSlash`. By default in the gradient, as a term
+        of the objective is commonly implemented.
+    eps : float
+        Keeps the slope finite at zero where p < 1, in units of the weights. Far below BackSlash's
+        1, which would make every norm nearly the L1 norm.
+    scope : {"all", "matrices"}
+        Every parameter, or only those of two and more dimensions.
+
+    References
+    ----------
+    arXiv 2504.16968, Table 6: the ablation of the adaptive shape.
     """
 
     shards: ClassVar[bool] = True
@@ -31,13 +50,14 @@ class Norm(Regime):
         eps: float = 1e-3,
         scope: Scope = "all",
     ) -> None:
-        check_multiplier(lam)
-        if not (0 < p <= 4 and eps > 0 and math.isfinite(eps)):
-            raise ValueError(f"p={p} must be in (0, 4] and eps={eps} a finite number > 0")
+        checks.positive(p=p)
+        if p > MAX_P:
+            raise BadSetting(f"p={p} must be at most {MAX_P:g}")
+        check_settings(lam=lam, update=update, eps=eps, scope=scope)
         self.p, self.lam, self.update, self.eps, self.scope = p, lam, update, eps, scope
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
-        """The norm of `parameters`. Raises UsageError when none are in scope."""
+        """Return the norm of `parameters`. Raises UsageError if none are in scope."""
         return BackSlash(
             parameters,
             self.lam,

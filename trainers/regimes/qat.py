@@ -6,66 +6,83 @@ float weights by the gradient found at the rounded ones.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import torch
 from torch import nn
 
+from slashbench import checks
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.selector import spell_value
 from slashbench.trainers.training.parameters import (
     Scope,
+    frozen,
     in_scope,
+    is_narrow,
     local,
+    widened,
     with_step_sizes,
 )
 
 
 class StraightThrough(TrainingHook):
-    """Rounds parameters to a grid during forward and backward passes.
+    """Round parameters to a grid during forward and backward passes.
 
-    step: of the grid; `grids` holds it for each parameter, and may be given one a row, shape
-    (rows,). begin: the first training step, counted from 0, that sees rounded weights.
+    Parameters
+    ----------
+    parameters : mapping of str to nn.Parameter
+        To round. Those that are not trained are rounded too, as they will be in the file.
+    step_size : float
+        Of the grid, in units of the weights. `step_sizes` holds it for each parameter, and may be
+        given one a row, shape (rows,).
+    begin : int
+        The first training step, counted from 0, that sees rounded weights.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], step: float, begin: int) -> None:
-        self.parameters = list(parameters.values())
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], step_size: float, begin: int
+    ) -> None:
+        self.parameters = dict(parameters)
         self.begin = begin
-        self.grids = [torch.tensor(step, device=p.device) for p in self.parameters]
+        self.step_sizes = {
+            name: torch.tensor(step_size, device=p.device) for name, p in parameters.items()
+        }
         self.steps = 0  # done
-        self._floats: list[torch.Tensor] | None = None
+        self._floats: dict[str, torch.Tensor] | None = None
 
     @torch.no_grad()
     def before_forward(self) -> None:
         """Keep the float weights aside and round those in place."""
         if self.steps < self.begin or self._floats is not None:
             return
-        self._floats = [local(parameter).clone() for parameter in self.parameters]
-        self.round()
+        self._floats = {name: local(p).clone() for name, p in self.parameters.items()}
+        self.round(self.parameters)
 
     @torch.no_grad()
     def before_step(self) -> None:
         """Put the float weights back: the optimiser's step acts on them."""
         if self._floats is not None:
-            for parameter, floats in zip(self.parameters, self._floats, strict=True):
-                local(parameter).copy_(floats)
+            for name, floats in self._floats.items():
+                local(self.parameters[name]).copy_(floats)
             self._floats = None
 
     def after_step(self) -> None:
-        """Count the step."""
+        """Count the training step."""
         self.steps += 1
 
     @torch.no_grad()
-    def round(self) -> None:
-        """Round the parameters in place."""
-        for parameter, steps in zip(self.parameters, self.grids, strict=True):
-            for step, part in with_step_sizes(steps, local(parameter)):
-                part.div_(step).round_().mul_(step)
+    def round(self, names: Iterable[str]) -> None:
+        """Round these parameters in place."""
+        for name in names:
+            weights = local(self.parameters[name])
+            for step_size, part in with_step_sizes(self.step_sizes[name], weights):
+                rounded = widened(part).div_(step_size).round_().mul_(step_size)
+                if is_narrow(part):
+                    part.copy_(rounded)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The number of steps done."""
+        """Return the number of training steps done."""
         return {"steps": torch.tensor(self.steps)}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -74,10 +91,24 @@ class StraightThrough(TrainingHook):
 
 
 class QuantizationAware(Regime):
-    """Train through the rounding of all matrices to one uniform step (straight-through estimator).
+    """Train through the rounding of all matrices to one step size (straight-through estimator).
 
-    step: of the grid, and of the quantiser that a recipe without one gets. begin: share of the
-    steps before weights are rounded, so that small initial weights don't all become zero.
+    Parameters
+    ----------
+    step : float
+        Step size of the grid, in units of the weights, and of the quantiser that a recipe without
+        one gets.
+    begin : float
+        Share of the training steps before weights are rounded, so that small initial weights do
+        not all become zero.
+    scope : {"matrices", "all"}
+        What is rounded: parameters of two and more dimensions, or all. Frozen ones are rounded in
+        the forward pass too, as they will be in the file.
+
+    References
+    ----------
+    Y. Bengio, N. Leonard, A. Courville: Estimating or Propagating Gradients Through Stochastic
+    Neurons. arXiv 1308.3432, section 4.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
@@ -85,14 +116,15 @@ class QuantizationAware(Regime):
     def __init__(
         self, step: float = 2.0**-4, begin: float = 0.3, scope: Scope = "matrices"
     ) -> None:
-        check_grid(step)
-        check_share(begin)
+        checks.positive(step=step)
+        checks.share(begin=begin)
+        checks.choice(Scope, scope=scope)
         self.step, self.begin, self.scope = step, begin, scope
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> StraightThrough:
-        """Rounding of the parameters in scope. Raises UsageError when there are none."""
-        chosen = in_scope(parameters, self.scope)
-        return StraightThrough(chosen, self.step, round(self.begin * plan.steps))
+        """Return the rounding of the parameters in scope. Raises UsageError if there are none."""
+        rounded = {**in_scope(parameters, self.scope), **frozen(parameters, self.scope)}
+        return StraightThrough(rounded, self.step, round(self.begin * plan.steps))
 
     @property
     def quantiser(self) -> str:
@@ -100,18 +132,6 @@ class QuantizationAware(Regime):
         return quantiser(self.step, self.scope)
 
 
-def quantiser(step: float, scope: Scope) -> str:
-    """The selector of the uniform quantiser that rounds as training did."""
-    return f"quantize:step={spell_value(step)}:scope={scope}"
-
-
-def check_grid(step: float) -> None:
-    """Raises ValueError for a step that can't be."""
-    if not (step > 0 and math.isfinite(step)):
-        raise ValueError(f"step={step} must be a finite number > 0")
-
-
-def check_share(begin: float) -> None:
-    """Raises ValueError for a share of the run that can't be."""
-    if not 0 <= begin < 1:
-        raise ValueError(f"begin={begin} is a share of the steps, in [0, 1)")
+def quantiser(step_size: float, scope: Scope) -> str:
+    """Return the selector of the uniform quantiser that rounds as training did."""
+    return f"quantize:step={spell_value(step_size)}:scope={scope}"

@@ -1,19 +1,27 @@
-"""The tensors a hook works on: local parts of parameters, in pieces that stay in the cache."""
+"""The tensors a hook works on: parameters in scope, their local parts, pieces that fit the cache.
+
+Arithmetic is done in float32 or wider. A parameter of fewer bits (bfloat16, float16, float8) would
+swallow steps smaller than half a unit in its last place: `Remainders` keeps what rounding leaves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
+from torch.nn.parameter import is_lazy
 
 from slashbench.errors import UsageError
 
 Scope = Literal["all", "matrices"]
+
+#: What may be constrained: a module, or what torch's optimisers take.
+Parameters = nn.Module | Mapping[str, nn.Parameter] | Iterable[Any]
 
 #: Values handled at once on a CPU: temporaries of 1 MiB stay in the second-level cache.
 PIECE = 1 << 18
@@ -21,45 +29,125 @@ PIECE = 1 << 18
 DEVICE_PIECE = 1 << 24
 
 
-def in_scope(
-    parameters: nn.Module | Mapping[str, nn.Parameter], scope: Scope
-) -> dict[str, nn.Parameter]:
-    """The trainable parameters to constrain, each shared one once, frozen ones left out.
+def named(parameters: Parameters) -> dict[str, nn.Parameter]:
+    """Return parameters by name, each shared one once.
 
-    scope: all of them, or only those of two and more dimensions. Raises UsageError when none is.
+    Takes a module, a mapping, and what torch's optimisers take: parameters, pairs of a name and a
+    parameter, or groups `{"params": ...}`. Those without a name get a number. Raises UsageError
+    for anything else.
     """
-    named = (
-        parameters.named_parameters() if isinstance(parameters, nn.Module) else (parameters.items())
-    )
-    chosen = {n: p for n, p in named if p.requires_grad and (scope == "all" or p.ndim >= 2)}
-    chosen = {n: p for n, p in chosen.items() if p.numel()}
+    if isinstance(parameters, nn.Module):
+        return dict(parameters.named_parameters())
+    pairs = parameters.items() if isinstance(parameters, Mapping) else _numbered(parameters)
+    found: dict[int, tuple[str, nn.Parameter]] = {}
+    for name, parameter in pairs:
+        if not isinstance(parameter, torch.Tensor):
+            raise UsageError(f"{name} is a {type(parameter).__name__}, not a parameter")
+        found.setdefault(id(parameter), (name, cast("nn.Parameter", parameter)))
+    return dict(found.values())
+
+
+def _numbered(parameters: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(parameters, torch.Tensor) or not isinstance(parameters, Iterable):
+        raise UsageError(
+            f"a {type(parameters).__name__} can't be constrained: pass a module, parameters by "
+            "name, or a list of parameters"
+        )
+    for index, item in enumerate(parameters):
+        if isinstance(item, Mapping) and "params" in item:
+            inner = item["params"]
+            group = [inner] if isinstance(inner, torch.Tensor) else inner
+            yield from ((f"{index}.{name}", p) for name, p in named(group).items())
+        elif isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+            yield item
+        else:
+            yield str(index), item
+
+
+def trainable(parameters: Parameters, scope: Scope) -> dict[str, nn.Parameter]:
+    """Return the parameters in scope that are trained now, by name, each shared one once.
+
+    Frozen and empty ones are left out. Raises UsageError for one that can't be constrained: it is
+    complex, on the meta device, or not initialised yet.
+    """
+    return {
+        name: parameter
+        for name, parameter in named(parameters).items()
+        if parameter.requires_grad and _in_scope(name, parameter, scope)
+    }
+
+
+def in_scope(parameters: Parameters, scope: Scope) -> dict[str, nn.Parameter]:
+    """Return what `trainable` does. Raises UsageError if that is nothing.
+
+    scope: all of them, or only those of two and more dimensions.
+    """
+    chosen = trainable(parameters, scope)
     if not chosen:
-        cure = "" if scope == "all" else "; scope=all takes vectors too"
+        cure = "; scope=all takes vectors too" if trainable(parameters, "all") else ""
         raise UsageError(f"no trainable parameters in scope {scope!r}: nothing to constrain{cure}")
     return chosen
 
 
+def frozen(parameters: Parameters, scope: Scope) -> dict[str, nn.Parameter]:
+    """Return the parameters in scope that are not trained, by name, each shared one once."""
+    return {
+        name: parameter
+        for name, parameter in named(parameters).items()
+        if not parameter.requires_grad
+        and parameter.is_floating_point()
+        and _in_scope(name, parameter, scope)
+    }
+
+
+def _in_scope(name: str, parameter: nn.Parameter, scope: Scope) -> bool:
+    """Whether a parameter is in scope. Raises UsageError for one that can't be constrained."""
+    if is_lazy(parameter):
+        raise UsageError(f"{name} is not initialised yet: run one forward pass first")
+    if parameter.is_complex():
+        raise UsageError(
+            f"{name} is {parameter.dtype}: complex parameters can't be constrained; pass the "
+            "others by name, or store it as pairs of real numbers (torch.view_as_real)"
+        )
+    if parameter.is_meta:
+        raise UsageError(f"{name} is on the meta device: load or initialise its weights first")
+    return bool(parameter.numel()) and (scope == "all" or parameter.ndim >= 2)
+
+
 def local(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of a parameter or gradient that is on this process, without autograd."""
+    """Return the part of a parameter or gradient that is on this process, without autograd."""
     detached = tensor.detach()
     return detached.to_local() if isinstance(detached, DTensor) else detached
 
 
+def gradient(name: str, parameter: nn.Parameter) -> torch.Tensor | None:
+    """Return the local part of a parameter's gradient; None if it has none.
+
+    Raises UsageError for a sparse gradient: a rate term has a slope at every weight.
+    """
+    if parameter.grad is None:
+        return None
+    if parameter.grad.layout != torch.strided:
+        raise UsageError(
+            f"the gradient of {name} is sparse, and a rate term acts on every weight: build the "
+            "layer with sparse=False, or choose an update that acts after the optimiser's step"
+        )
+    return local(parameter.grad)
+
+
 def pieces(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Flat views that cover a local tensor; itself where it is not contiguous."""
+    """Return flat views that cover a local tensor; itself if it is not contiguous."""
     if not tensor.is_contiguous():
         return (tensor,)
     return torch.split(tensor.view(-1), PIECE if tensor.device.type == "cpu" else DEVICE_PIECE)
 
 
-def paired(
-    first: torch.Tensor, second: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The same pieces of two local tensors of one shape."""
-    if first.is_contiguous() and second.is_contiguous():
-        yield from zip(pieces(first), pieces(second), strict=True)
+def together(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield the same pieces of local tensors of one shape."""
+    if all(tensor.is_contiguous() for tensor in tensors):
+        yield from zip(*map(pieces, tensors), strict=True)
     else:
-        yield first, second
+        yield tensors
 
 
 def with_step_sizes(
@@ -71,12 +159,8 @@ def with_step_sizes(
     be broadcast to the pieces.
     """
     if step_sizes.ndim == 0:
-        first, *others = tensors
-        if all(tensor.is_contiguous() for tensor in tensors):
-            for part in zip(*map(pieces, tensors), strict=True):
-                yield step_sizes, *part
-        else:
-            yield step_sizes, first, *others
+        for parts in together(*tensors):
+            yield step_sizes, *parts
         return
     columns = tensors[0].numel() // max(len(step_sizes), 1)
     n_rows = max(1, PIECE // max(columns, 1))
@@ -85,8 +169,54 @@ def with_step_sizes(
         yield step_sizes[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows
 
 
+def is_narrow(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has fewer bits than float32."""
+    return tensor.element_size() < 4
+
+
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in float32, or itself if it is that or wider."""
+    return tensor.float() if is_narrow(tensor) else tensor
+
+
+class Remainders:
+    """What rounding to a narrow dtype left of the values added to tensors, by name.
+
+    It is added the next time, so that small steps add up to what they would in float32. It takes
+    4 bytes for each element of a tensor of fewer bits than float32, and nothing for others.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def of(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the remainder of a narrow local tensor; zeros for one not seen before."""
+        kept = self._kept.get(name)
+        if kept is None or kept.shape != tensor.shape:
+            kept = torch.zeros_like(tensor, dtype=torch.float32)
+        self._kept[name] = kept = kept.to(tensor.device)
+        return kept
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return all remainders by name."""
+        return dict(self._kept)
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue with these."""
+        self._kept = {name: kept.clone() for name, kept in state.items()}
+
+
+def store(wide: torch.Tensor, narrow: torch.Tensor, remainder: torch.Tensor) -> None:
+    """Round `wide` into `narrow` and leave the difference in `remainder`; overwrites `wide`.
+
+    Where the result is not finite, such as in a gradient that a scaler will skip, nothing remains.
+    """
+    narrow.copy_(wide)
+    remainder.copy_(wide.sub_(narrow.float())).nan_to_num_(0.0, 0.0, 0.0)
+
+
 def sum_over_ranks(sums: torch.Tensor, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
-    """Row i of `sums`, found on the local part of parameter i -> that of the whole parameter.
+    """Turn row i of `sums`, found on the local part of parameter i, into that of the whole one.
 
     Parameters that are whole on each process (one process, DDP) stay as they are. Those sharded by
     FSDP2 are added up over the processes that hold the other parts.

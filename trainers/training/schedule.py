@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slashbench.errors import BadSetting
+
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """Factor in [0, 1] on a Lagrange multiplier over a run of `steps` steps.
+    """Factor in [0, 1] on a Lagrange multiplier over a training run.
 
-    warmup, finetune: shares of the run: at the start, in which it grows linearly, and at the end
-    without it (BackSlash's optional phase of plain fine-tuning).
+    Parameters
+    ----------
+    steps : int
+        Training steps of the run.
+    warmup : float
+        Share of the run, at the start, in which the factor grows linearly.
+    finetune : float
+        Share of the run, at the end, in which it is 0 (BackSlash's optional plain fine-tuning).
     """
 
     steps: int
@@ -19,14 +27,14 @@ class Strength:
 
     def __post_init__(self) -> None:
         shares = (self.warmup, self.finetune)
-        if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(
+        if not (all(share >= 0 for share in shares) and sum(shares) <= 1):
+            raise BadSetting(
                 f"warmup={self.warmup} and finetune={self.finetune} are shares of the run: "
                 "none below 0, both together at most 1"
             )
 
     def at(self, step: int) -> float:
-        """The factor at `step`, counted from 0; 1 on the plateau.
+        """Return the factor at `step`, counted from 0; 1 on the plateau.
 
         >>> [Strength(10, warmup=0.2, finetune=0.3).at(step) for step in range(10)]
         [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
