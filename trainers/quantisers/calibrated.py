@@ -20,7 +20,7 @@ class Calibrated(Quantiser):
     """A quantiser of whole checkpoints, which needs the model and batches of its training data."""
 
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """Raises UsageError: weights alone are not enough."""
+        """Raise UsageError: weights alone are not enough."""
         raise UsageError(
             f"{type(self).__name__} needs a model and its calibration data, so it works in recipes "
             "of `bench run` only; for weights alone take quantize, rtn or rdoq"

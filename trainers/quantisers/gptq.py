@@ -1,4 +1,4 @@
-"""GPTQ: rounding column by column, errors made up for by the columns that are still to come."""
+"""GPTQ: rounding column by column; the columns still to come make up for the errors."""
 
 from __future__ import annotations
 
@@ -25,20 +25,38 @@ PASSES = 2  # over a layer's columns, the second with the code lengths that the 
 
 
 class GPTQ(Calibrated):
-    """Round each linear layer for least output error, with a price on code length if wanted.
+    """Round each linear layer for the least output error, with a price on code length if wanted.
 
-    Frantar, Ashkboos, Hoefler & Alistarh, arXiv 2210.17323, Algorithm 1, layer by layer, each layer
-    seeing what the quantized ones before it put out, on a uniform grid of one step a tensor, which
-    an entropy coder follows. Embeddings are rounded plainly: their input is one-hot, so that their
-    second moment is diagonal and plain rounding is GPTQ's own answer. A table tied to a head is
-    quantized for the head, before all other layers. Convolutions are rounded plainly.
+    Layer by layer, each layer sees what the quantized ones before it put out. The grid is uniform,
+    with one step size a tensor, since an entropy coder follows. Embeddings are rounded plainly:
+    their input is one-hot, so their second moment is diagonal and plain rounding is what GPTQ
+    gives. A table tied to a head is quantized for the head, before all other layers. Convolutions
+    are rounded plainly.
 
-    lam: squared steps that a bit is worth: not in the paper. Above 0 each weight becomes, of the
-        nearest integer, its neighbours towards zero, and zero, the one of least
-        (error)^2 / [H^-1]_jj + lam bits, code lengths as in `rdoq`.
-    unit: of the step: the weights' own, or each tensor's standard deviation.
-    batches: number of calibration batches. damp: share of the mean curvature added to each.
-    order: columns by falling activity (the authors' act-order), or as given.
+    Parameters
+    ----------
+    step : float
+        Step size of the grid, in `unit`.
+    lam : float
+        Squared step sizes that a bit is worth; 0 is GPTQ of the paper. Above 0 each weight becomes,
+        of the nearest integer, its neighbours towards zero, and zero, the one of least
+        (error)^2 / [H^-1]_jj + lam bits, with code lengths as in `rdoq`.
+    unit : {"weight", "std"}
+        `weight`: the weights' own unit. `std`: each tensor's standard deviation.
+    batches : int
+        Number of calibration batches.
+    damp : float
+        Share of the mean curvature that is added to each input's.
+    order : {"activity", "given"}
+        Columns by falling activity (the authors' act-order), or as they stand.
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors in their native dtype.
+
+    References
+    ----------
+    Frantar, Ashkboos, Hoefler & Alistarh, GPTQ, arXiv 2210.17323, Algorithm 1. The price on bits is
+    OPTQ-RD's: Rate/Distortion Constrained Model Quantization for Efficient Storage and Inference,
+    submission LnKDcqOfgy to ICLR 2025; rates there are NNCodec's adaptive model, here a table.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
@@ -61,7 +79,7 @@ class GPTQ(Calibrated):
         self.rounding = Uniform(step, unit, scope=scope)
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
-        """Linear layers by GPTQ, what is left by plain rounding."""
+        """Quantize linear layers by GPTQ and all other tensors by plain rounding."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
         result = {
@@ -79,7 +97,7 @@ class GPTQ(Calibrated):
         return {name: result[name] for name in weights}
 
     def layer(self, name: str, weight: npt.NDArray[Any], moment: torch.Tensor) -> Quantized:
-        """One weight (rows, columns), given the second moment of its inputs (columns, columns)."""
+        """Quantize one weight (rows, columns), given the second moment of its inputs."""
         step = np.float32(self.rounding.tensor_step(weight))
         scaled = torch.from_numpy(weight / step)
         factor = Factor(moment, self.damp, self.order)
@@ -102,7 +120,7 @@ class Factor:
 def solve(
     scaled: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
 ) -> torch.Tensor:
-    """Integers for a layer's weights, which are given in steps; whole numbers in float64.
+    """Return integers, in float64, for a layer's weights, which are given in step sizes.
 
     scaled: (rows, columns). importance: of a row's squared error, (rows,), 1 on average.
     """
@@ -125,7 +143,7 @@ def _nearest(j: int, column: torch.Tensor) -> torch.Tensor:
 def _cheapest(
     integers: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
 ) -> obs.Rule:
-    """The rule that weighs error against code length. integers: what lengths are taken from."""
+    """Return the rule of least error plus code length. integers: those whose lengths count."""
     lengths = LengthTable(integers, smoothing=SMOOTHING)
 
     def rule(j: int, column: torch.Tensor) -> torch.Tensor:

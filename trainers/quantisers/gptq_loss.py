@@ -1,4 +1,4 @@
-"""GPTQ and RDOQ together, with the steps, and the price of an error, set by what the loss feels."""
+"""GPTQ and RDOQ together; the loss's sensitivity sets step sizes and the price of an error."""
 
 from __future__ import annotations
 
@@ -17,22 +17,43 @@ from slashbench.trainers.quantisers import rdoq
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.gptq import Factor, solve
 
-SIDE_BITS = 16  # of a step that a row has for itself
+SIDE_BITS = 16  # of a scale that a row has for itself
 
 
 class GPTQLoss(Calibrated):
-    """GPTQ with steps set by how much the loss feels each row, and a price on code length.
+    """Quantize by GPTQ with step sizes from the loss's sensitivity and a price on code length.
 
     Minimises  loss + lam bits  to second order over the whole model: linear layers by GPTQ,
-    embeddings and what else is left by RDOQ. Steps go as the squared gradient to the power -1/2, so
-    that at fine steps a bit buys as much everywhere (reverse water-filling); `step` is their
-    geometric mean over all weights. Rows of a tensor have steps of their own where that saves more
-    than the 16 bits each takes. Ours; its parts are in `gptq`, `rdoq` and `sensitivity`. Codecs
-    that model rows (`rans-classes`) suit it. Matrices only.
+    embeddings and all other matrices by RDOQ. The step size of a row goes as its mean squared
+    gradient to the power -1/2, so that at fine steps a bit buys the same everywhere (reverse
+    water-filling). Rows of a tensor have step sizes of their own where that saves more than the 16
+    bits that each takes. Vectors stay in their native dtype. Codecs that model rows suit it
+    (`rans-classes`).
 
-    lam: squared steps that a bit is worth. batches: number of calibration batches.
-    damp: share of the mean curvature added to each input's. floor: share of the mean squared
-        gradient added to each row's, against trusting that what the batches lack is worth nothing.
+    The combination is ours, its parts are not: a price per bit in GPTQ's rounding is OPTQ-RD's, and
+    CERWU adds a quadratic rate to the update, which this does not.
+
+    Parameters
+    ----------
+    step : float
+        Geometric mean of the step sizes over all weights.
+    lam : float
+        Squared step sizes that a bit is worth.
+    batches : int
+        Number of calibration batches.
+    damp : float
+        Share of the mean curvature that is added to each input's.
+    floor : float
+        Share of the mean squared gradient that is added to each row's: a row that no batch uses
+        still counts.
+
+    References
+    ----------
+    GPTQ: Frantar, Ashkboos, Hoefler & Alistarh, arXiv 2210.17323, Algorithm 1. OPTQ-RD:
+    Rate/Distortion Constrained Model Quantization for Efficient Storage and Inference, submission
+    LnKDcqOfgy to ICLR 2025. CERWU: Conzelmann & Bamler, Reducing Storage of Pretrained Neural
+    Networks by Rate-Constrained Quantization and Entropy Coding, arXiv 2505.18758. Precision set by
+    gradients: Radio, arXiv 2505.03031; Optimal Formats, arXiv 2505.12988. RDOQ: see `rdoq`.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
@@ -57,12 +78,14 @@ class GPTQLoss(Calibrated):
         self.damp, self.floor = damp, floor
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
-        """Every matrix; vectors stay in their native dtype."""
+        """Quantize every matrix; vectors stay in their native dtype."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
-        felt = row_sensitivities(layers.module, layers.batches, calibration, self.floor)
-        matrices = {n: w for n, w in tensors.items() if w.ndim >= 2 and w.numel() and n in felt}
-        unit = self.unit(matrices, felt)
+        sensitivity = row_sensitivities(layers.module, layers.batches, calibration, self.floor)
+        matrices = {
+            n: w for n, w in tensors.items() if w.ndim >= 2 and w.numel() and n in sensitivity
+        }
+        unit = self.unit(matrices, sensitivity)
         result: AllQuantized = dict.fromkeys(weights)
 
         def put(name: str, best: torch.Tensor, steps: torch.Tensor) -> None:
@@ -75,33 +98,36 @@ class GPTQLoss(Calibrated):
             result[name] = quantized
 
         for name in sorted(matrices.keys() - set(layers.names)):
-            scaled, importance, steps = scale(matrices[name], felt[name], unit)
+            scaled, importance, steps = scale(matrices[name], sensitivity[name], unit)
             put(name, rdoq.choose(scaled, importance[:, None], self.lam), steps)
         for name, moment in layers.moments():
-            scaled, importance, steps = scale(matrices[name], felt[name], unit)
+            scaled, importance, steps = scale(matrices[name], sensitivity[name], unit)
             factor = Factor(moment, self.damp, "activity")
             put(name, solve(scaled, factor, self.lam, importance), steps)
         return result
 
-    def unit(self, matrices: dict[str, torch.Tensor], felt: dict[str, torch.Tensor]) -> float:
-        """u, where a row felt as f has step u / sqrt(f), for `step` as their geometric mean."""
-        logs = sum(float(felt[n].log().mean()) * w.numel() for n, w in matrices.items())
+    def unit(
+        self, matrices: dict[str, torch.Tensor], sensitivity: dict[str, torch.Tensor]
+    ) -> float:
+        """Return u: a row of sensitivity f has step size u / sqrt(f), `step` in geometric mean."""
+        logs = sum(float(sensitivity[n].log().mean()) * w.numel() for n, w in matrices.items())
         return self.step * math.exp(0.5 * logs / max(sum(w.numel() for w in matrices.values()), 1))
 
 
 def scale(
-    weight: torch.Tensor, felt: torch.Tensor, unit: float
+    weight: torch.Tensor, sensitivity: torch.Tensor, unit: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(weights in steps as (rows, columns), importance of a row's squared error in steps, steps).
+    """Return weights in step sizes (rows, columns), importance of each row's error, step sizes.
 
-    felt: (rows,). Steps are one for each row, or only one where that costs fewer bits: the rate
-    that steps by row save is log2 of the arithmetic over the geometric mean of `felt`, halved.
+    sensitivity: (rows,). There is one step size for each row, or only one where that costs fewer
+    bits: the rate that one for each row saves is half the log2 of the arithmetic over the geometric
+    mean of `sensitivity`.
     """
     rows = weight.float().reshape(len(weight), -1)
-    saved = 0.5 * math.log2(float(felt.mean())) - 0.5 * float(felt.log2().mean())
+    saved = 0.5 * math.log2(float(sensitivity.mean())) - 0.5 * float(sensitivity.log2().mean())
     own = saved * rows.shape[1] > SIDE_BITS
-    steps = unit * (felt if own else felt.mean(0, keepdim=True)).rsqrt()
+    steps = unit * (sensitivity if own else sensitivity.mean(0, keepdim=True)).rsqrt()
     kind = float_of_scales(float(steps.min()), float(steps.max())) if own else np.float32
     steps = steps.half() if kind is np.float16 else steps.float()
-    importance = felt * steps.double().square() / unit**2
+    importance = sensitivity * steps.double().square() / unit**2
     return rows / steps.float()[:, None], importance.float(), steps

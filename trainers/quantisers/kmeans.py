@@ -21,9 +21,9 @@ MAX_ROUNDS = 300  # of Lloyd's iteration; it ends when nothing moves
 def by_frequency(
     weight: Array, counts: Array, levels: Array, indices: Callable[[Array], Array]
 ) -> Runs:
-    """Indices renumbered so that 0 is the most frequent level, unused levels left out.
+    """Return indices renumbered so that 0 is the most frequent level; unused levels are left out.
 
-    Codes that favour small integers then take the fewest bits; to others the order is all the same.
+    Codes that favour small integers then take the fewest bits; to others the order is irrelevant.
     counts: of each level. indices: of the levels that some weights take.
     """
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
@@ -36,10 +36,22 @@ def by_frequency(
 class KMeans(ByRuns):
     """Share weights among `levels` values a tensor, found by k-means (Deep Compression).
 
-    Han, Mao & Dally, arXiv 1510.00149, section 3: Lloyd's algorithm from levels evenly spaced
-    between the least and the greatest weight ("linear", which they find best), without their
-    fine-tuning of the levels. Exact in one dimension: a cluster is a run of the sorted weights.
-    scope: matrices only, vectors staying in their native dtype; or all.
+    Lloyd's algorithm starts from levels evenly spaced between the smallest and the largest weight.
+    It is exact in one dimension, where a cluster is a run of the sorted weights. Integers are
+    indices into the codebook, by falling frequency. The authors' fine-tuning of the levels is left
+    out.
+
+    Parameters
+    ----------
+    levels : int
+        Values that the weights of a tensor may take, from 1 to 65536.
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors in their native dtype.
+
+    References
+    ----------
+    Han, Mao & Dally, Deep Compression, arXiv 1510.00149, section 3; linear initialisation, which
+    they find best: section 3.2.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("levels",)
@@ -50,7 +62,7 @@ class KMeans(ByRuns):
         self.levels, self.scope = levels, scope
 
     def in_runs(self, name: str, weight: Array) -> Runs | None:
-        """int32 indices by falling frequency, and their levels."""
+        """Return int32 indices by falling frequency, and their levels."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
@@ -64,7 +76,7 @@ class KMeans(ByRuns):
 
 
 def in_order(weight: Array) -> Array:
-    """The weights sorted, of the dtype they have; those of 16 bits by counting them."""
+    """Return the weights sorted, in their own dtype; those of 16 bits are counted."""
     if weight.dtype.itemsize > 2:
         return np.sort(weight, axis=None)
     counts = np.zeros(1 << 16, np.int64)
@@ -78,9 +90,9 @@ def in_order(weight: Array) -> Array:
 
 
 def lloyd(ordered: Array, count: int) -> Array:
-    """At most `count` increasing levels, float64, of locally least squared error for sorted floats.
+    """Return at most `count` increasing levels of locally least squared error for sorted floats.
 
-    All is computed in float64.
+    They are float64, in which all is computed.
     """
     sums = _Sums(ordered)
     levels = np.unique(np.linspace(float(ordered[0]), float(ordered[-1]), count))
@@ -96,9 +108,9 @@ def lloyd(ordered: Array, count: int) -> Array:
 
 
 class _Sums:
-    """Sums of the first values of many, in float64, as `np.cumsum` has them: one after the other.
+    """Sums of the first values of many in float64, added one after the other as `np.cumsum` does.
 
-    At most a million are kept, those between made again.
+    At most a million are kept; those between are computed again.
     """
 
     def __init__(self, values: Array) -> None:
@@ -114,7 +126,7 @@ class _Sums:
             last = sums[-1]
 
     def up_to(self, ends: Array) -> Array:
-        """The sum of the first `end` values for each end."""
+        """Return the sum of the first `end` values for each end."""
         place = np.maximum(ends - 1, 0) // self._apart
         begins = place * self._apart
         following = np.minimum(begins[:, None] + np.arange(self._apart), len(self._values) - 1)
@@ -125,7 +137,7 @@ class _Sums:
 
 
 def _edges(ordered: Array, borders: Array) -> Array:
-    """Where the run of each level begins in sorted values, and where the last one ends."""
+    """Return where the run of each level begins in sorted values, and where the last one ends."""
     below = borders.astype(ordered.dtype)  # the nearest such value that is not above the border
     lower = np.nextafter(below, np.array(-np.inf, below.dtype))
     below = np.where(below.astype(np.float64) > borders, lower, below)
@@ -134,6 +146,6 @@ def _edges(ordered: Array, borders: Array) -> Array:
 
 
 def _borders(levels: Array) -> Array:
-    """Midpoints: a value on one belongs to the lower level."""
+    """Return the midpoints; a value on one belongs to the lower level."""
     middle: Array = (levels[1:] + levels[:-1]) / 2
     return middle

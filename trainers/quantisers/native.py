@@ -15,8 +15,8 @@ class Native(Quantiser):
     domain: ClassVar[str] = "floats"
 
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """The weights themselves."""
+        """Return the weights unchanged."""
         return Quantized(weight, None)
 
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
-        """None: there is no grid."""
+        """Return None: there is no grid."""

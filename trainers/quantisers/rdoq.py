@@ -18,12 +18,12 @@ MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
 
 
 def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.Tensor:
-    """Integers k that make  sum importance (scaled - k)^2 + lam bits(k)  small.
+    """Return integers k that make  sum importance (scaled - k)^2 + lam bits(k)  small.
 
     The choice of integers and the table of code lengths are improved in turn, from plain rounding
     on: neither ever raises the sum, with `bits` those of the order-0 entropy of the integers.
-    scaled: weights in steps, float32, (rows, columns). importance: broadcasts to it.
-    lam: squared steps a bit is worth. Returns whole numbers in float32.
+    scaled: weights in step sizes, float32, (rows, columns). importance: broadcasts to it.
+    lam: squared step sizes a bit is worth. Returns whole numbers in float32.
     """
     best = scaled.round()
     if lam == 0.0:
@@ -43,12 +43,25 @@ def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.
 class Rdoq(Quantiser):
     """Round where error and code length together are least, as DeepCABAC's quantiser does.
 
-    Minimises  sum (w / step - k)^2 + lam bits(k)  over the integers k of a tensor (Wiedemann et
-    al., DeepCABAC, arXiv 1907.11900, eq. 1, with unit importance). Bits are those of the empirical
-    frequencies of the very integers, found by iteration, in place of CABAC's contexts.
-    lam: squared steps that a bit is worth. 0 is plain rounding; at fine steps the slope of
+    Minimises  sum (w / step - k)^2 + lam bits(k)  over the integers k of a tensor. Bits are those
+    of the empirical frequencies of these same integers, found by iteration, in place of CABAC's
+    contexts.
+
+    Parameters
+    ----------
+    lam : float
+        Squared step sizes that a bit is worth. 0 is plain rounding; at fine steps the slope of
         distortion over rate is ln 2 / 6 = 0.1155.
-    unit: of the step: the weights' own, or each tensor's standard deviation. scope: as `quantize`.
+    step : float
+        Step size of the grid, in `unit`.
+    unit : {"weight", "std"}
+        `weight`: the weights' own unit. `std`: each tensor's standard deviation.
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors in their native dtype.
+
+    References
+    ----------
+    Wiedemann et al., DeepCABAC, arXiv 1907.11900, eq. 1, with unit importance.
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
@@ -66,7 +79,7 @@ class Rdoq(Quantiser):
         self.rounding = Uniform(step, unit, scope=scope)
 
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """int32 of the least cost."""
+        """Return int32 of the least cost."""
         plain = self.rounding.quantize(name, weight)
         if plain is None or not weight.size:
             return plain

@@ -41,18 +41,26 @@ def _power(values: Array, largest: int) -> Array:
 
 
 class RF8(ByRuns):
-    """Weights as sums of two signed powers of two with exponents at most 4 apart.
+    """Write weights as sums of two signed powers of two with exponents at most 4 apart.
 
-    Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description: neither the exponents' range nor
-    a bit layout is published, so the values that occur are a tensor's codebook, whose bytes count.
-    scope: matrices only, vectors staying in their native dtype; or all.
+    Neither the exponents' range nor a bit layout is published, so the values that occur are a
+    tensor's codebook, whose bytes count.
+
+    Parameters
+    ----------
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors in their native dtype.
+
+    References
+    ----------
+    Wu, Xiong, Wen & Han, arXiv 2506.00486v1, from its description.
     """
 
     def __init__(self, scope: Scope = "matrices") -> None:
         self.scope = scope
 
     def in_runs(self, name: str, weight: Array) -> Runs | None:
-        """int32 indices by falling frequency, and the values they stand for."""
+        """Return int32 indices by falling frequency, and the values they stand for."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
