@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from slashbench import __version__
 from slashbench.bench.commands import (
     compare,
     compress,
@@ -30,6 +29,7 @@ from slashbench.bench.commands import (
 from slashbench.bench.commands.parsing import Parser
 from slashbench.bench.commands.streams import be_lenient, give_up, spelled
 from slashbench.errors import SlashbenchError
+from slashbench.version import __version__
 
 EXAMPLES = """\
 examples

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
 
+from slashbench.errors import MissingDependency
 from slashbench.trainers.regimes.backslash import BackSlash, Shapes, Update, check_settings
 from slashbench.trainers.training.parameters import Scope
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+else:
+    try:
+        from transformers import TrainerCallback
+    except ImportError:  # the class can be named without transformers, not used
+        TrainerCallback = None
 
-class BackSlashCallback(TrainerCallback):
+
+class BackSlashCallback(TrainerCallback or object):  # type: ignore[misc]
     """Constrain the rate of the model that a Trainer trains: `slashbench.BackSlash` as a callback.
 
     Shape, rate, share of zeros and lam are logged as `backslash_shape` and so on.
@@ -50,6 +53,10 @@ class BackSlashCallback(TrainerCallback):
         every: int = 1,
         strength: Callable[[int], float] | None = None,
     ) -> None:
+        if TrainerCallback is None:
+            raise MissingDependency(
+                "BackSlashCallback needs transformers: pip install 'slashbench[models]'"
+            )
         check_settings(
             lam=lam, update=update, eps=eps, scope=scope, shape=shape, shapes=shapes, every=every
         )

@@ -21,13 +21,13 @@ import msgspec
 import torch
 from distributed import get_worker
 
-from slashbench import __version__
 from slashbench.bench.engines.base import RunContext
 from slashbench.bench.engines.jobs import Job, Kind, perform
 from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.bench.store.store import Store
+from slashbench.version import __version__
 
 _EVERY_S = 0.5  # between two words on the progress of a stage
 

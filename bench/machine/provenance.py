@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from slashbench import __version__
 from slashbench.record import Provenance
+from slashbench.version import __version__
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "numcodecs",
              "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",

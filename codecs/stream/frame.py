@@ -295,7 +295,7 @@ def _checked_count(shape: list[int], dtype: np.dtype[Any]) -> int:
     if declared > decode_limit.get():
         raise CorruptStream(
             f"the stream declares {declared} bytes, over the limit of {decode_limit.get()}; "
-            "raise slashbench.codecs.stream.frame.decode_limit if you trust it"
+            "raise slashbench.decode_limit if you trust it"
         )
     return count
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
+
+if TYPE_CHECKING:
+    import pyarrow
 
 #: Parts of a file, a column each.
 PARTS = ("payload", "tables", "header", "scales", "codebooks", "floats", "buffers", "container")
@@ -46,14 +50,20 @@ def to_json(results: Results) -> str:
 
 
 def to_parquet(results: Results) -> bytes:
-    """One row per cell; null where nothing was measured."""
-    import pyarrow
+    """Return one row per cell; null where nothing was measured."""
     from pyarrow import parquet
 
-    columns = zip(*map(flat, results.rows), strict=True) if results.rows else ((),) * len(COLUMNS)
-    table = pyarrow.table(
+    out = io.BytesIO()
+    parquet.write_table(to_arrow(results.rows), out, compression="zstd")
+    return out.getvalue()
+
+
+def to_arrow(rows: Iterable[Row]) -> pyarrow.Table:
+    """Return a table with one row per cell; null where nothing was measured."""
+    import pyarrow
+
+    values = [flat(row) for row in rows]
+    columns = zip(*values, strict=True) if values else ((),) * len(COLUMNS)
+    return pyarrow.table(
         {name: list(column) for name, column in zip(COLUMNS, columns, strict=True)}
     )
-    out = io.BytesIO()
-    parquet.write_table(table, out, compression="zstd")
-    return out.getvalue()

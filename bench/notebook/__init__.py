@@ -1,0 +1,1 @@
+"""Runs and results as Python functions, for those who work in a notebook."""
