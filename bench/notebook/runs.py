@@ -107,9 +107,8 @@ def run(
         raise VerificationMismatch(
             f"{len(work.mismatches)} cells decode to other weights: {', '.join(work.mismatches)}"
         )
-    wanted = {(c.model.text, c.recipe_text, c.codec.text, c.seed) for c in plan.cells}
-    rows = load(store).rows
-    return _table([row for row in rows if (row.model, row.recipe, row.codec, row.seed) in wanted])
+    wanted = set(map(str, plan.cells))
+    return _table(row for row in load(store).rows if _cell(row) in wanted)
 
 
 def results(folder: str | Path = LOCAL) -> Table:
@@ -138,6 +137,11 @@ def results(folder: str | Path = LOCAL) -> Table:
 def _table(rows: Iterable[Row]) -> Table:
     table = export_rows.to_arrow(rows)
     return table.to_pandas() if importlib.util.find_spec("pandas") else table
+
+
+def _cell(row: Row) -> str:
+    """Return a row's cell, spelled as `Cell` is."""
+    return f"{row.model} · {row.recipe} · {row.codec} · seed {row.seed}"
 
 
 def _list(given: str | int | Iterable[object] | None) -> str | None:
