@@ -15,8 +15,8 @@ examples
   bench report --out results/core                and compare, merge: as with any results folder
   diff <(zstdcat old/records.jsonl.zst) <(zstdcat new/records.jsonl.zst)
 
-The folder gets records.jsonl.zst, one record a line, and the boards made from it: leaderboard.md to
-read, leaderboard.csv with a row for each cell. Checkpoints and compressed files are left out; the
+The folder gets records.jsonl.zst, one record a line, and README.md, the first screen made from it;
+`bench report --all` or `--csv` makes the rest. Checkpoints and compressed files are left out; the
 records have their hashes. Published records are replaced as a whole.
 
 exit codes: 0 done, 2 usage error

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 REPORTING = """\
 examples
-  bench report                                    the usual boards, in the terminal
-  bench report --boards ledger,deployment         others; `all` for every one
+  bench report                                    the first screen, in the terminal
+  bench report --all                              every board
+  bench report --boards ledger,deployment         some of them
   bench report --html BOARD.html                  one page to look at: sort, filter, hover
-  bench report --out results/core --md BOARD.md --parquet cells.parquet
+  bench report --out results/core --md SUMMARY.md --parquet cells.parquet
+  bench report --out results/core --all --md BOARDS.md
 
 Boards are made of the records there are, complete or not. The page holds everything it shows: it
 opens from disk, and asks nothing of a network.
@@ -31,9 +33,16 @@ def add(verbs: Verbs) -> None:
         help="boards from the records there are, complete or not",
         epilog=REPORTING,
     )
-    report.add_argument("--boards", metavar="LIST", help="which to print (default: the usual ones)")
+    which = report.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="every board, not the first screen alone")
+    which.add_argument("--boards", metavar="LIST", help="these boards; `all` for every one")
     report.add_argument("--html", type=Path, metavar="FILE", help="write one page to look at")
-    report.add_argument("--md", type=Path, metavar="FILE", help="write Markdown")
+    report.add_argument(
+        "--md",
+        type=Path,
+        metavar="FILE",
+        help="write Markdown: the first screen, or the boards named",
+    )
     report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
     report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
     report.add_argument("--parquet", type=Path, metavar="FILE", help="write Parquet, a row a cell")
@@ -42,22 +51,26 @@ def add(verbs: Verbs) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import console
-    from slashbench.bench.report.boards.catalog import BOARDS, USUAL
+    from slashbench.bench.report.boards.catalog import BOARDS
     from slashbench.bench.report.data import results
-    from slashbench.bench.report.output import export, html, terminal
+    from slashbench.bench.report.output import export, first_screen, html, terminal
     from slashbench.bench.store.store import Store
 
     if options.html is not None:
         html.prepare()
     store = Store(options.out)
     found = results.load(store)
-    asked = {kind: getattr(options, kind) for kind in export.FORMATS}
+    names: list[str] = options.boards.split(",") if options.boards else []
+    if options.all or names == ["all"]:
+        names = list(BOARDS)
+    asked = {kind: path for kind in export.FORMATS if (path := getattr(options, kind)) is not None}
     for kind, path in asked.items():
-        if path is not None:
-            export.write(found, kind, path)
-    if options.boards or not any(asked.values()):
-        names = options.boards.split(",") if options.boards else USUAL
-        terminal.show(found, console(), tuple(BOARDS) if names == ["all"] else names)
+        export.write(found, kind, path, names)
+    if not asked:
+        if names:
+            terminal.show(found, console(), names)
+        else:
+            first_screen.show(found, console())
     for warning in store.warnings:
         console(stderr=True).print(f"bench: {warning}", soft_wrap=True)
     return 0

@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.engines import session
     from slashbench.bench.plan import matrix
     from slashbench.bench.report.data import results
-    from slashbench.bench.report.output import export, html, terminal
+    from slashbench.bench.report.output import export, first_screen, html
     from slashbench.bench.store.store import Store
     from slashbench.contracts import Execution
 
@@ -133,6 +133,6 @@ def _run(options: argparse.Namespace) -> int:
     written = export.write_boards(found, store)
     for warning in store.warnings:
         out.print(warning, style="yellow")
-    terminal.show(found, out)
-    out.print(f"written: {', '.join(written)}")
+    page = next(path for path in written if path.endswith(".html"))
+    first_screen.show(found, out, page)
     return run_options.conclude(plan, work, out)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy import special  # scipy.stats has the same quantile and takes a second to import
 
 LEVEL = 0.95
+FEWEST = 3  # values from which one more is predicted: two have a quantile of 12.7
 ROUNDING = 1e-12  # relative
 MEDIAN = math.sqrt(math.pi / 2)  # standard error of a median over that of a mean, normal noise
 
@@ -88,11 +89,12 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 def new_value_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Return the mean and the interval in which one more value of the same kind would lie.
 
-    A prediction interval: wider than that of the mean by a factor of sqrt(n + 1).
+    A prediction interval: wider than that of the mean by a factor of sqrt(n + 1). Below `FEWEST`
+    values there is no interval.
     """
     mean = float(np.mean(values))
     error = standard_error(values)
-    if error is None:
+    if error is None or len(values) < FEWEST:
         return Interval(mean)
     return around(mean, quantile(len(values), level) * error * math.sqrt(len(values) + 1))
 

@@ -53,7 +53,7 @@ def test_a_reason_in_brackets_is_shown_whole_and_stops_no_other_cell(tmp_path: P
     assert "\x1b" not in done.stdout
     assert "2 cells, 0 already done, 2 to run" in done.stdout
     assert "1 cells failed" in done.stdout
-    assert "written: [/old]/leaderboard" in done.stdout
+    assert "page: [/old]/leaderboard.html" in done.stdout
 
 
 def test_the_pip_line_is_shown_whole(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from slashbench.bench.report.boards.catalog import BOARDS
 from slashbench.bench.report.data import results
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.output import terminal
+from slashbench.bench.report.output import first_screen, terminal
 from slashbench.bench.store.store import Store
 from slashbench.record import (
     CellRecord,
@@ -179,6 +179,13 @@ class Lab:
 
     def rows(self) -> list[Row]:
         return list(self.results().rows)
+
+    def first_screen(self, width: int = 100) -> str:
+        console = Console(file=io.StringIO(), width=width)
+        first_screen.show(self.results(), console)
+        output = console.file
+        assert isinstance(output, io.StringIO)
+        return output.getvalue()
 
     def shown(self, width: int = 100, boards: Sequence[str] = tuple(BOARDS)) -> str:
         console = Console(file=io.StringIO(), width=width)

@@ -44,7 +44,7 @@ def test_intervals_are_scipys(n: int) -> None:
     assert quantile() == pytest.approx(stats.norm.ppf(0.975))
 
 
-@pytest.mark.parametrize("n", [2, 4, 8])
+@pytest.mark.parametrize("n", [3, 4, 8])
 def test_one_more_value_lies_where_it_is_said_to(n: int) -> None:
     rng = np.random.default_rng(n)
     hits = 0
@@ -71,6 +71,7 @@ def test_ranges_hold_the_truth_as_often_as_they_say(clusters: int) -> None:
 
 def test_one_cluster_has_no_range_and_clusters_alike_have_no_width() -> None:
     assert mean_interval([2.0]) == Interval(2.0)
+    assert new_value_interval([1.0, 2.0]) == Interval(1.5)  # from two nothing is predicted
     for value, times in ((0.1, 3), (-0.07, 7), (-50.0, 2), (-50.0, 4)):
         found = mean_interval([value] * times)
         assert found == Interval(pytest.approx(value), found.estimate, found.estimate)

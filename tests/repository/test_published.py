@@ -52,8 +52,8 @@ def test_boards_follow_from_the_records(name: str) -> None:
     folder = RESULTS / name
     found = results.load(Store(folder))
     assert found.rows
-    for kind in export.PUBLISHED:
-        board = folder / f"leaderboard.{kind}"
+    for name, kind in export.PUBLISHED.items():
+        board = folder / name
         made = export.FORMATS[kind](found)
         assert made == board.read_text(), f"bench report --out {folder} --{kind} {board}"
 

@@ -45,14 +45,13 @@ def test_one_file_holds_every_record_and_boards_go_with_it(
     out = tmp_path / "out"
     code, said = bench(capsys, "publish", run, "--out", out)
     assert code == 0, said
-    assert {path.name for path in out.iterdir()} == {NAME, "leaderboard.md", "leaderboard.csv"}
+    assert {path.name for path in out.iterdir()} == {NAME, "README.md"}
     assert list(Store(out).every()) == list(Store(run).every())
     heads = [(line["stage"], line["key"]) for line in map(json.loads, text(out).splitlines())]
     assert heads == sorted(heads)
-    for kind in ("md", "csv"):
-        again = tmp_path / f"again.{kind}"
-        assert bench(capsys, "report", "--out", run, f"--{kind}", again)[0] == 0
-        assert again.read_bytes() == (out / f"leaderboard.{kind}").read_bytes()
+    again = tmp_path / "again.md"
+    assert bench(capsys, "report", "--out", run, "--md", again)[0] == 0
+    assert again.read_bytes() == (out / "README.md").read_bytes()
 
 
 def test_every_reader_takes_the_folder_or_the_file(

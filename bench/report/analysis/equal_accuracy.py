@@ -155,7 +155,7 @@ def smallest_kept(lines: Sequence[Line], which: str = "") -> Line | str:
     if all(line.loss is None for line in lines):
         return "no plain float model was run to compare with"
     kept = [line for line in lines if line.keeps_quality]
-    return smallest(kept) if kept else f"no recipe {which}keeps the quality"
+    return smallest(kept) if kept else f"none {which}in tolerance"
 
 
 def _cpu_s(row: Row) -> float | None:

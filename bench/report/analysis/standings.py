@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slashbench.bench.report.analysis.pareto import CLOCK
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.statistics import (
     ROUNDING,
@@ -65,7 +66,7 @@ class Duel:
     cells: int
     wins: int  # cells in which the first is better
     losses: int
-    ratio: float  # geometric mean of first over second
+    ratio: float  # geometric mean of first over second: over cells, then over models
 
     @property
     def one_sided(self) -> bool:
@@ -86,7 +87,40 @@ def standings(rows: Iterable[Row], score: Score) -> Board | None:
     return _board(scores, ranked, common, lambda _, means: exact_places(means))
 
 
-def timings(rows: Iterable[Row], rounds: Rounds, score: Score, margin: float) -> Board | None:
+def decoding(rows: Iterable[Row]) -> Board | None:
+    """Rank codecs by the time that decoding takes, on one machine."""
+    return _timings(
+        rows, lambda r: r.decode_ns, lambda r: r.decode_mparams_s and 1 / r.decode_mparams_s
+    )
+
+
+def encoding(rows: Iterable[Row]) -> Board | None:
+    """Rank codecs by the time that encoding takes, on one machine."""
+    return _timings(
+        rows, lambda r: r.encode_ns, lambda r: r.encode_mparams_s and 1 / r.encode_mparams_s
+    )
+
+
+def duel(rows: Iterable[Row], first: str, second: str, score: Score) -> Duel | None:
+    """Compare two codecs on the cells that both ran; None where there is none."""
+    scores = _scores(rows, score)
+    ours, theirs = scores.get(first, {}), scores.get(second, {})
+    ratios = {case: ours[case] / theirs[case] for case in ours if case in theirs}
+    if not ratios:
+        return None
+    logs: dict[str, list[float]] = {}
+    for (model, _, _), ratio in ratios.items():
+        logs.setdefault(model, []).append(math.log(ratio))
+    means = [math.fsum(of) / len(of) for of in logs.values()]
+    return Duel(
+        len(ratios),
+        sum(ratio < 1 - ROUNDING for ratio in ratios.values()),
+        sum(ratio > 1 + ROUNDING for ratio in ratios.values()),
+        math.exp(math.fsum(means) / len(means)),
+    )
+
+
+def _timings(rows: Iterable[Row], rounds: Rounds, score: Score) -> Board | None:
     """Rank codecs by a time on one machine, in paired rounds.
 
     Parameters
@@ -95,8 +129,6 @@ def timings(rows: Iterable[Row], rounds: Rounds, score: Score, margin: float) ->
         A cell's raw times.
     score
         The time of a cell that the board shows.
-    margin
-        Share by which two must differ to be told apart.
     """
     rows = list(rows)
     scores = _scores(rows, score)
@@ -111,24 +143,9 @@ def timings(rows: Iterable[Row], rounds: Rounds, score: Score, margin: float) ->
             sides = [raw.get((codec, case)) or (1,) for codec in codecs]
             n = min(map(len, sides))
             paired.append(np.log(np.maximum([side[:n] for side in sides], 1)).T)
-        return places(paired, math.log1p(margin))
+        return places(paired, math.log1p(CLOCK))
 
     return _board(scores, ranked, common, order)
-
-
-def duel(rows: Iterable[Row], first: str, second: str, score: Score) -> Duel | None:
-    """Compare two codecs on the cells that both ran; None where there is none."""
-    scores = _scores(rows, score)
-    ours, theirs = scores.get(first, {}), scores.get(second, {})
-    ratios = [ours[case] / theirs[case] for case in ours if case in theirs]
-    if not ratios:
-        return None
-    return Duel(
-        len(ratios),
-        sum(ratio < 1 - ROUNDING for ratio in ratios),
-        sum(ratio > 1 + ROUNDING for ratio in ratios),
-        math.exp(math.fsum(map(math.log, ratios)) / len(ratios)),
-    )
 
 
 def _scores(rows: Iterable[Row], score: Score) -> dict[str, dict[Case, float]]:

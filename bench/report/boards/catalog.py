@@ -9,6 +9,7 @@ from slashbench.bench.report.boards import (
     coverage,
     deployment,
     equal_accuracy,
+    first_screen,
     ledger,
     pareto,
     recipes,
@@ -22,6 +23,7 @@ from slashbench.bench.report.sections import Section
 from slashbench.errors import UnknownName
 
 BOARDS: dict[str, Callable[[Results], Section]] = {
+    "summary": first_screen.section,
     "equal-accuracy": equal_accuracy.section,
     "regimes": regimes.section,
     "pareto": pareto.section,
@@ -33,12 +35,10 @@ BOARDS: dict[str, Callable[[Results], Section]] = {
     "tensors": tensors.section,
     "weights": weights.section,
     "recipes": recipes.section,
+    "names": first_screen.names_section,
     "coverage": coverage.section,
     "origin": coverage.origin,
 }
-
-#: What a terminal shows unasked.
-USUAL = ("equal-accuracy", "regimes", "codecs", "lossless", "speed", "coverage")
 
 
 def sections(results: Results, names: Sequence[str] = tuple(BOARDS)) -> list[Section]:

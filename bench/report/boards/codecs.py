@@ -6,7 +6,7 @@ from slashbench.bench.report.analysis.standings import Board, Standing, standing
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.statistics import Interval
+from slashbench.bench.report.statistics import FEWEST, Interval
 from slashbench.bench.report.tables import NOTHING, Table, number, percent, place
 
 HERE = (
@@ -86,9 +86,10 @@ def with_unranked(
 def common_cells(board: Board) -> str:
     """Say which cells count, and how far the order reaches."""
     of = f"{board.common} of {board.cases} cells are common to all ranked codecs and count"
-    if board.models > 1:
+    if board.models >= FEWEST:
         return f"{of} · {board.models} models"
-    return f"{of} · one model: nothing is known of others"
+    few = "one model" if board.models == 1 else f"{board.models} models"
+    return f"{of} · {few}: too few to say anything of others"
 
 
 def elsewhere(found: Interval | None) -> str:

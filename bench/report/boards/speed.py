@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slashbench.bench.report.analysis.pareto import CLOCK
-from slashbench.bench.report.analysis.standings import Board, Standing, timings
+from slashbench.bench.report.analysis.standings import Standing, decoding, encoding
 from slashbench.bench.report.boards.codecs import common_cells, elsewhere, with_unranked
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
@@ -30,20 +30,6 @@ def section(results: Results) -> Section:
         f"{percent(CLOCK, 0)}. On a new model: as on the board of sizes. Ratios to peers in one "
         "process: `bench speed`.",
         tables,
-    )
-
-
-def decoding(rows: list[Row]) -> Board | None:
-    """Rank codecs by the time that decoding takes."""
-    return timings(
-        rows, lambda r: r.decode_ns, lambda r: r.decode_mparams_s and 1 / r.decode_mparams_s, CLOCK
-    )
-
-
-def encoding(rows: list[Row]) -> Board | None:
-    """Rank codecs by the time that encoding takes."""
-    return timings(
-        rows, lambda r: r.encode_ns, lambda r: r.encode_mparams_s and 1 / r.encode_mparams_s, CLOCK
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from slashbench.bench.machine.atomic_files import write_atomically
@@ -21,20 +21,27 @@ FORMATS: dict[str, Callable[[Results], str | bytes]] = {
 }
 
 
-#: The FORMATS that go with published records: one for people, one for programs.
-PUBLISHED = ("md", "csv")
+#: Name of a file -> its format: those beside the records of a run, and beside published records.
+BESIDE = {f"leaderboard.{kind}": kind for kind in FORMATS}
+PUBLISHED = {"README.md": "md"}  # records.jsonl.zst beside it is the data
 
 
-def write(results: Results, kind: str, path: Path) -> None:
-    """Write one of FORMATS. Raises StoreUnusable."""
-    write_atomically(path, _made(results, kind))
+def write(results: Results, kind: str, path: Path, boards: Sequence[str] = ()) -> None:
+    """Write one of FORMATS. Raises StoreUnusable.
+
+    boards: what Markdown holds in place of the first screen; other formats hold everything anyway.
+    """
+    if kind == "md" and boards:
+        write_atomically(path, to_markdown(results, boards).encode())
+    else:
+        write_atomically(path, _made(results, kind))
 
 
-def write_boards(results: Results, store: Store, kinds: Collection[str] = FORMATS) -> list[str]:
-    """Write leaderboard.md and other FORMATS beside the records; return where they are."""
-    for kind in kinds:
-        store.files.write(f"leaderboard.{kind}", _made(results, kind))
-    return [f"{store.files.where}/leaderboard.{kind}" for kind in kinds]
+def write_boards(results: Results, store: Store, files: Mapping[str, str] = BESIDE) -> list[str]:
+    """Write boards beside the records; return where they are. files: name -> one of FORMATS."""
+    for name, kind in files.items():
+        store.files.write(name, _made(results, kind))
+    return [f"{store.files.where}/{name}" for name in files]
 
 
 def _made(results: Results, kind: str) -> bytes:

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from slashbench.bench.report.boards import coverage
 from slashbench.bench.report.boards.catalog import sections
+from slashbench.bench.report.boards.first_screen import names_section
 from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.output.first_screen import fitted
+from slashbench.bench.report.output.terminal import EMPTY
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import Table, provenance
 from slashbench.record import Provenance
 
 
-def to_markdown(results: Results) -> str:
-    """All boards of a store."""
+def to_markdown(results: Results, boards: Sequence[str] = ()) -> str:
+    """The first screen of a store, or the boards of those names.
+
+    The recipes named on the screen and where the numbers come from follow it.
+    """
     if not results.rows:
-        return "# slashbench\n\nNo records yet: run `bench run --suite smoke` first.\n"
-    return document("slashbench leaderboard", sections(results))
+        return f"# slashbench\n\n{EMPTY}\n"
+    if boards:
+        return document("slashbench boards", sections(results, boards))
+    screen = fitted(results)
+    names = names_section(results)
+    tables = [part for part in screen.parts if isinstance(part, Table)]
+    shown = {cell for table in tables for row in table.rows for cell in row}
+    listed = [
+        dataclasses.replace(table, rows=[row for row in table.rows if row[0] in shown])
+        for table in names.parts
+        if isinstance(table, Table)
+    ]
+    said = [part for part in screen.parts if isinstance(part, str)]
+    parts = [
+        "# slashbench summary",
+        screen.about,
+        *(spell(table, "##") for table in tables),
+        "## Findings" if said else "",
+        "\n".join(f"- {text}" for text in said),
+        "All boards: `bench report --all`, or one page with `--html FILE`.",
+        *(spell(table, "##") for table in listed if table.rows),
+        *_section(coverage.origin(results)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def document(title: str, parts: Sequence[Section]) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import rich.table
 from rich.console import Console
 from rich.text import Text
 
-from slashbench.bench.report.boards.catalog import BOARDS, USUAL, sections
+from slashbench.bench.report.boards.catalog import BOARDS, sections
 from slashbench.bench.report.data.results import Results
+from slashbench.bench.report.output.grid import WORDS, grid
 from slashbench.bench.report.sections import Figure
 from slashbench.bench.report.tables import Table
 
-#: Columns of words, aligned left, and the width each keeps; the longer ones fold.
-WORDS = {"codec": 14, "model": 12, "side": 13, "recipe": 24, "regime": 24, "reason": 30,
-         "machine": 12, "BD-rate": 18}  # fmt: skip
+EMPTY = "no records yet: run `bench run --suite smoke` first"
 
 #: Columns a narrow terminal does without, first to go first; the files have them all.
 SPARE = ("machine", "steps", "candidates", "ratio", "other", "embed", "train s", "entropy", "Δ",
@@ -23,10 +21,10 @@ SPARE = ("machine", "steps", "candidates", "ratio", "other", "embed", "train s",
          "payload", "RAM", "SATA disk", "tolerance")  # fmt: skip
 
 
-def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> None:
-    """Print boards, and the names of those that were not asked for."""
+def show(results: Results, console: Console, names: Sequence[str] = tuple(BOARDS)) -> None:
+    """Print boards, and the names of the others."""
     if not results.rows:
-        console.print("no records yet: run `bench run --suite smoke` first")
+        console.print(EMPTY)
         return
     found = sections(results, names)
     for section in found:
@@ -43,9 +41,7 @@ def show(results: Results, console: Console, names: Sequence[str] = USUAL) -> No
         console.print(Text(f"\nno records for: {', '.join(empty)}", style="dim"))
     others = [name for name in BOARDS if name not in names]
     if others:
-        console.print(
-            Text(f"\nmore: bench report --boards {','.join(others)}, or all", style="dim")
-        )
+        console.print(Text(f"\nmore: bench report --boards {','.join(others)}", style="dim"))
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -60,28 +56,9 @@ def print_table(table: Table, console: Console) -> None:
     spare += [name for name in reversed(table.columns) if name.endswith((" enc", " dec", " bits"))]
     while _width(table, hidden) > console.width and spare:
         hidden.append(spare.pop(0))
-    console.print(_grid(table, hidden))
+    console.print(grid(table, hidden))
     if hidden:
         console.print(Text(f"too narrow to show: {', '.join(hidden)}", style="dim"))
-
-
-def _grid(table: Table, hidden: Sequence[str]) -> rich.table.Table:
-    grid = rich.table.Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    shown = [i for i, column in enumerate(table.columns) if column not in hidden]
-    for i in shown:
-        column = table.columns[i]
-        words = column in WORDS
-        grid.add_column(
-            column,
-            justify="left" if words else "right",
-            overflow="fold",
-            no_wrap=not words,
-            min_width=WORDS.get(column),
-        )
-    for index, row in enumerate(table.rows):
-        style = "dim" if index in table.faint else ""
-        grid.add_row(*(Text(row[i]) for i in shown), style=style)
-    return grid
 
 
 def _width(table: Table, hidden: Sequence[str]) -> int:
