@@ -28,7 +28,7 @@ CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
 CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
 
 # Whatever numcodecs has: numcodecs.zlib:level=9. By name only, never in `all`.
-CODECS.family("numcodecs.", "slashbench.codecs.numcodecs_adapter:by_id")
+CODECS.family("numcodecs.", "slashbench.codecs.numcodecs_adapter:by_id", needs="numcodecs")
 
 # Peers: other people's compressors (codecs/peers/).
 CODECS.lazy("zlib", "slashbench.codecs.peers.deflate:Deflate")

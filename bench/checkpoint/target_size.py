@@ -109,4 +109,5 @@ def _with_step(quantiser: Link[Quantiser], step: float) -> Link[Quantiser]:
         selector.build(cls, quantiser.name, settings),
         selector.spell(cls, quantiser.name, settings),
         {**quantiser.config, "settings": settings},
+        quantiser.code,
     )

@@ -81,11 +81,14 @@ def processes(text: str) -> int | None:
 def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
     """Say what is left out, how much is done and how long the rest may take. Returns the rest."""
     from slashbench.bench.commands import progress
+    from slashbench.bench.pipeline.other_code import other_code
     from slashbench.bench.plan.estimate import estimate_s
 
     for what, why in plan.left_out.items():
         console.print(f"left out: {what}: {why}", style="yellow")
     missing = [cell for cell in plan.cells if stages.cached_cell(cell) is None]
+    for change, count in other_code(stages.store, missing).items():
+        console.print(f"{count} cells have records made with other code: {change}", style="yellow")
     console.print(
         f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
         f"{len(missing)} to run, about {progress.spell_seconds(estimate_s(missing))}",

@@ -21,10 +21,10 @@ def checkpoint_key(cell: Cell, depth: int) -> str:
     model = cell.model.item
     return key_of(
         "checkpoint",
-        model=cell.model.config,
+        model=cell.model.identity,
         inputs=model.inputs(),
-        regime=cell.recipe.regime.config if model.plan else "as they came",
-        transforms=[link.config for link in cell.recipe.transforms[:depth]],
+        regime=cell.recipe.regime.identity if model.plan else "as they came",
+        transforms=[link.identity for link in cell.recipe.transforms[:depth]],
         seed=cell.seed,
         execution=cell.execution.config if model.plan else {},
         loop=loop.REVISION,
@@ -37,8 +37,8 @@ def compress_key(cell: Cell) -> str:
     return key_of(
         "compress",
         checkpoint=checkpoint_key(cell, len(cell.recipe.transforms)),
-        quantiser=cell.recipe.quantiser.config,
-        codec=cell.codec.config,
+        quantiser=cell.recipe.quantiser.identity,
+        codec=cell.codec.identity,
         format=[file_format.FORMAT, encoder.REVISION],
     )
 
@@ -50,7 +50,7 @@ def evaluate_key(cell: Cell, weights_sha256: str, reference_sha256: str, split: 
     """
     return key_of(
         "evaluate",
-        model=cell.model.config,
+        model=cell.model.identity,
         inputs=cell.model.item.inputs(),
         split=split,
         weights=weights_sha256,
@@ -67,6 +67,14 @@ def time_key(compress: str, machine: str) -> str:
 def cell_key(cell: Cell, machine: str) -> str:
     """Return the key of the cell's record; its times are those of one kind of machine."""
     return key_of("cell", compress=compress_key(cell), machine=machine)
+
+
+def code(cell: Cell) -> dict[str, str]:
+    """Return the code that the cell runs beside that of slashbench: plug-ins and libraries."""
+    recipe = cell.recipe
+    links: list[Link[Any]] = [cell.model, recipe.regime, *recipe.transforms, recipe.quantiser]
+    links.append(cell.codec)
+    return {name: found for link in links for name, found in link.code.items()}
 
 
 def checkpoint_fields(cell: Cell, depth: int) -> Fields:

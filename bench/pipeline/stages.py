@@ -274,6 +274,7 @@ class Stages:
             regime=cell.recipe.regime.text,
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
+            code=keys.code(cell),
             **keys.cell_fields(cell),
             **made,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from slashbench import selector
@@ -21,7 +21,13 @@ class Link(Generic[T]):
     name: str
     item: T
     text: str  # canonical spelling
-    config: dict[str, Any]  # name, revision and every setting: what determines its effect
+    config: dict[str, Any]  # name, revision and every setting
+    code: Mapping[str, str] = field(default_factory=dict)  # that it runs, as `Registry.code` says
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines its effect: the configuration, and code that is not slashbench's."""
+        return {**self.config, "code": dict(self.code)} if self.code else self.config
 
 
 def links(registry: Registry[T], wanted: Selector) -> Iterator[Link[T]]:
@@ -50,6 +56,7 @@ def configured(registry: Registry[T], name: str, settings: Mapping[str, Any]) ->
             "revision": getattr(cls, "revision", 1),
             "settings": {**defaults, **settings},
         },
+        registry.code(name),
     )
 
 

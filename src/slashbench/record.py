@@ -253,6 +253,7 @@ class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     seed: int
     metric: str
     tolerance: float
+    code: dict[str, str] = {}  # beside slashbench's: libraries' versions, hashes of plug-ins
     checkpoint: str = ""
     compress: str = ""
     evaluate: str = ""  # decoded weights

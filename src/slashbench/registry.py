@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from slashbench import renamed
+from slashbench import code_identity, renamed
 from slashbench.errors import BrokenPlugin, DuplicateName, MissingDependency, UnknownName
 
 T = TypeVar("T")
@@ -60,7 +60,8 @@ class Registry(Generic[T]):
         self.problems: list[str] = []  # plug-ins that were skipped, and why
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, type[T]] = {}
-        self._families: dict[str, str] = {}  # prefix -> function that finds the class
+        self._families: dict[str, Entry] = {}  # prefix -> where a function finds the class
+        self._code: dict[str, dict[str, str]] = {}
         self._plugins_read = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
@@ -81,12 +82,12 @@ class Registry(Generic[T]):
         modules = tuple(needs.split())
         self._add(Entry(name, target, modules, install or "pip install " + " ".join(modules)))
 
-    def family(self, prefix: str, target: str) -> None:
+    def family(self, prefix: str, target: str, *, needs: str = "") -> None:
         """Names with this prefix are found by target("rest of the name"); none of them is listed.
 
         target: "module:function" that returns a class or raises UnknownName.
         """
-        self._families[prefix] = target
+        self._families[prefix] = Entry(prefix, target, tuple(needs.split()))
 
     def names(self) -> list[str]:
         """All registered names, available or not, in order of registration."""
@@ -102,9 +103,9 @@ class Registry(Generic[T]):
         if name in self._loaded:
             return self._loaded[name]
         entry = self._entries.get(name)
-        for prefix, target in self._families.items():
+        for prefix, family in self._families.items():
             if entry is None and name.startswith(prefix):
-                module, _, function = target.partition(":")
+                module, _, function = family.target.partition(":")
                 found: type[T] = getattr(importlib.import_module(module), function)(
                     name.removeprefix(prefix)
                 )
@@ -125,6 +126,23 @@ class Registry(Generic[T]):
             ) from error
         self._loaded[name] = loaded
         return loaded
+
+    def code(self, name: str) -> dict[str, str]:
+        """Return which code an entry runs beside that of slashbench, as far as numbers go.
+
+        Libraries that it needs, each with its version, and "KIND NAME" with a hash of the source
+        for a plug-in. It is that of the moment when it is first asked for. Raises as `get` does.
+        """
+        if name not in self._code:
+            root = self.get(name).__module__.partition(".")[0]
+            family = next((f for p, f in self._families.items() if name.startswith(p)), None)
+            entry = self._entries.get(name) or family
+            assert entry is not None
+            found = {module: code_identity.version(module) for module in entry.needs}
+            if root != "slashbench" and entry is not family:
+                found[f"{self.kind} {name}"] = code_identity.digest(root, entry.origin)
+            self._code[name] = found
+        return self._code[name]
 
     def available(self) -> list[str]:
         """Names whose class can be used here: what `all` means."""
