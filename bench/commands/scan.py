@@ -63,6 +63,8 @@ def _scan(options: argparse.Namespace) -> int:
     if options.quantize is not None:
         (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
     weights = own_checkpoint.read(options.path, round(options.sample * 1e6))
+    if quantiser is not None:
+        weights = own_checkpoint.to_quantize(weights)
     for what, why in {**left_out, **weights.left_out}.items():
         shown.print(f"left out: {what}: {why}", style="yellow")
     shown.print(

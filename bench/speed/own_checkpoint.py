@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.contracts import Quantiser
 from slashbench.errors import CorruptFile, UsageError
+from slashbench.weight_rule import why_kept
 
 Array = npt.NDArray[Any]
 
@@ -70,6 +71,17 @@ def read(path: Path, budget_bytes: int) -> Weights:
             elif array.size:
                 tensors[name] = array
     return Weights(tensors, n_bytes, sum(a.nbytes for a in tensors.values()), left_out)
+
+
+def to_quantize(weights: Weights) -> Weights:
+    """Return the weights without those that `bench compress --quantize` leaves as they are."""
+    kept = {
+        name: why
+        for name, array in weights.tensors.items()
+        if domain_of(array.dtype) == "floats" and (why := why_kept(array))
+    }
+    tensors = {name: array for name, array in weights.tensors.items() if name not in kept}
+    return replace(weights, tensors=tensors, left_out={**weights.left_out, **kept})
 
 
 def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iterator[Sample]:

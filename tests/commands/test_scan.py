@@ -118,3 +118,12 @@ def test_without_the_extra_for_models(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = bench_process("speed", "--codecs=rans", "--data=4bits", cwd=folder, PYTHONPATH=path)
     assert (done.returncode, "pip install 'slashbench[models]'" in done.stderr) == (2, True)
+
+
+def test_what_compress_would_not_quantize_is_left_out(tmp_path: Path) -> None:
+    """A mask of -inf among the weights does not end the scan."""
+    mask = torch.full((64, 64), float("-inf")).triu(1)
+    save_file({"w": torch.randn(90, 90), "mask": mask}, tmp_path / "m.safetensors")
+    done = scan("m.safetensors", "--codecs=rans", "--quantize=rtn", "--repeats=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mask: it holds values that are not finite" in done.stdout

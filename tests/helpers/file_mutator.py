@@ -27,7 +27,7 @@ from slashbench.bench.checkpoint import (
     plain_header,
 )
 from slashbench.bench.checkpoint.encoder import Coding
-from slashbench.bench.checkpoint.file_format import METADATA_KEY
+from slashbench.bench.checkpoint.file_format import METADATA_KEY, QUANTIZER_KEY
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import CodedSegment, Piece, write
@@ -56,6 +56,7 @@ class Parts:
     bodies: dict[str, bytes]  # of each tensor; in version 2 without the tail
     tails: dict[str, list[Any]] = field(default_factory=dict)
     offsets: dict[str, list[int]] = field(default_factory=dict)  # that lie
+    quantized_by: Any = None  # what a quantized file says of its quantiser
 
     @classmethod
     def of(cls, data: bytes) -> Parts:
@@ -72,7 +73,9 @@ class Parts:
             length = int.from_bytes(body[-8:-4], "little")
             tails[name] = msgspec.msgpack.decode(body[-8 - length : -8])
             bodies[name] = body[: -8 - length]
-        return cls(2, entry, contents, outer, bodies, tails)
+        said = header.metadata.get(QUANTIZER_KEY)
+        quantized_by = None if said is None else json.loads(said[8:])
+        return cls(2, entry, contents, outer, bodies, tails, quantized_by=quantized_by)
 
     def built(self) -> bytes:
         """The file, with checksums that match."""
@@ -85,8 +88,11 @@ class Parts:
                 end = msgspec.msgpack.encode(tail)
                 sums = zlib.crc32(end, zlib.crc32(name.encode("utf-8", "replace")))
                 bodies[name] += end + struct.pack("<II", len(end), sums)
-        text = json.dumps(entry)
-        metadata = {METADATA_KEY: f"{zlib.crc32(text.encode()):08x}{text}"}
+        told = {METADATA_KEY: entry}
+        if self.quantized_by is not None:
+            told[QUANTIZER_KEY] = self.quantized_by
+        texts = {key: json.dumps(entry) for key, entry in told.items()}
+        metadata = {key: f"{zlib.crc32(t.encode()):08x}{t}" for key, t in texts.items()}
         header: dict[str, Any] = {plain_header.METADATA: metadata}
         at = 0
         for name, body in bodies.items():
@@ -247,6 +253,13 @@ def _bend_contents(rng: Rng, parts: Parts) -> None:
         parts.tails = {name: tail for name, tail in parts.tails.items() if name not in ties}
 
 
+def _bend_quantized_by(rng: Rng, parts: Parts) -> None:
+    if parts.quantized_by is None:
+        return _bend_contents(rng, parts)
+    parts.quantized_by = _bent_json(rng, parts.quantized_by)
+    return None
+
+
 def _bend_tail(rng: Rng, parts: Parts) -> None:
     if not parts.tails:
         return _bend_outer(rng, parts)
@@ -313,7 +326,8 @@ _BENDS: list[tuple[float, Callable[[Rng, Parts], None]]] = [
     (0.50, _bend_a_stream),
     (0.22, _bend_tail),
     (0.12, _bend_header),
-    (0.08, _bend_contents),
+    (0.07, _bend_contents),
+    (0.01, _bend_quantized_by),
     (0.08, _bend_outer),
 ]
 _ODDS = np.cumsum([odds for odds, _ in _BENDS])
