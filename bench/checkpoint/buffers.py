@@ -1,4 +1,4 @@
-"""Memory for many tensors at once: in few large blocks, which the system has large pages for.
+"""Memory for tensors: mapped files to read from, and few large blocks to decode into.
 
 Linux clears and maps a fresh page of 4 KiB each time one is first touched. For tensors of a few
 megabytes that takes longer than decoding them. NumPy asks for pages of 2 MiB for what is large.
@@ -6,18 +6,25 @@ megabytes that takes longer than decoding them. NumPy asks for pages of 2 MiB fo
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from slashbench.errors import UsageError
 
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 64 << 20  # bytes: one tensor that is kept holds as many at most, beyond its own
 _ALIGNED = 64  # a line of the cache, and what PyTorch aligns its tensors to
 _PAGE = 4096
+_POPULATE_READ = 22  # MADV_POPULATE_READ, which Python's mmap has no name for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Room:
 
     @classmethod
     def of(cls, sizes: Mapping[str, int]) -> Room:
-        """Room for so many bytes each."""
+        """Make room for so many bytes each."""
         room = cls({}, [])
         group: dict[str, int] = {}  # name -> where in the block it begins
         end = 0
@@ -59,3 +66,32 @@ class Room:
     def _touch(self) -> None:
         for block in self.blocks:
             block[::_PAGE] = 0
+
+
+class Mapped:
+    """A file's bytes, shape (size,), read-only. Raises UsageError for one that can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                self._map = (
+                    mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else None
+                )
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{path} can't be read: {why}") from error
+        self.data: Bytes = np.frombuffer(self._map or b"", np.uint8)
+
+    def fetch(self) -> None:
+        """Map all of it at once, which is quicker than page by page, where the system can do so."""
+        if self._map is not None and sys.platform == "linux":
+            with contextlib.suppress(OSError):  # before Linux 5.14
+                self._map.madvise(_POPULATE_READ)
+
+    def release(self, begin: int, end: int) -> None:
+        """Take no more memory for these bytes, until they are touched again."""
+        page = mmap.PAGESIZE
+        first, last = -(-begin // page) * page, end // page * page
+        if self._map is not None and last > first and hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)

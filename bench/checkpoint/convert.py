@@ -16,7 +16,7 @@ Progress = Callable[[int], None]
 
 
 def quiet(_done: int) -> None:
-    """For those who don't want to know."""
+    """Show no progress."""
 
 
 def compress(

@@ -1,4 +1,4 @@
-"""What is in a compressed checkpoint: each tensor, and where the bytes of the file go."""
+"""Describe a compressed checkpoint: each tensor, and where the bytes of the file go."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TensorEntry:
 
     @property
     def count(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return 8 * self.plain_bytes // plain_header.DTYPES[self.dtype].bits
 
 
@@ -47,7 +47,7 @@ class Description:
 
 
 def describe(name: str, checkpoint: Checkpoint) -> Description:
-    """What is in a file. Raises CorruptFile."""
+    """Return what is in a file. Raises CorruptFile."""
     found = entries(checkpoint)
     return Description(
         name=name,
@@ -66,7 +66,7 @@ def describe(name: str, checkpoint: Checkpoint) -> Description:
 
 
 def entries(checkpoint: Checkpoint) -> list[TensorEntry]:
-    """Every tensor, in the order of the plain file. Raises CorruptFile."""
+    """Return every tensor, in the order of the plain file. Raises CorruptFile."""
     return [
         TensorEntry(
             name=name,
@@ -82,7 +82,7 @@ def entries(checkpoint: Checkpoint) -> list[TensorEntry]:
 
 
 def ledger(checkpoint: Checkpoint) -> dict[str, int]:
-    """Where the bytes of the file go; they sum to its size. Raises CorruptFile.
+    """Return where the bytes of the file go; they sum to its size. Raises CorruptFile.
 
     header, tables and payload of streams; scales and codebooks; floats and buffers stored as they
     are; and the container: names, shapes and all that tells a reader where things are.

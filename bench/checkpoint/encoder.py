@@ -106,7 +106,7 @@ class Coding:
         return cls(_codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), made, _said(quantiser))
 
     def settings(self) -> list[file_format.Codec]:
-        """The codecs as a file lists them."""
+        """Return the codecs as a file lists them."""
         return [
             file_format.Codec(
                 link.name, {k: v for k, v in link.item.get_config().items() if k != "id"}
@@ -115,7 +115,7 @@ class Coding:
         ]
 
     def place(self, domain: str) -> int:
-        """Which of the codecs takes this domain first."""
+        """Return the place of the first codec that takes this domain."""
         return next(i for i, link in enumerate(self.codecs) if domain in link.item.domains)
 
 
@@ -201,7 +201,7 @@ def _is_finite(grid: Grid) -> bool:
 
 
 def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) -> Iterator[Job]:
-    """Of one tensor at a time the grid is found, here; integers are made and coded on all cores."""
+    """Find the grid of one tensor, here; its integers are made and coded on all cores."""
     assert coding.quantize is not None
     tensor = source.header.tensors[name]
     runs = quantized(coding.quantize, name, source.read(name), tensor, kept)
@@ -227,7 +227,7 @@ def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) 
 
 
 def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
-    """Runs of rows, of about `count` values each, and all but the last of as many.
+    """Cut an array into runs of rows, of about `count` values each; the last may be shorter.
 
     A row that is larger than that is cut as well, unless `by_row`.
     """
@@ -241,7 +241,7 @@ def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
 
 
 def _shorter(part: Array, coding: Coding) -> CodedSegment:
-    """Coded, or stored if that takes no more."""
+    """Encode a run, or store it if that takes no more."""
     place = coding.place(frame.domain_of(part.dtype))
     coded = CodedSegment(
         place, coding.codecs[place].item.pieces(np.require(part, requirements="A"))
@@ -255,7 +255,7 @@ def _stored(part: Array) -> CodedSegment:
 
 
 def _seen(raw: Bytes, tensor: Tensor) -> Array:
-    """A tensor's bytes as an array that a codec takes."""
+    """Return a tensor's bytes as an array that a codec takes."""
     dtype = plain_header.DTYPES[tensor.dtype].numpy
     if tensor.dtype in _SEEN_AS:
         return raw.view(_SEEN_AS[tensor.dtype])

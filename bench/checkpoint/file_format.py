@@ -1,8 +1,8 @@
-"""What a compressed checkpoint says about itself, in each version of the format (codecs/FORMAT.md).
+"""The metadata of a compressed checkpoint, format 2 (codecs/FORMAT.md).
 
-The file is a safetensors file. Its metadata's one entry, "slashbench", is a CRC-32 in eight hex
-digits and a JSON object that begins with the version; every reader there ever was understands that
-much, so that an old one can say that a file is too new.
+The file is a safetensors file. The entry "slashbench" of its metadata is a CRC-32 in eight hex
+digits and a JSON object that begins with the version. All versions of the format share this much,
+so that an old reader can say that a file is too new.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Index:
 
 
 def version_of(outer: Header) -> tuple[int, bytes]:
-    """(version, the JSON entry) of a file's metadata. Raises CorruptFile."""
+    """Return (version, the JSON entry) of a file's metadata. Raises CorruptFile."""
     entry = outer.metadata.get(METADATA_KEY)
     if entry is None:
         raise CorruptFile("this safetensors file was not written by slashbench")
@@ -165,7 +165,7 @@ def _checked(entry: str) -> bytes:
 
 
 def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
-    """The index of a file of version 2. start: where its tensors' bytes begin.
+    """Return the index of a file of version 2. start: where its tensors' bytes begin.
 
     Raises CorruptFile.
     """
@@ -208,13 +208,13 @@ def _quantized_by(outer: Header) -> QuantizedBy | None:
 
 
 def tail(name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None) -> bytes:
-    """What follows a tensor's segments, each of them (codec or STORED, bytes, CRC-32)."""
+    """Return what follows a tensor's segments, each (codec or STORED, bytes, CRC-32)."""
     body = msgspec.msgpack.encode(_Tail(unit, segments, _grid_out(grid)))
     return body + len(body).to_bytes(4, "little") + _tail_checksum(name, body)
 
 
 def _tail_checksum(name: str, body: bytes) -> bytes:
-    """Of a name too, so that tensors don't change places."""
+    """Return the checksum of a tail and of its name, so that no tensors change places."""
     return zlib.crc32(body, zlib.crc32(name.encode())).to_bytes(4, "little")
 
 
@@ -268,7 +268,7 @@ def _grid_out(grid: Grid | None) -> _TensorScale | _ChannelScales | _Codebook | 
 
 
 def _grid_in(found: _TensorScale | _ChannelScales | _Codebook | None) -> Grid | None:
-    """Raises ValueError where bytes and shape do not go together."""
+    """Return the grid. Raise ValueError where bytes and shape do not go together."""
     match found:
         case _TensorScale(step):
             return TensorScale(step)

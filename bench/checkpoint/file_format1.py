@@ -45,7 +45,7 @@ class _Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
-    """The index of a file of version 1. Raises CorruptFile, or CorruptStream for a bad stream."""
+    """Return the index of a file of version 1. Raises CorruptFile or CorruptStream."""
     try:
         contents = msgspec.json.decode(text, type=_Contents)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -106,7 +106,7 @@ def _grid(name: str, data: Bytes, outer: Header, start: int, contents: _Contents
 
 
 def _seed(name: str, tensor: Tensor) -> int:
-    """The checksum of a stored tensor begins with its dtype and shape."""
+    """Return what the checksum of a stored tensor begins with: its dtype and shape."""
     dtype = plain_header.DTYPES[tensor.dtype].numpy
     if dtype is None:
         raise CorruptFile(f"{name!r} is of a type that format 1 does not have")

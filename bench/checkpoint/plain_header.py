@@ -81,12 +81,12 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all values."""
+        """Return the bytes of all values."""
         return self.end - self.begin
 
     @property
     def count(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return math.prod(self.shape)
 
 
@@ -101,7 +101,7 @@ class Header:
 
     @property
     def front(self) -> bytes:
-        """What comes before the tensors' bytes."""
+        """Return what comes before the tensors' bytes."""
         data = self.text.encode()
         return struct.pack("<Q", len(data)) + data
 
@@ -113,12 +113,12 @@ class _HeaderEntry(msgspec.Struct):
 
 
 def is_float(dtype: str) -> bool:
-    """Whether values of this type are parameters."""
+    """Return whether values of this type are parameters."""
     return dtype.startswith(("F", "BF", "C"))
 
 
 def numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
-    """The NumPy type of a tensor's values. Raises CorruptFile where there is none."""
+    """Return the NumPy type of a tensor's values. Raises CorruptFile where there is none."""
     found = DTYPES[tensor.dtype].numpy
     if found is None:
         raise CorruptFile(f"NumPy has no type for {tensor.dtype}")
@@ -126,7 +126,7 @@ def numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
 
 
 def read(data: Bytes) -> tuple[Header, int]:
-    """(header, where the tensors' bytes begin) of a whole file.
+    """Return (header, where the tensors' bytes begin) of a whole file.
 
     Raises CorruptFile for whatever is not a safetensors file without gaps and overlaps.
     """
@@ -182,7 +182,7 @@ def parse(data: bytes) -> Header:
 def compose(
     tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
 ) -> Header:
-    """The header that safetensors would write for tensors of these dtypes and shapes."""
+    """Return the header that safetensors would write for these dtypes and shapes."""
     order = sorted(tensors, key=lambda name: (-_ORDER[tensors[name][0]], name))
     entries: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
@@ -194,6 +194,6 @@ def compose(
 
 
 def spell(entries: Mapping[str, Any]) -> bytes:
-    """A header's JSON, padded to a multiple of eight bytes."""
+    """Return a header's JSON, padded to a multiple of eight bytes."""
     data = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     return data + b" " * (-len(data) % 8)

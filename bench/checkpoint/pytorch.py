@@ -70,15 +70,36 @@ def save_file(
     quantize: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors to a compressed file, which replaces another in one step. Lossless by default.
+    """Write tensors to a compressed file, losslessly unless `quantize` is given.
 
-    tensors: of any device, shape and memory order; those that share their memory are stored once.
-    codec: `name:key=value`, for the tensors that it takes (`bench list codecs`). quantize: rounds
-    matrices first, as `quantize:step=0.25:unit=std` does; they are of their own dtype when loaded.
-    metadata: text that `safe_open` gives back.
+    A file at `path` is replaced in one step.
 
-    Raises UsageError (and its kinds) for what can't be asked for, Unencodable for a tensor that the
-    codec or the quantiser refuses, StoreUnusable where nothing can be written.
+    Parameters
+    ----------
+    tensors
+        Of any device, shape and memory order. Those that share their memory are stored once.
+    path
+        Where to write.
+    codec
+        `name:key=value`, used for the tensors that it takes; `bench list codecs` lists them.
+    quantize
+        Quantiser for the matrices, such as `quantize:step=0.25:unit=std`. They keep their dtype.
+        A tensor that is not finite stays as it is.
+    metadata
+        Text that `safe_open(...).metadata()` returns.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or setting, and for what a safetensors file can't hold.
+    Unencodable
+        For a tensor that the codec or the quantiser refuses.
+    StoreUnusable
+        If the file can't be written.
+
+    Examples
+    --------
+    >>> slashbench.save_file(model.state_dict(), "model.safetensors")  # doctest: +SKIP
     """
     how = Coding.of(
         only(CODECS, codec) if codec is not None else None,
@@ -96,12 +117,26 @@ def load_file(
     max_bytes: int | None = None,
     trusted: bool = False,
 ) -> Weights:
-    """Every tensor of a compressed file, or of all files of a folder; tied ones are one tensor.
+    """Load every tensor of a compressed file or folder; tied names share one tensor.
 
-    max_bytes: the most that it may decode to, 1 GiB or 1000 times its size if not said. trusted:
-    also use codecs that a forged file may crash.
+    Parameters
+    ----------
+    path
+        A file; a folder, of which the files are loaded that its index names, or all if it has no
+        index; or an index.
+    device
+        Where the tensors go.
+    max_bytes
+        Most bytes that it may decode to. Default: 1 GiB or 1000 times its size, whichever is more.
+    trusted
+        Also decode with codecs that a forged file may crash.
 
-    Raises CorruptFile for what is damaged or too large, UsageError for what can't be loaded here.
+    Raises
+    ------
+    CorruptFile
+        If it is damaged, or larger than `max_bytes`.
+    UsageError
+        If there is no such file, or a folder holds more than one model.
     """
     return _Shards(Path(path), max_bytes, trusted).all(device)
 
@@ -114,10 +149,29 @@ def load_model(
     max_bytes: int | None = None,
     trusted: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Load a compressed file, or a folder of them, into a module. Returns (missing, unexpected).
+    """Load a compressed file or folder into a module, which is left alone if it does not fit.
 
-    A name that the module ties to one that is there is not missing. Raises UsageError where names
-    differ and `strict` is set, or shapes differ; CorruptFile as `load_file` does.
+    Parameters
+    ----------
+    module
+        Its tensors must have memory: none may be on meta.
+    path, max_bytes, trusted
+        As `load_file` has them.
+    strict
+        Refuse names that are missing or unexpected.
+
+    Returns
+    -------
+    missing, unexpected : list of str
+        Names of the module that the file lacks, and the reverse. A name that the module ties to
+        one that is there is not missing.
+
+    Raises
+    ------
+    UsageError
+        If shapes differ, or names do and `strict` is set.
+    CorruptFile
+        As `load_file` does.
     """
     if hollow := [name for name, tensor in _tensors_of(module) if tensor.is_meta]:
         raise UsageError(
@@ -169,10 +223,26 @@ def _skeleton(module: nn.Module) -> nn.Module:
 
 
 class safe_open:  # noqa: N801  # safetensors' name for it
-    """A compressed file, or a folder of them, of which only what is asked for is decoded.
+    """A compressed file or folder, of which only what is asked for is decoded.
 
-    device: where tensors go. max_bytes, trusted: as `load_file` has them. Raises CorruptFile, and
-    UsageError where there is no such file.
+    Parameters
+    ----------
+    path, max_bytes, trusted
+        As `load_file` has them.
+    framework
+        "pt"; there are no others.
+    device
+        Where the tensors go.
+
+    Raises
+    ------
+    CorruptFile, UsageError
+        As `load_file` does.
+
+    Examples
+    --------
+    >>> with slashbench.safe_open("model.safetensors") as file:  # doctest: +SKIP
+    ...     rows = file.get_slice("embedding.weight")[100:200]
     """
 
     def __init__(
@@ -198,35 +268,35 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """The files are let go with the last reference to this object."""
+        """Do nothing: the files are closed with the last reference to this object."""
 
     def keys(self) -> list[str]:
-        """The names of all tensors, sorted."""
+        """Return the names of all tensors, sorted."""
         return sorted(self._shards.tensors)
 
     def offset_keys(self) -> list[str]:
-        """The names of all tensors in the order of their bytes in the plain files."""
+        """Return the names of all tensors in the order of their bytes in the plain files."""
         return list(self._shards.tensors)
 
     def metadata(self) -> dict[str, str]:
-        """The text that was saved with the tensors; of a folder, all files' together."""
+        """Return the text that was saved with the tensors, of all files together."""
         return dict(self._shards.metadata)
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        """One tensor; no other is touched. Raises CorruptFile, UsageError for no such name."""
+        """Decode one tensor and no other. Raises CorruptFile, UsageError for no such name."""
         tensor = self._entry(name)
         return _tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
 
     def get_slice(self, name: str) -> Slice:
-        """One tensor, to be indexed. Raises UsageError for no such name."""
+        """Return one tensor, to be indexed. Raises UsageError for no such name."""
         return Slice(self, name, self._entry(name))
 
     def get_tensors(self) -> Weights:
-        """Every tensor, decoded on all cores. Raises CorruptFile."""
+        """Return every tensor, decoded on all cores. Raises CorruptFile."""
         return self._shards.all(self._device)
 
     def rows(self, name: str, first: int, last: int) -> torch.Tensor:
-        """Rows `first` to `last` - 1 of a tensor of at least one dimension. Raises CorruptFile."""
+        """Decode rows `first` to `last` - 1 of a tensor of one dimension or more."""
         tensor = self._entry(name)
         shape = (last - first, *tensor.shape[1:])
         part = Tensor(tensor.dtype, shape, 0, 0)
@@ -246,15 +316,15 @@ class Slice:
         self._file, self._name, self._tensor = file, name, tensor
 
     def get_shape(self) -> list[int]:
-        """The shape of the whole tensor."""
+        """Return the shape of the whole tensor."""
         return list(self._tensor.shape)
 
     def get_dtype(self) -> str:
-        """Its dtype, as safetensors calls it."""
+        """Return its dtype, as safetensors calls it."""
         return self._tensor.dtype
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        """What the whole tensor would give for this index."""
+        """Return what the whole tensor would give for this index."""
         first, *others = index if isinstance(index, tuple) else (index,)
         bits = plain_header.DTYPES[self._tensor.dtype].bits
         if not self._tensor.shape or (bits < 8 and len(self._tensor.shape) < 2):
@@ -356,7 +426,7 @@ def _all(checkpoint: Checkpoint, device: Any) -> Weights:
 
 
 def _tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
-    """The bytes, which are not copied, as a tensor."""
+    """Return the bytes, which are not copied, as a tensor."""
     dtype = DTYPES.get(tensor.dtype)
     shape = tensor.shape
     if dtype is None:

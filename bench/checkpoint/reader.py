@@ -1,7 +1,7 @@
 """Read a compressed checkpoint: whole, tensor by tensor, or some rows of one.
 
-What the file says is checked before it is believed, and nothing larger than what it may decode to
-is ever allocated. Tensors come as bytes, those of the plain safetensors file that it stands for.
+Everything that the file says is checked before it is used, and nothing larger than the limit is
+allocated. Tensors are returned as bytes: those of the plain safetensors file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from isal.isal_zlib import crc32
 
 from slashbench import parallel, renamed, selector, workers
 from slashbench.bench.checkpoint import file_format, file_format1, plain_header
-from slashbench.bench.checkpoint.buffers import Room
+from slashbench.bench.checkpoint.buffers import Mapped, Room
 from slashbench.bench.checkpoint.file_format import STORED, Blob, Segment
-from slashbench.bench.checkpoint.mapped import Mapped
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.codecs.catalog import CODECS
@@ -47,7 +46,7 @@ class DecodedSegment:
 
 
 def _nothing(*_: int) -> None:
-    """Where bytes are in memory anyway."""
+    """Do nothing: the bytes are in memory."""
 
 
 class Checkpoint:
@@ -95,14 +94,14 @@ class Checkpoint:
             )
 
     def blob(self, name: str) -> Blob:
-        """How a tensor is kept. Raises CorruptFile."""
+        """Return how a tensor is kept. Raises CorruptFile."""
         found = self.index.blob(self.aliases.get(name, name))
         if found.grid is not None and self.header.tensors[name].dtype not in plain_header.FLOATS:
             raise CorruptFile(f"{name!r} can't be quantized: {self.header.tensors[name].dtype}")
         return found
 
     def runs(self, names: Iterable[str]) -> Iterator[DecodedSegment]:
-        """The segments of these tensors, one after the other."""
+        """Yield the segments of these tensors, one after the other."""
         for name in names:
             tensor, blob = self.header.tensors[name], self.blob(name)
             unit = blob.unit * self._value_bytes(tensor, blob)
@@ -126,13 +125,13 @@ class Checkpoint:
                 self._rebuild(tensor, blob, run.begin // size, run.end // size, out)
 
     def tensor(self, name: str) -> Bytes:
-        """All bytes of one tensor, decoded on all cores. Raises CorruptFile."""
+        """Return all bytes of one tensor, decoded on all cores. Raises CorruptFile."""
         room = self._room([name])
         self._decode_into(room.arrays)
         return room.arrays[name]
 
     def rows(self, name: str, first: int, last: int) -> Bytes:
-        """The bytes of rows `first` to `last` - 1; only chunks that hold some of them are decoded.
+        """Return the bytes of rows `first` to `last` - 1; no other chunks are decoded.
 
         A row is all that shares the first index. Raises CorruptFile.
         """
@@ -150,9 +149,9 @@ class Checkpoint:
         return out
 
     def stream(self) -> Iterator[tuple[DecodedSegment, Bytes]]:
-        """All bytes of the plain file's tensors, in their order, a segment at a time.
+        """Yield all bytes of the plain file's tensors, in their order, a segment at a time.
 
-        Decoded on all cores, with no more in memory than they have in hand. Raises CorruptFile.
+        All cores decode, each a few segments ahead. Raises CorruptFile.
         """
 
         def decoded(run: DecodedSegment) -> Bytes:
@@ -165,7 +164,7 @@ class Checkpoint:
             self._release(run.segment.begin, run.segment.end)
 
     def all(self) -> dict[str, Bytes]:
-        """The bytes of every tensor, decoded on all cores; names that are tied share theirs.
+        """Return the bytes of every tensor, decoded on all cores; tied names share theirs.
 
         Raises CorruptFile.
         """
@@ -191,7 +190,7 @@ class Checkpoint:
         )
 
     def codec(self, place: int) -> TensorCodec:
-        """A codec that the file uses. Raises CorruptFile, or UsageError for one it may not use."""
+        """Return a codec of the file. Raises CorruptFile, or UsageError for one it may not use."""
         if place not in self._codecs:
             self._codecs[place] = self._made(place)
         return self._codecs[place]
@@ -216,7 +215,7 @@ class Checkpoint:
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """Whatever a tensor's bytes lead to is damage of the file."""
+        """Turn every error of decoding a tensor into CorruptFile."""
         try:
             yield
         except (CorruptFile, CorruptStream) as error:
@@ -227,11 +226,11 @@ class Checkpoint:
             ) from error
 
     def _value_bytes(self, tensor: Tensor, blob: Blob) -> int:
-        """Bytes of what a blob's unit counts."""
+        """Return the bytes of what a blob's unit counts."""
         return 1 if blob.grid is None else plain_header.DTYPES[tensor.dtype].bits // 8
 
     def _collect(self, blob: Blob, total: int, begin: int, out: Bytes) -> None:
-        """Bytes from `begin` on, of the `total` that the segments decode to."""
+        """Decode bytes from `begin` on, of the `total` that the segments decode to."""
         done = 0
         while done < out.size:
             i, offset = divmod(begin + done, blob.unit)
@@ -241,7 +240,7 @@ class Checkpoint:
             done += part.size
 
     def _decode(self, segment: Segment, total: int, begin: int, out: Bytes) -> None:
-        """Bytes from `begin` on, of the `total` that a segment decodes to."""
+        """Decode bytes from `begin` on, of the `total` that a segment decodes to."""
         raw = self.data[segment.begin : segment.end]
         if segment.codec == STORED:
             if raw.size != total or crc32(raw, segment.seed) != segment.checksum:
@@ -262,8 +261,9 @@ class Checkpoint:
             out[first - begin : last - begin] = values[first - c * chunk : last - c * chunk]
 
     def _rebuild(self, tensor: Tensor, blob: Blob, first: int, last: int, out: Bytes) -> None:
-        """Weights `first` to `last` - 1 of a quantized tensor: whole rows, or whatever its grid
-        does not mind.
+        """Decode weights `first` to `last` - 1 of a quantized tensor.
+
+        They must be whole rows, or any range if the grid has one scale or levels for the tensor.
         """
         dtype = self._integers(blob)
         integers = np.empty(last - first, dtype)
@@ -275,7 +275,7 @@ class Checkpoint:
         out[:] = rebuilt(grid, tensor, first, integers)
 
     def _integers(self, blob: Blob) -> np.dtype[Any]:
-        """The type of a quantized tensor's integers."""
+        """Return the type of a quantized tensor's integers."""
         first = blob.segments[0]
         if first.codec != STORED:
             dtype = frame.unpack(self.data[first.begin : first.end]).dtype
@@ -314,7 +314,7 @@ def grid_of(grid: Grid, tensor: Tensor, first: int, last: int) -> Grid:
 
 
 def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:
-    """The compressed checkpoint in a file. Raises CorruptFile, which names the file."""
+    """Open the compressed checkpoint in a file. Raises CorruptFile, which names the file."""
     try:
         file = Mapped(path)
         return Checkpoint(

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.checkpoint.buffers import Mapped
 from slashbench.bench.checkpoint.file_format import METADATA_KEY
 from slashbench.bench.checkpoint.folders import SUFFIX
-from slashbench.bench.checkpoint.mapped import Mapped
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile, UsageError
 
@@ -27,7 +27,7 @@ _GLANCE = 4096  # bytes by which most are told apart
 
 
 def _nothing(_name: str) -> None:
-    """Where there is nothing to give back."""
+    """Do nothing: the bytes are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Source:
 
 
 def of_file(path: Path) -> Source:
-    """A plain safetensors file. Raises CorruptFile, and UsageError for a compressed one."""
+    """Open a plain safetensors file. Raises CorruptFile, and UsageError for a compressed one."""
     mapped = Mapped(path)
     try:
         header, start = plain_header.read(mapped.data)
@@ -96,7 +96,7 @@ class Files:
 
 
 def copies(source: Source) -> dict[str, str]:
-    """Names whose tensor has type, shape and bytes of an earlier one -> that one."""
+    """Return the names whose tensor has type, shape and bytes of an earlier one -> that one."""
     alike: dict[object, list[str]] = {}
     found = {}
     for name, tensor in source.header.tensors.items():

@@ -24,7 +24,7 @@ Kind = Literal["embedding", "matrix", "vector", "buffer"]
 
 
 def tied_names(weights: Weights) -> dict[str, str]:
-    """Each name whose tensor is the very memory of an earlier one -> that earlier name."""
+    """Return each name whose tensor is the memory of an earlier one -> that earlier name."""
     first: dict[tuple[object, ...], str] = {}
     aliases = {}
     for name, tensor in weights.items():
@@ -37,14 +37,14 @@ def tied_names(weights: Weights) -> dict[str, str]:
 
 
 def to_bytes(weights: Weights) -> bytes:
-    """A safetensors file that remembers which names are tied."""
+    """Return a safetensors file that remembers which names are tied."""
     aliases = tied_names(weights)
     unique = {name: w.contiguous() for name, w in weights.items() if name not in aliases}
     return safetensors.torch.save(unique, metadata={sources.ALIASES: json.dumps(aliases)})
 
 
 def load(path: Path) -> Weights:
-    """The weights of `to_bytes`, tied names sharing one tensor. Raises CorruptFile."""
+    """Load the weights of `to_bytes`, tied names sharing one tensor. Raises CorruptFile."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}

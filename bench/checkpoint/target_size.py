@@ -1,4 +1,4 @@
-"""The grid by which a compressed checkpoint takes at most so many bits a parameter."""
+"""Search the step size by which a checkpoint takes at most so many bits a parameter."""
 
 from __future__ import annotations
 
@@ -30,14 +30,23 @@ def search(
     bits: float,
     tried: Tried,
 ) -> Link[Quantiser]:
-    """The quantiser with the finest step by which the files take at most `bits` a parameter.
+    """Return the quantiser with the finest step size that meets the target.
 
-    Its other settings stay. Raises UsageError for a quantiser without a step, and where no step
-    will do.
+    Parameters
+    ----------
+    sources
+        Read several times.
+    bits
+        Most bits a parameter that the files may take together.
+
+    Raises
+    ------
+    UsageError
+        For a quantiser without a step size, and where no step size meets the target.
     """
     cls = type(quantiser.item)
     if "step" not in {setting.name for setting in selector.settings_of(cls)}:
-        raise UsageError(f"{quantiser.name} has no step that --target could search")
+        raise UsageError(f"{quantiser.name} has no step size that --target could search")
     count = sum(map(parameters, sources))
     if not count:
         raise UsageError("there are no parameters in it: nothing is a float")
@@ -60,14 +69,14 @@ def search(
         guess = straight if finest < straight < coarsest else (finest + coarsest) / 2
     if best is None:
         raise UsageError(
-            f"no step of {quantiser.name} gets it to {bits:g} bits a parameter; what is not "
+            f"no step size of {quantiser.name} gets it to {bits:g} bits a parameter; what is not "
             "quantized takes more: try scope=all, or another codec"
         )
     return best
 
 
 def parameters(source: Source) -> int:
-    """Number of floats, each tied one once."""
+    """Return the number of floats, each tied one once."""
     return sum(
         tensor.count
         for name, tensor in source.header.tensors.items()
@@ -76,7 +85,7 @@ def parameters(source: Source) -> int:
 
 
 class Measure(io.RawIOBase):
-    """A file that is nothing but its length."""
+    """A file of which only the length is kept."""
 
     def __init__(self) -> None:
         self.size = self._at = 0
@@ -89,13 +98,13 @@ class Measure(io.RawIOBase):
         return n
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go where the next bytes are counted from."""
+        """Move to where the next bytes are counted from."""
         self._at = offset + (self.size if whence == io.SEEK_END else 0)
         return self._at
 
 
 def size_of(source: Source, how: Coding, progress: convert.Progress = convert.quiet) -> int:
-    """Bytes of the compressed file, which is not written."""
+    """Return the bytes of the compressed file, without writing it."""
     file = Measure()
     convert.compress(file, source, how, progress)  # type: ignore[arg-type]
     return file.size

@@ -32,7 +32,7 @@ class CodedSegment:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Return the bytes in all."""
         return sum(map(len, self.pieces))
 
 
@@ -96,7 +96,7 @@ def write(
 
 
 def _longest(header: Header, names: list[str]) -> dict[str, int]:
-    """Bytes that none of these tensors will take, however badly a codec does."""
+    """Return sizes that none of these tensors will exceed, however badly a codec does."""
     return {name: 4096 + 16 * header.tensors[name].nbytes for name in names}
 
 

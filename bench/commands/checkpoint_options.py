@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 def add_out(verb: argparse.ArgumentParser, said: str) -> None:
-    """Add where to write, whether to write, and whether to replace. said: what a dry run says."""
-    verb.add_argument("-o", "--out", type=Path, metavar="OUT", help="file, folder, or -")
-    verb.add_argument("--dry-run", action="store_true", help=f"say {said}, write nothing")
+    """Add where to write, whether to write, and whether to replace. said: what a dry run prints."""
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="OUT", help="file, folder, or - (standard output)"
+    )
+    verb.add_argument("--dry-run", action="store_true", help=f"print {said}, write nothing")
     verb.add_argument(
         "--force",
         action="store_true",
-        help="replace what is at OUT; of a folder, only files that this would write again",
+        help="replace what is at OUT, unless that is a folder with files of another origin",
     )
 
 
@@ -33,7 +35,7 @@ def add_trust(verb: argparse.ArgumentParser) -> None:
         "--max-bytes",
         type=int,
         metavar="N",
-        help="the most a file may decode to (default: 1 GiB, or 1000 times its size)",
+        help="most bytes that a file may decode to (default: 1 GiB or 1000 times its size)",
     )
     add_trusted(verb)
 
@@ -43,7 +45,7 @@ def add_trusted(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--trusted",
         action="store_true",
-        help="also use codecs that a forged file may crash: peers, as `bench list codecs` says",
+        help="also use codecs that a forged file may crash (peers, see `bench list codecs`)",
     )
 
 

@@ -26,10 +26,15 @@ examples
   bench compress model.safetensors --dry-run                 how small it would be
   cat model.safetensors | bench compress - -o - | ssh host 'cat > small.safetensors'
 
-In Python, slashbench.load_file("small.safetensors") is what safetensors.torch.load_file is to plain
-files. Nothing is overwritten without --force; Ctrl-C leaves what was there.
+In Python, slashbench.load_file("small.safetensors") does for a compressed file what
+safetensors.torch.load_file does for a plain one. Nothing is overwritten without --force. Ctrl-C and
+SIGTERM leave what was there. New files have at most the permissions of the originals.
 
-exit codes: 0 done, 1 it can't be done, 2 wrong use, 130 interrupted
+Of a folder, links are followed and other files are copied; hidden files, links that lead nowhere
+and weights in other formats are left out and listed. With --quantize, tensors that hold NaN or
+infinity stay as they are and are listed.
+
+exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted
 """
 
 _TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
@@ -37,26 +42,28 @@ _TARGET = re.compile(r"(\d+(?:\.\d+)?)\s*bits?")
 
 def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
-    verb = verbs.add_parser("compress", help="make a checkpoint of yours smaller", epilog=EXAMPLES)
-    verb.add_argument("path", type=Path, help="a .safetensors file, a folder of them, or -")
+    verb = verbs.add_parser("compress", help="compress a checkpoint", epilog=EXAMPLES)
+    verb.add_argument(
+        "path", type=Path, help="a .safetensors file, a folder of them, or - (standard input)"
+    )
     verb.add_argument(
         "--codec",
         metavar="NAME",
-        help="for the tensors that it takes, one of `bench list codecs` (default: float-rans "
-        "for floats, huffman for integers; rans-classes for what is quantized)",
+        help="codec for the tensors that it takes, see `bench list codecs` (default: float-rans "
+        "for floats, huffman for integers, rans-classes for quantized tensors)",
     )
     verb.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first: lossy; such as quantize:step=0.25:unit=std (at most twice "
-        "the memory of the largest tensor, and 200 MB; rdoq: 17 times that of 32 bits, 34 times "
-        "that of 16)",
+        help="quantize the weights first (lossy), such as quantize:step=0.25:unit=std; takes at "
+        "most twice the memory of the largest tensor and 200 MB (rdoq: 17 times a tensor of 32 "
+        "bits, 34 times one of 16)",
     )
     verb.add_argument(
         "--target",
         metavar="BITS",
-        help="search the step by which the file takes at most so many bits a parameter: 4bits "
-        "(quantizes by quantize:unit=std unless --quantize says otherwise)",
+        help="search the step size at which the file takes at most so many bits a parameter, "
+        "such as 4bits (quantizes by quantize:unit=std unless --quantize names another)",
     )
     checkpoint_options.add_out(verb, "how small it would be")
     verb.set_defaults(verb=_compress)

@@ -1,4 +1,4 @@
-"""The verb `decompress`: a compressed checkpoint as it was."""
+"""The verb `decompress`: restore a compressed checkpoint."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ examples
 
 What was compressed without --quantize comes back as the same file, byte for byte.
 
-exit codes: 0 done, 1 damaged or too large, 2 wrong use, 130 interrupted
+exit codes: 0 done, 1 damaged or too large, 2 usage error, 130 interrupted
 """
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
-    verb = verbs.add_parser("decompress", help="a compressed checkpoint as it was", epilog=EXAMPLES)
-    verb.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
+    verb = verbs.add_parser("decompress", help="restore a compressed checkpoint", epilog=EXAMPLES)
+    verb.add_argument(
+        "path", type=Path, help="a compressed file, a folder of them, or - (standard input)"
+    )
     checkpoint_options.add_out(verb, "how large it would be")
     checkpoint_options.add_trust(verb)
     verb.set_defaults(verb=_decompress)

@@ -24,8 +24,10 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "inspect", help="list what is in a compressed checkpoint", epilog=EXAMPLES
     )
-    verb.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
-    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.add_argument(
+        "path", type=Path, help="a compressed file, a folder of them, or - (standard input)"
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
     checkpoint_options.add_trusted(verb)
     verb.set_defaults(verb=_inspect)
 

@@ -1,4 +1,4 @@
-"""Files, folders and pipes: what a command is given, and where it writes.
+"""Files, folders and pipes: where a command reads and writes.
 
 A folder becomes a folder, with all that goes with its weights. `-` is a pipe: what comes from one
 is put on disk first, what goes into one is made on disk first where it can't be written in order.
@@ -71,7 +71,7 @@ def left_out(path: Path) -> dict[str, str]:
 
 
 def check_free(out: Path, force: bool) -> None:
-    """Raises UsageError where something is in the way that may not be replaced."""
+    """Raise UsageError where something is in the way that may not be replaced."""
     if out == PIPE:
         if sys.stdout.isatty():
             raise UsageError("- is standard output, which is a terminal: pipe it into something")

@@ -17,10 +17,11 @@ examples
   bench scan model.safetensors --quantize quantize:step=0.25:unit=std
   bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
-Some rows from the middle of each tensor stand for the file. Every codec is checked to give them
-back bit for bit. The front: codecs than which none is both smaller and faster to decode.
+Rows from the middle of each tensor are a sample of the file. The round trip of every codec is
+checked bit for bit. Dots mark the Pareto-optimal codecs (size, decode speed). Of a folder, what
+`bench compress` would compress is read.
 
-exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
+exit codes: 0 done, 1 a codec failed, 2 usage error, 130 interrupted
 """
 
 
@@ -28,14 +29,14 @@ def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
     scan = verbs.add_parser(
         "scan",
-        help="every codec over a checkpoint of yours: which is smallest, which fastest",
+        help="compare codecs on a checkpoint: size and speed",
         epilog=SCANNING,
     )
     scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
     scan.add_argument(
         "--quantize",
         metavar="NAME",
-        help="round the weights first (default: lossless), by one of `bench list trainers`",
+        help="quantize the weights first (default: lossless), see `bench list trainers`",
     )
     scan.add_argument("--codecs", metavar="LIST", default="all", help="codecs (default: all)")
     scan.add_argument(
@@ -43,7 +44,7 @@ def add(verbs: Verbs) -> None:
         type=positive,
         default=16,
         metavar="MB",
-        help="megabytes of it to try (default: %(default)s)",
+        help="size of the sample in megabytes (default: %(default)s)",
     )
     scan.add_argument("--repeats", type=int, default=3, metavar="N", help="rounds (default: 3)")
     scan.set_defaults(verb=_scan)

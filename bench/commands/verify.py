@@ -36,16 +36,20 @@ exit codes: 0 whole and the same, 1 damaged or not fully comparable, 2 usage err
 def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
     verb = verbs.add_parser(
-        "verify", help="check that a compressed checkpoint is whole", epilog=EXAMPLES
+        "verify",
+        help="check a compressed checkpoint, alone or against its original",
+        epilog=EXAMPLES,
     )
-    verb.add_argument("path", type=Path, help="a compressed file, a folder of them, or -")
     verb.add_argument(
-        "--against", type=Path, metavar="ORIGINAL", help="what it was made from, to compare with"
+        "path", type=Path, help="a compressed file, a folder of them, or - (standard input)"
+    )
+    verb.add_argument(
+        "--against", type=Path, metavar="ORIGINAL", help="the file or folder that it was made from"
     )
     verb.add_argument(
         "--quantize",
         metavar="NAME",
-        help="how it was quantized, for a file of an older slashbench, which does not say",
+        help="how the file was quantized, if it does not say (files of older versions)",
     )
     checkpoint_options.add_trust(verb)
     verb.set_defaults(verb=_verify)

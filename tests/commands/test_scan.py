@@ -112,7 +112,7 @@ def test_without_the_extra_for_models(folder: Path) -> None:
     )
     path = os.pathsep.join([str(folder), *sys.path])
     done = bench_process(
-        "scan", "model-a.safetensors", "--codecs=rans", "--repeats=1", "--quantize=quantize-std",
+        "scan", "model-a.safetensors", "--codecs=rans", "--repeats=1", "--quantize=rtn",
         cwd=folder, PYTHONPATH=path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
