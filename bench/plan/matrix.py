@@ -87,7 +87,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Request:
-    """The axes as the user wrote them; None means what the suite says."""
+    """The axes as the user wrote them; None means what the suite says.
+
+    `all` codecs on the suite's own recipes are each where the suite wants it; on recipes that the
+    user names they are on every one. A model named without settings has those of the suite.
+    """
 
     suite: str = "core"
     models: str | None = None
@@ -120,10 +124,10 @@ def about(name: str) -> str:
 def plan(request: Request) -> Plan:
     """Build the plan. Raises UsageError (and its kinds) before anything is run."""
     _check_device(request.execution.device)
-    parts, default = _suite(request.suite)
+    suite = _suite(request.suite)
     result = Plan()
-    for model in _models(request, list(parts), result):
-        for part in parts.get(model.name, [default]):
+    for model in _models(request, suite, result):
+        for part in suite.parts.get(model.name, [suite.default]):
             result.cells += _cells(request, model, part, result)
     if not result.cells:
         reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
@@ -137,7 +141,9 @@ def plan(request: Request) -> Plan:
 
 
 def _cells(request: Request, model: Link[Model], part: Part, result: Plan) -> Iterator[Cell]:
-    codecs = list(entries(CODECS, request.codecs or part.codecs, result.left_out))
+    own = request.codecs is None or (request.codecs == "all" and request.recipes is None)
+    named = part.codecs if own else request.codecs or "all"
+    codecs = list(entries(CODECS, named, result.left_out, needed=not own))
     texts = selector.split_list(request.recipes) if request.recipes else part.recipes
     seeds = _seeds(request.seeds or part.seeds)
     if model.item.plan is None:
@@ -177,24 +183,44 @@ def _together(cells: Sequence[Cell]) -> Any:
     return key
 
 
-def _suite(name: str) -> tuple[dict[str, list[Part]], Part]:
-    """(parts of each model in order, part of models the suite does not name)."""
+@dataclass(frozen=True)
+class Suite:
+    """A suite as its file has it.
+
+    Attributes
+    ----------
+    models
+        The selector of each model, by its name, in order.
+    parts
+        The parts that each model, by its name, stands in.
+    default
+        The part of models that the suite does not name.
+    """
+
+    models: dict[str, str]
+    parts: dict[str, list[Part]]
+    default: Part
+
+
+def _suite(name: str) -> Suite:
     path = SUITES / f"{name}.toml"
     if name not in suites():
         raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
     document = tomllib.loads(path.read_text(encoding="utf-8"))
-    parts: dict[str, list[Part]] = {}
+    suite = Suite({}, {}, Part(**document["default"]))
     for entry in document["part"]:
-        for model in entry.pop("models"):
-            parts.setdefault(model, []).append(Part(**entry))
-    return parts, Part(**document["default"])
+        for text in entry.pop("models"):
+            model = selector.parse(text).name
+            suite.models.setdefault(model, text)
+            suite.parts.setdefault(model, []).append(Part(**entry))
+    return suite
 
 
-def _models(request: Request, named: list[str], result: Plan) -> Iterator[Link[Model]]:
-    if request.models is None:
-        yield from entries(MODELS, ",".join(named), result.left_out)
-    else:
-        yield from entries(MODELS, request.models, result.left_out, first=named)
+def _models(request: Request, suite: Suite, result: Plan) -> Iterator[Link[Model]]:
+    for item in selector.split_list(request.models or ",".join(suite.models)):
+        for model in entries(MODELS, item, result.left_out, first=list(suite.models)):
+            bare = item in ("all", model.name)
+            yield _model(suite.models[model.name]) if bare and model.name in suite.models else model
 
 
 def _recipes(

@@ -72,19 +72,29 @@ def only(registry: Registry[T], text: str) -> Link[T]:
 
 
 def entries(
-    registry: Registry[Any], text: str, left_out: dict[str, str], first: Sequence[str] = ()
+    registry: Registry[Any],
+    text: str,
+    left_out: dict[str, str],
+    first: Sequence[str] = (),
+    needed: bool = True,
 ) -> Iterator[Link[Any]]:
     """Each configuration that the list stands for; `all` begins with the names in `first`.
 
     What `all` names but can't run here goes to `left_out` with its reason; what the user names by
     itself and can't run is an error: UnknownName, BadSetting, MissingDependency or BrokenPlugin.
+    Where it is not `needed`, since a suite names it, a missing dependency is only left out.
     """
     for item in selector.split_list(text):
         if item != "all":
-            yield from links(registry, selector.parse(item))
+            try:
+                yield from links(registry, selector.parse(item))
+            except MissingDependency as error:
+                if needed:
+                    raise
+                left_out[f"{registry.kind} {item}"] = str(error)
             continue
         names = registry.names()
-        for name in sorted(names, key=lambda n: (n not in first, names.index(n))):
+        for name in [n for n in first if n in names] + [n for n in names if n not in first]:
             try:
                 yield from links(registry, Selector(name))
             except (MissingDependency, BrokenPlugin) as error:

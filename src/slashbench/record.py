@@ -192,8 +192,9 @@ class TimeRecord(Record, frozen=True, kw_only=True, tag="time"):
     codec: str
     seed: int
     machine: str  # fingerprint: boards never mix machines
-    native_bytes: int = 0  # of the coded tensors
-    n_coded: int = 0
+    native_bytes: int = 0  # of the values timed
+    n_coded: int = 0  # values timed
+    share: float = 1.0  # of all coded values: slow codecs are timed on a sample of their rows
     encode: Samples | None = None  # histogram, tables and parameter search included
     decode: Samples | None = None
     contended: bool = False  # wall time over 1.1 x CPU time: something else ran
