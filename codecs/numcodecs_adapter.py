@@ -32,13 +32,13 @@ class Foreign(ByteCodec):
 
     trusts_input: ClassVar[bool] = True
     max_expansion: ClassVar[float] = 2.5  # some are no compressors
-    inner: ClassVar[type[Any]]
+    settings_are_of: ClassVar[type[Any]]  # the numcodecs codec (`slashbench.selector` asks)
 
     def __init__(self, **settings: Any) -> None:
-        parameters = inspect.signature(self.inner).parameters.values()
+        parameters = inspect.signature(self.settings_are_of).parameters.values()
         for name, value in ({p.name: p.default for p in parameters} | settings).items():
             setattr(self, name, value)
-        self._codec = self.inner(**settings)
+        self._codec = self.settings_are_of(**settings)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
         """The payload. Raises Unencodable for numbers that the codec does not take."""
@@ -66,7 +66,7 @@ def by_id(name: str) -> type[Foreign]:
         raise UnknownName(f"numcodecs.{name} is no codec of numbers that is made elsewhere")
     try:
         inner = type(numcodecs.get_codec({"id": name}))
-        signature = inspect.signature(inner)
+        inspect.signature(inner)
     except UnknownCodecError as error:
         raise UnknownName(
             f"numcodecs has no codec {name!r}; `python -c 'import numcodecs.registry as r; "
@@ -77,21 +77,13 @@ def by_id(name: str) -> type[Foreign]:
     except ImportError as error:
         raise MissingDependency(f"numcodecs.{name}: {error}") from error
 
-    def constructor(self: Foreign, **settings: Any) -> None:
-        Foreign.__init__(self, **settings)
-
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    constructor.__dict__["__signature__"] = signature.replace(
-        parameters=[own, *signature.parameters.values()], return_annotation=None
-    )
     about = (inner.__doc__ or name).strip().partition("\n")[0]
     return type(
         f"Numcodecs_{name}",
         (Foreign,),
         {
-            "__init__": constructor,
             "__doc__": f"{about} (numcodecs)",
             "codec_id": f"slashbench.numcodecs.{name}",
-            "inner": inner,
+            "settings_are_of": inner,
         },
     )

@@ -24,16 +24,21 @@ import numpy as np
 from slashbench.arrays import Array, Int64s, Integers, UInt32s, UInt64s
 from slashbench.codecs.families.base import ChunkedCodec
 from slashbench.codecs.kernels import prefix
-from slashbench.codecs.modelling.alphabet import MAX_VALUES, histogram, translate
+from slashbench.codecs.modelling.alphabet import (
+    MAX_VALUES,
+    histogram,
+    list_of_values,
+    read_values,
+    translate,
+    within,
+)
 from slashbench.codecs.stream import exceptions, frame, prefix_streams
 from slashbench.codecs.stream.frame import Frame, Pieces
 from slashbench.codecs.stream.mapping import (
-    unzigzag,
     unzigzag_of,
-    zigzag,
     zigzag_of,
 )
-from slashbench.codecs.stream.table_bytes import Reader, integer_list
+from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
 _LISTED, _EXCEPTIONS, _TOO_MANY = 1, 2, 4
@@ -188,9 +193,7 @@ class TableCodec(ChunkedCodec):
         keep = found.counts > symbols.size * self.rarest
         most = self._most_values()
         if not keep.any() or np.count_nonzero(keep) > most:
-            ranked = np.lexsort((zigzag(found.values), -found.counts))
-            keep = np.zeros(found.values.size, np.bool_)
-            keep[ranked[:most]] = True
+            keep = found.most_frequent(most)
         values, counts = found.values[keep], found.counts[keep]
         common = int(counts.argmax())
         slots = np.arange(values.size)
@@ -201,9 +204,7 @@ class TableCodec(ChunkedCodec):
             positions = np.flatnonzero(placed < 0)
             placed[positions] = common
             counts[common] += n_exceptions
-        gaps = np.diff(values.astype(np.int64)) - 1
-        listed = np.concatenate([zigzag(values[:1]), gaps.astype(np.uint32)])
-        table = frame.varint(values.size) + integer_list(listed)
+        table = frame.varint(values.size) + list_of_values(values)
         array = placed.astype(np.uint16)
         return table, Places(array, values.size, slots, counts, None), positions
 
@@ -213,22 +214,9 @@ class TableCodec(ChunkedCodec):
 
 
 def _read_values(tables: Reader, listed: bool, dtype: np.dtype[Any]) -> Integers:
-    """The alphabet, ascending. Raises CorruptStream for one beyond the dtype or MAX_VALUES."""
-    limits = np.iinfo(dtype)
-    if listed:
-        size = tables.varint(MAX_VALUES)
-        if size == 0:
-            raise CorruptStream("the alphabet is empty")
-        numbers = tables.integers(size)
-        steps = numbers.astype(np.int64) + 1
-        steps[0] = unzigzag(numbers[:1])[0]
-        values = np.cumsum(steps)
-    else:
-        low = unzigzag_of(tables.varint(0xFFFFFFFF))
-        size = tables.varint(MAX_VALUES)
-        if size == 0:
-            raise CorruptStream("the alphabet is empty")
-        values = np.arange(low, low + size)
-    if values[0] < limits.min or values[-1] > limits.max:
-        raise CorruptStream(f"the alphabet goes beyond {dtype}")
-    return values.astype(dtype)
+    """Read the alphabet. Raises CorruptStream for one beyond the dtype or MAX_VALUES."""
+    low = 0 if listed else unzigzag_of(tables.varint(0xFFFFFFFF))
+    size = tables.varint(MAX_VALUES)
+    if size == 0:
+        raise CorruptStream("the alphabet is empty")
+    return read_values(tables, size, dtype) if listed else within(np.arange(low, low + size), dtype)

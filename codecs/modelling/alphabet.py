@@ -7,10 +7,12 @@ when there are others. Table-driven coders (Huffman, range, ANS) code places in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from slashbench.arrays import Int64s, Symbols
+from slashbench.arrays import Int64s, Integers, Symbols
 from slashbench.codecs.kernels import tally
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.mapping import unzigzag, zigzag
@@ -33,6 +35,12 @@ class Histogram:
 
     values: Symbols
     counts: Int64s
+
+    def most_frequent(self, limit: int) -> npt.NDArray[np.bool_]:
+        """Mark the `limit` most frequent values; ties go to the first one in zig-zag order."""
+        keep = np.zeros(self.values.size, np.bool_)
+        keep[np.lexsort((zigzag(self.values), -self.counts))[:limit]] = True
+        return keep
 
 
 def histogram(symbols: Symbols) -> Histogram:
@@ -74,15 +82,10 @@ class Alphabet:
 
     @classmethod
     def choose(cls, found: Histogram, limit: int = MAX_VALUES) -> tuple[Alphabet, Int64s]:
-        """(alphabet, count of each of its symbols): the `limit` most frequent values at most.
-
-        Ties go to the value that comes first in zig-zag order.
-        """
+        """Return the alphabet, of `limit` values at most, and the count of each of its symbols."""
         keep = found.counts >= found.counts.sum() * _RAREST
         if np.count_nonzero(keep) > limit:
-            ranked = np.lexsort((zigzag(found.values), -found.counts))
-            keep = np.zeros(found.values.size, np.bool_)
-            keep[ranked[:limit]] = True
+            keep = found.most_frequent(limit)
         counts = found.counts[keep]
         escaped = int(found.counts.sum() - counts.sum())
         if escaped:
@@ -97,12 +100,7 @@ class Alphabet:
     def to_bytes(self) -> bytes:
         """Size and escape flag, then the first value and the gaps between the others."""
         head = frame.varint(self.values.size << 1 | self.escape)
-        if self.values.size == 0:
-            return head
-        gaps = np.diff(self.values.astype(np.int64)) - 1
-        return head + integer_list(
-            np.concatenate([zigzag(self.values[:1]), gaps.astype(np.uint32)])
-        )
+        return head + list_of_values(self.values) if self.values.size else head
 
     @classmethod
     def read(cls, tables: Reader) -> Alphabet:
@@ -113,10 +111,26 @@ class Alphabet:
             raise CorruptStream("the alphabet is empty")
         if size == 0:
             return cls(np.zeros(0, np.int32), escape)
-        listed = tables.integers(size)
-        steps = listed.astype(np.int64) + 1
-        steps[0] = unzigzag(listed[:1])[0]
-        values = np.cumsum(steps)
-        if values[-1] > np.iinfo(np.int32).max:
-            raise CorruptStream("the alphabet goes beyond int32")
-        return cls(values.astype(np.int32), escape)
+        return cls(read_values(tables, size, np.dtype(np.int32)), escape)
+
+
+def list_of_values(values: Symbols) -> bytes:
+    """Write ascending values as an integer list: the first one zig-zagged, then the gaps less 1."""
+    gaps = np.diff(values.astype(np.int64)) - 1
+    return integer_list(np.concatenate([zigzag(values[:1]), gaps.astype(np.uint32)]))
+
+
+def read_values(tables: Reader, size: int, dtype: np.dtype[Any]) -> Integers:
+    """Read what `list_of_values` wrote. Raises CorruptStream for values that `dtype` can't hold."""
+    numbers = tables.integers(size)
+    steps = numbers.astype(np.int64) + 1
+    steps[0] = unzigzag(numbers[:1])[0]
+    return within(np.cumsum(steps), dtype)
+
+
+def within(values: Int64s, dtype: np.dtype[Any]) -> Integers:
+    """Return ascending values as `dtype`. Raises CorruptStream if it can't hold them."""
+    limits = np.iinfo(dtype)
+    if values[0] < limits.min or values[-1] > limits.max:
+        raise CorruptStream(f"the alphabet goes beyond {dtype}")
+    return values.astype(dtype)

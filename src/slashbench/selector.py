@@ -87,7 +87,10 @@ def settings_of(cls: type) -> list[Setting]:
     if constructor is object.__init__:
         return []
     hints = typing.get_type_hints(constructor)
-    parameters = list(inspect.signature(constructor).parameters.values())[1:]
+    if wrapped := getattr(cls, "settings_are_of", None):  # it hands all keywords to this class
+        parameters, hints = list(inspect.signature(wrapped).parameters.values()), {}
+    else:
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]
     return [
         Setting(parameter.name, hints.get(parameter.name, _type_of(parameter)), parameter.default)
         for parameter in parameters
