@@ -88,11 +88,11 @@ def _run(options: argparse.Namespace, paper: Paper, store: Store, out: Console) 
     from slashbench.bench.engines import session
     from slashbench.bench.plan import matrix
 
-    wish = run_options.wish(options)
+    request = run_options.placement(options)
     suite = f"{options.paper}-quick" if options.quick else options.paper
     plan = matrix.plan(matrix.Request(suite, options.models, seeds=options.seeds))
     display = progress.Display(out)
-    with session.opened(wish, store, options.on_existing, display) as work:
+    with session.opened(request, store, options.on_existing, display) as work:
         missing = run_options.announce(plan, work.stages, out)
         if options.dry_run:
             return run_options.enumerate_cells(missing, out)

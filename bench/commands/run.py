@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     from slashbench.contracts import Execution
 
     out = console()
-    wish = run_options.wish(options)
+    request = run_options.placement(options)
     plan = matrix.plan(
         matrix.Request(
             options.suite,
@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     store = Store(options.out)
     display = progress.Display(out)
-    with session.opened(wish, store, options.on_existing, display) as work:
+    with session.opened(request, store, options.on_existing, display) as work:
         missing = run_options.announce(plan, work.stages, out)
         if options.dry_run:
             return run_options.enumerate_cells(missing, out)

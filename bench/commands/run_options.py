@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from slashbench.bench.commands.progress import Display
-    from slashbench.bench.engines.placement import Wish
+    from slashbench.bench.engines.placement import PlacementRequest
     from slashbench.bench.engines.session import Session
     from slashbench.bench.pipeline.stages import Stages
     from slashbench.bench.plan.matrix import Cell, Plan
@@ -34,7 +34,7 @@ exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights diff
 
 
 def add_places(verb: argparse.ArgumentParser) -> None:
-    """Add the options that say where cells run; `wish` reads them."""
+    """Add the options that say where cells run; `placement` reads them."""
     where = verb.add_mutually_exclusive_group()
     where.add_argument(
         "--jobs",
@@ -61,11 +61,13 @@ def add_places(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def wish(options: argparse.Namespace) -> Wish:
+def placement(options: argparse.Namespace) -> PlacementRequest:
     """Where cells are to run. Raises UsageError."""
-    from slashbench.bench.engines.placement import Wish
+    from slashbench.bench.engines.placement import PlacementRequest
 
-    return Wish(processes(options.jobs), options.scheduler, options.timeout, options.retries)
+    return PlacementRequest(
+        processes(options.jobs), options.scheduler, options.timeout, options.retries
+    )
 
 
 def processes(text: str) -> int | None:

@@ -57,7 +57,7 @@ def add(verbs: Verbs) -> None:
 def _tune(options: argparse.Namespace) -> int:
     from slashbench.bench.commands import progress
     from slashbench.bench.commands.console import console
-    from slashbench.bench.engines.inline import Here
+    from slashbench.bench.engines.inline import InlineProgress
     from slashbench.bench.pipeline import tune
     from slashbench.bench.pipeline.stages import Stages
     from slashbench.bench.store.store import Store
@@ -77,7 +77,7 @@ def _tune(options: argparse.Namespace) -> int:
     trials = []
     store.sweep()
     with display.over([question.cell(ends[0])] * options.runs):
-        stages = Stages(store, "missing", Here(display))
+        stages = Stages(store, "missing", InlineProgress(display))
         for trial in tune.search(stages, question, goal, options.runs):
             trials.append(trial)
             verdict = trial.reason or ("meets the goal" if trial.meets else "does not")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import msgspec
@@ -39,23 +40,29 @@ class EngineWatcher(Protocol):
         """Nothing can be done for now."""
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Where jobs run."""
 
+    @abstractmethod
     def slots(self) -> int:
         """How many jobs can run at once, now."""
 
+    @abstractmethod
     def timing_hosts(self) -> list[str]:
         """The machines that cells are timed on; one job at a time on each."""
 
+    @abstractmethod
     def refuses(self, job: Job) -> str:
         """Why no process here could ever do the job; empty where one can."""
 
+    @abstractmethod
     def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
         """Start a job: on that host, if one is named. patient: see Stages."""
 
+    @abstractmethod
     def wait(self) -> list[tuple[Job, JobOutcome]]:
         """What has come to an end; waits for a moment where nothing has."""
 
+    @abstractmethod
     def close(self) -> None:
         """Drop what has not started; what is under way is not waited for."""

@@ -20,10 +20,11 @@ import msgspec
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster
 from distributed.client import ClosedClientError
 from distributed.security import Security
+from typing_extensions import override
 
 from slashbench.bench.engines import dask_settings
 from slashbench.bench.engines import dask_worker as remote
-from slashbench.bench.engines.base import EngineWatcher, RunContext
+from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
 from slashbench.bench.engines.jobs import Job, JobOutcome
 from slashbench.errors import EngineLost, UsageError
 
@@ -44,7 +45,13 @@ def local(count: int, retries: int) -> Iterator[Client]:
     """
     security = Security.temporary()
     place = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
-    scheduler = {"port": 0, "dashboard": False, "allowed_failures": retries, **place}
+    scheduler = {
+        "port": 0,
+        "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",  # its server starts all the same, and on 8787
+        "allowed_failures": retries,
+        **place,
+    }
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask_settings.settings(count):
         cluster = SpecCluster(
@@ -90,6 +97,19 @@ def usual_machine(client: Client) -> str:
     return max(sorted(set(kinds)), key=kinds.count)
 
 
+class _Absence:
+    """How long something that is needed has been away."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s, self._since = limit_s, time.monotonic()
+
+    def too_long(self, present: bool) -> bool:
+        """Return whether it has been away for longer than the limit. present: it is there now."""
+        if present:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since > self._limit_s
+
+
 @dataclass
 class _Flight:
     """A job under way."""
@@ -98,7 +118,7 @@ class _Flight:
     future: Future[bytes]
     host: str  # that it must run on, if any
     asked: dict[str, float]  # of Dask, which looks for a worker that declares as much
-    since: float  # when it was handed in, or could last be run
+    absence: _Absence  # of its host, or else of any worker that could run it
     worker: str = ""  # the address, once it has started there
     started: float | None = None
 
@@ -116,7 +136,7 @@ class _Worker:
         return enough and asked.keys() <= self.declared
 
 
-class Pool:
+class DaskEngine(Engine):
     """An engine on a Dask cluster. timeout_s: of a job; None: as long as it takes."""
 
     def __init__(
@@ -131,35 +151,31 @@ class Pool:
         self._places: dict[str, remote.WorkerPlace] = {}
         self._workers: dict[str, _Worker] = {}
         self._looked = 0.0
-        self._had_workers = self._had_timing = time.monotonic()
+        self._no_workers, self._no_timing = _Absence(_ABSENT_S), _Absence(_ABSENT_S)
         client.subscribe_topic(run.name, self._hear)
         self._look()
 
+    @override
     def slots(self) -> int:
-        """As Engine."""
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
             with contextlib.suppress(OSError):  # `wait` sees whether that lasts
                 self._look()
-        if self._workers:
-            self._had_workers = time.monotonic()
-        elif time.monotonic() - self._had_workers > _ABSENT_S:
+        if self._no_workers.too_long(bool(self._workers)):
             raise EngineLost("no worker is left; what is done is kept, the same command goes on")
         return len(self._workers)
 
+    @override
     def timing_hosts(self) -> list[str]:
-        """As Engine."""
         found = {w.host for w in self._workers.values() if w.machine == self._run.machine}
-        if found:
-            self._had_timing = time.monotonic()
-        elif time.monotonic() - self._had_timing > _ABSENT_S:
+        if self._no_timing.too_long(bool(found)):
             raise EngineLost(
                 "no machine of the kind that cells are timed on is left; what is done is kept, the "
                 "same command goes on"
             )
         return sorted(found)
 
+    @override
     def refuses(self, job: Job) -> str:
-        """As Engine."""
         asked = self._selective(job)
         if any(worker.does(job, asked) for worker in self._workers.values()):
             return ""
@@ -173,8 +189,8 @@ class Pool:
             f"in one worker, {why}"
         )
 
+    @override
     def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
-        """As Engine."""
         self._number += 1
         number = self._number
         order = remote.JobOrder(
@@ -194,11 +210,14 @@ class Pool:
             workers=[host] if host else None,
             resources=asked or None,
         )
-        self._flights[number] = _Flight(job, future, host, asked, time.monotonic())
+        self._flights[number] = _Flight(
+            job, future, host, asked, _Absence(_HOST_S if host else _ABSENT_S)
+        )
         future.add_done_callback(lambda _: self._ended.put(number))
 
+    @override
     def wait(self) -> list[tuple[Job, JobOutcome]]:
-        """As Engine. Raises EngineLost where nothing can go on."""
+        """Return what has come to an end. Raises EngineLost where nothing can go on."""
         ended = self._overdue()
         with contextlib.suppress(queue.Empty):
             numbers = [self._ended.get(timeout=0 if ended else _MOMENT_S)]
@@ -218,9 +237,11 @@ class Pool:
             )
         return ended
 
+    @override
     def close(self) -> None:
-        """As Engine: jobs that wait are dropped; `local` ends the workers with those they are at,
-        on a running cluster they come to their end.
+        """Drop jobs that wait.
+
+        `local` ends the workers with the jobs they run; on a running cluster those come to an end.
         """
         with contextlib.suppress(Exception):  # whatever the cluster's state, we are leaving
             self._client.cancel([flight.future for flight in self._flights.values()], force=True)
@@ -271,38 +292,53 @@ class Pool:
         }
 
     def _overdue(self) -> list[tuple[Job, JobOutcome]]:
-        """Jobs that ran for too long, whose workers are ended, or that nobody is there to run."""
-        now = time.monotonic()
-        found = []
-        hosts = {worker.host for worker in self._workers.values()}
+        """Take back jobs whose machine is gone, and stop those that ran for too long."""
+        ended = []
         for number, flight in list(self._flights.items()):
-            if flight.host and flight.host not in hosts:
-                if now - flight.since > _HOST_S:  # another one may do it
-                    del self._flights[number]
-                    flight.future.cancel()
-                    found.append((flight.job, JobOutcome("lost")))
-                continue
-            if flight.host:
-                flight.since = now
-            if flight.started is None:
-                if any(w.does(flight.job, flight.asked) for w in self._workers.values()):
-                    flight.since = now
-                elif now - flight.since > _ABSENT_S:
-                    raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
-            elif self._timeout_s is not None and now - flight.started > self._timeout_s:
-                with contextlib.suppress(OSError):
-                    self._look()
-                if flight.worker not in self._workers:  # it died: the job will start anew
-                    flight.started = None
-                    continue
-                del self._flights[number]
-                flight.future.cancel()
-                where = [flight.worker]
-                with contextlib.suppress(OSError):
-                    self._client.run(_kill_worker, workers=where, nanny=True, on_error="ignore")
-                reason = f"it ran for more than {self._timeout_s:g} s and was stopped"
-                found.append((flight.job, JobOutcome("died", reason)))
-        return found
+            if self._is_stranded(flight):
+                ended.append((self._drop(number), JobOutcome("lost")))
+            elif self._is_late(flight):
+                ended.append((self._drop(number), self._end_worker(flight)))
+        return ended
+
+    def _is_stranded(self, flight: _Flight) -> bool:
+        """Return whether the machine that must run it has been away for too long.
+
+        Raises EngineLost where none that could run it has been there for long.
+        """
+        workers = self._workers.values()
+        if flight.host:
+            return flight.absence.too_long(any(w.host == flight.host for w in workers))
+        if flight.started is None:
+            able = any(worker.does(flight.job, flight.asked) for worker in workers)
+            if flight.absence.too_long(able):
+                raise EngineLost(f"no worker is left for: {flight.job}; what is done is kept")
+        return False
+
+    def _is_late(self, flight: _Flight) -> bool:
+        """Return whether it runs, and has for longer than it may."""
+        if self._timeout_s is None or flight.started is None:
+            return False
+        if time.monotonic() - flight.started <= self._timeout_s:
+            return False
+        with contextlib.suppress(OSError):
+            self._look()
+        if flight.worker in self._workers:
+            return True
+        flight.started = None  # its worker died: Dask starts the job anew
+        flight.absence = _Absence(_ABSENT_S)
+        return False
+
+    def _drop(self, number: int) -> Job:
+        flight = self._flights.pop(number)
+        flight.future.cancel()
+        return flight.job
+
+    def _end_worker(self, flight: _Flight) -> JobOutcome:
+        """End the process that runs a job; its Nanny starts another one."""
+        with contextlib.suppress(OSError):
+            self._client.run(_kill_worker, workers=[flight.worker], nanny=True, on_error="ignore")
+        return JobOutcome("died", f"it ran for more than {self._timeout_s:g} s and was stopped")
 
 
 def _outcome(future: Future[bytes]) -> JobOutcome:

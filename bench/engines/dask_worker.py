@@ -20,11 +20,12 @@ from typing import Any
 import msgspec
 import torch
 from distributed import get_worker
+from typing_extensions import override
 
 from slashbench.bench.engines.base import RunContext
 from slashbench.bench.engines.jobs import Job, Kind, perform
 from slashbench.bench.machine import provenance
-from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.pipeline.stages import Stages, StageWatcher
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.bench.store.store import Store
 from slashbench.version import __version__
@@ -35,7 +36,7 @@ _one_at_a_time = threading.Lock()  # seeds and numbers of threads are a process'
 
 
 class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it crosses the wire."""
+    """A job as it is sent to a worker."""
 
     run: RunContext
     number: int
@@ -46,7 +47,7 @@ class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of itself."""
+    """What a worker tells the driver about itself."""
 
     machine: str
     cpus: int
@@ -58,11 +59,11 @@ def work(order: bytes) -> bytes:
     """Do one job. Returns its outcome."""
     asked = msgspec.json.decode(order, type=JobOrder)
     with _one_at_a_time:
-        stages = _stages(asked.run)
-        stages.patient = asked.patient
-        stages.watcher = Reporter(asked)
+        mine = _stages(asked.run)
+        mine.patient = asked.patient
+        mine.watcher = Reporter(asked)
         job = Job(_cell(asked.cell), asked.kind, asked.depth)
-        return msgspec.json.encode(perform(stages, job))
+        return msgspec.json.encode(perform(mine, job))
 
 
 def place() -> bytes:
@@ -97,20 +98,20 @@ def dask_setup(worker: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class Reporter:
-    """Tells the driver what this worker is at."""
+class Reporter(StageWatcher):
+    """Tell the driver what this worker does."""
 
     def __init__(self, order: JobOrder) -> None:
         self._order = order
         self._said = 0.0
         self._tell({"started": True})
 
+    @override
     def stage(self, cell: Cell, name: str) -> None:
-        """As Watcher."""
         self._tell({"cell": str(cell), "stage": name})
 
+    @override
     def progress(self, fraction: float, text: str) -> None:
-        """As Watcher; most are left out."""
         if time.monotonic() - self._said > _EVERY_S:
             self._said = time.monotonic()
             self._tell({"fraction": fraction, "text": text})
@@ -139,11 +140,13 @@ def _cell(text: CellText) -> Cell:
     return text.cell()
 
 
-class _Silent:
-    """A watcher until there is a job."""
+class _Silent(StageWatcher):
+    """Progress callbacks that do nothing, until there is a job."""
 
+    @override
     def stage(self, cell: Cell, name: str) -> None:
-        """As Watcher."""
+        pass
 
+    @override
     def progress(self, fraction: float, text: str) -> None:
-        """As Watcher."""
+        pass

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from slashbench.bench.engines.base import Engine, EngineWatcher
-from slashbench.bench.engines.jobs import Agenda, Job, JobOutcome
+from slashbench.bench.engines.jobs import Job, JobOutcome, JobQueue
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.errors import EngineLost, StoreUnusable
@@ -33,62 +33,62 @@ class Driver:
         self._patient = True
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Run every cell; one failure never stops the others.
+        """RunContext every cell; one failure never stops the others.
 
         Raises StoreUnusable when results can't be written, EngineLost when the engine is gone.
         """
-        agenda = Agenda(cells, lambda key: self.stages.cached(CheckpointRecord, key))
-        while not agenda.empty or self._under_way:
-            self._hand_out(agenda)
+        queue = JobQueue(cells, lambda key: self.stages.cached(CheckpointRecord, key))
+        while not queue.empty or self._under_way:
+            self._hand_out(queue)
             ended = self.engine.wait()
             for job, outcome in ended:
                 del self._under_way[job]
-                self._take(agenda, job, outcome)
+                self._take(queue, job, outcome)
             if not ended and not self._under_way:
                 time.sleep(_PAUSE_S)
 
-    def _hand_out(self, agenda: Agenda) -> None:
+    def _hand_out(self, queue: JobQueue) -> None:
         slots = self.engine.slots()
         while len(self._under_way) < slots:
-            if slots == 1 and self._hand_out_timing(agenda):
+            if slots == 1 and self._hand_out_timing(queue):
                 continue
             timing = any(self._under_way.values())
-            job = None if timing else agenda.work()
+            job = None if timing else queue.work()
             if job is None:
                 break
-            self._start(agenda, job)
+            self._start(queue, job)
         if not any(not host for host in self._under_way.values()):
-            while self._hand_out_timing(agenda):
+            while self._hand_out_timing(queue):
                 pass
 
-    def _hand_out_timing(self, agenda: Agenda) -> bool:
+    def _hand_out_timing(self, queue: JobQueue) -> bool:
         """Start a timing on a machine on which nothing runs, if there is one of each."""
         busy = set(self._under_way.values())
         idle = [host for host in self.engine.timing_hosts() if host not in busy]
-        job = agenda.timing() if idle else None
+        job = queue.timing() if idle else None
         if job is None:
             return False
-        self._start(agenda, job, idle[0])
+        self._start(queue, job, idle[0])
         return True
 
-    def _start(self, agenda: Agenda, job: Job, host: str = "") -> None:
+    def _start(self, queue: JobQueue, job: Job, host: str = "") -> None:
         reason = self.engine.refuses(job)
         if reason:
             self.refused[str(job.cell)] = reason
-            agenda.drop(job)
+            queue.drop(job)
             return
         self._under_way[job] = host
         self.engine.submit(job, host, self._patient)
 
-    def _take(self, agenda: Agenda, job: Job, outcome: JobOutcome) -> None:
+    def _take(self, queue: JobQueue, job: Job, outcome: JobOutcome) -> None:
         if outcome.status == "unusable":
             raise StoreUnusable(outcome.reason)
         if outcome.status == "busy":
             self._wait(job, outcome.reason)
-            agenda.again(job)
+            queue.again(job)
             return
         if outcome.status == "lost":
-            agenda.again(job)
+            queue.again(job)
             return
         if job.kind == "time":
             self._waits_since = None
@@ -96,7 +96,7 @@ class Driver:
             self._record(job, outcome.reason)
         elif outcome.status == "mismatch":
             self.mismatches.append(outcome.reason)
-        agenda.finished(job, outcome.status)
+        queue.finished(job, outcome.status)
         if outcome.status != "sized" and job.kind != "checkpoint":
             record = self.stages.cached_cell(job.cell)
             if record is None:

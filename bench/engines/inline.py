@@ -1,67 +1,70 @@
-"""Run jobs one after the other in this process."""
+"""RunContext jobs one after the other in this process."""
 
 from __future__ import annotations
 
-from slashbench.bench.engines.base import EngineWatcher, RunContext
+from typing_extensions import override
+
+from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
 from slashbench.bench.engines.jobs import Job, JobOutcome, perform
-from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.pipeline.stages import Stages, StageWatcher
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 
 HERE = "here"
 
 
-class Here:
-    """Shows the stages of this process as those of an engine's are shown."""
+class InlineProgress(StageWatcher):
+    """Pass on the progress of stages in this process as that of an engine's worker."""
 
     def __init__(self, watcher: EngineWatcher) -> None:
         self._watcher = watcher
 
+    @override
     def stage(self, cell: Cell, name: str) -> None:
-        """As Watcher."""
         self._watcher.stage(HERE, str(cell), name)
 
+    @override
     def progress(self, fraction: float, text: str) -> None:
-        """As Watcher."""
         self._watcher.progress(HERE, fraction, text)
 
 
-class Inline:
+class InlineEngine(Engine):
     """The engine of `--jobs 0`: nothing to start, nothing to lose, and a debugger sees it all."""
 
     def __init__(self, run: RunContext, store: Store, watcher: EngineWatcher) -> None:
         self._stages = Stages(
             store,
             run.on_existing,
-            Here(watcher),
+            InlineProgress(watcher),
             since=run.since,
             machine=run.machine,
             command=run.command,
         )
         self._job: tuple[Job, bool] | None = None
 
+    @override
     def slots(self) -> int:
-        """As Engine."""
         return 1
 
+    @override
     def timing_hosts(self) -> list[str]:
-        """As Engine."""
         return [HERE]
 
+    @override
     def refuses(self, job: Job) -> str:
-        """As Engine: what is asked for is tried."""
         return ""
 
+    @override
     def submit(self, job: Job, host: str = "", patient: bool = True) -> None:
-        """As Engine."""
         self._job = job, patient
 
+    @override
     def wait(self) -> list[tuple[Job, JobOutcome]]:
-        """As Engine: this is where the work is done."""
         if self._job is None:
             return []
         (job, self._stages.patient), self._job = self._job, None
         return [(job, perform(self._stages, job))]
 
+    @override
     def close(self) -> None:
-        """As Engine."""
+        """Do nothing: what is under way is under way here."""

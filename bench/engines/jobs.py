@@ -87,7 +87,7 @@ def perform(stages: Stages, job: Job) -> JobOutcome:
 
 
 @dataclass
-class Agenda:
+class JobQueue:
     """What is left to do. made: whether the store has a checkpoint of that key."""
 
     cells: Iterable[Cell]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
-from slashbench.bench.engines.inline import Inline
+from slashbench.bench.engines.inline import InlineEngine
 from slashbench.bench.engines.jobs import Job
 from slashbench.bench.machine import provenance
 from slashbench.bench.plan.estimate import estimate_s
@@ -24,7 +24,7 @@ WORTH_S = 20.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlacementRequest:
     """What a user asked for. jobs: processes of this machine, 0 for none beside this one, None for
     what it has room for. scheduler: address of a running cluster. timeout_s, retries: of a job.
     """
@@ -45,11 +45,11 @@ class Wish:
             raise UsageError("--timeout needs a process that can be stopped: --jobs 1 or more")
 
 
-class Venue:
+class EngineChoice:
     """A place for a run. machine: the kind that cells are timed on."""
 
-    def __init__(self, wish: Wish, client: Client | None) -> None:
-        self._wish, self._client = wish, client
+    def __init__(self, request: PlacementRequest, client: Client | None) -> None:
+        self._request, self._client = request, client
         self.machine = provenance.machine()
         if client is not None:
             from slashbench.bench.engines import dask_engine
@@ -61,42 +61,42 @@ class Venue:
         self, run: RunContext, store: Store, watcher: EngineWatcher, cells: Sequence[Cell]
     ) -> Iterator[Engine]:
         """The engine for those cells, while the context lasts."""
-        jobs = processes(self._wish, cells) if self._client is None else None
+        jobs = processes(self._request, cells) if self._client is None else None
         if jobs == 0:
-            yield Inline(run, store, watcher)
+            yield InlineEngine(run, store, watcher)
             return
         from slashbench.bench.engines import dask_engine
 
         with contextlib.ExitStack() as stack:
             client = self._client or stack.enter_context(
-                dask_engine.local(jobs or 1, self._wish.retries)
+                dask_engine.local(jobs or 1, self._request.retries)
             )
-            engine = dask_engine.Pool(client, run, watcher, self._wish.timeout_s)
+            engine = dask_engine.DaskEngine(client, run, watcher, self._request.timeout_s)
             stack.callback(engine.close)
             yield engine
 
 
 @contextlib.contextmanager
-def opened(wish: Wish) -> Iterator[Venue]:
+def opened(request: PlacementRequest) -> Iterator[EngineChoice]:
     """The venue that was asked for. Raises UsageError where it can't be had."""
-    if wish.scheduler is None:
-        yield Venue(wish, None)
+    if request.scheduler is None:
+        yield EngineChoice(request, None)
         return
     from slashbench.bench.engines import dask_engine
 
-    with dask_engine.running(wish.scheduler) as client:
-        yield Venue(wish, client)
+    with dask_engine.running(request.scheduler) as client:
+        yield EngineChoice(request, client)
 
 
-def processes(wish: Wish, cells: Sequence[Cell]) -> int:
+def processes(request: PlacementRequest, cells: Sequence[Cell]) -> int:
     """How many processes of this machine run the cells; 0: none but this one.
 
     Where the user leaves it open, as many as there are cores and memory for, but none where there
     is room for one only, or where they would take longer to start than they save.
     """
-    if wish.jobs is not None:
-        return wish.jobs
-    least = 0 if wish.timeout_s is None else 1  # only another process can be stopped
+    if request.jobs is not None:
+        return request.jobs
+    least = 0 if request.timeout_s is None else 1  # only another process can be stopped
     if len(cells) < 2 or estimate_s(cells) < WORTH_S:
         return least
     from slashbench.bench.engines import dask_settings

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from slashbench.bench.engines import placement
 from slashbench.bench.engines.base import EngineWatcher, RunContext
 from slashbench.bench.engines.driver import Driver
-from slashbench.bench.engines.inline import Here
-from slashbench.bench.engines.placement import Venue, Wish
+from slashbench.bench.engines.inline import InlineProgress
+from slashbench.bench.engines.placement import EngineChoice, PlacementRequest
 from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline.stages import OnExisting, Stages
 from slashbench.bench.plan.matrix import Cell
@@ -23,7 +23,7 @@ class Session:
     """
 
     def __init__(
-        self, place: Venue, store: Store, on_existing: OnExisting, watcher: EngineWatcher
+        self, place: EngineChoice, store: Store, on_existing: OnExisting, watcher: EngineWatcher
     ) -> None:
         self._place, self._store, self._watcher = place, store, watcher
         self._run = RunContext(
@@ -35,7 +35,11 @@ class Session:
             command=provenance.command_line(),
         )
         self.stages = Stages(
-            store, on_existing, Here(watcher), since=self._run.since, machine=place.machine
+            store,
+            on_existing,
+            InlineProgress(watcher),
+            since=self._run.since,
+            machine=place.machine,
         )
         self.mismatches: list[str] = []
         self.refused: dict[str, str] = {}
@@ -51,9 +55,9 @@ class Session:
 
 @contextlib.contextmanager
 def opened(
-    wish: Wish, store: Store, on_existing: OnExisting, watcher: EngineWatcher
+    request: PlacementRequest, store: Store, on_existing: OnExisting, watcher: EngineWatcher
 ) -> Iterator[Session]:
     """A run where it was asked for. Raises UsageError, or StoreUnusable."""
     store.sweep()
-    with placement.opened(wish) as place:
+    with placement.opened(request) as place:
         yield Session(place, store, on_existing, watcher)

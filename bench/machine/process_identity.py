@@ -14,7 +14,7 @@ import psutil
 _CLOCK_SLIP_S = 5  # two readings of when one process started may differ by so much
 
 
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """A process. host: of its numbers of processes; machine: its name, for people."""
 
     host: str
@@ -41,24 +41,24 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
             return None
 
 
-def of_text(text: str) -> Holder | None:
-    """The holder that `Holder.text` stands for, or None."""
+def of_text(text: str) -> ProcessIdentity | None:
+    """The holder that `ProcessIdentity.text` stands for, or None."""
     host, _, rest = text.partition("-")
     pid, _, started = rest.partition("-")
     if not (pid.isdecimal() and started.isdecimal()):
         return None
-    return Holder(host=host, machine="", pid=int(pid), started=int(started))
+    return ProcessIdentity(host=host, machine="", pid=int(pid), started=int(started))
 
 
-def this_process() -> Holder:
+def this_process() -> ProcessIdentity:
     """The process that asks."""
     return _process(os.getpid())
 
 
 @functools.lru_cache(maxsize=1)
-def _process(pid: int) -> Holder:
+def _process(pid: int) -> ProcessIdentity:
     started = int(psutil.Process(pid).create_time())
-    return Holder(host=_host(), machine=platform.node(), pid=pid, started=started)
+    return ProcessIdentity(host=_host(), machine=platform.node(), pid=pid, started=started)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from slashbench.trainers.training.snapshot import SnapshotStore
 
 
 def train(
-    cell: Cell, key: str, store: str, keeper: SnapshotStore, progress: loop.Progress
+    cell: Cell, key: str, store: str, snapshots: SnapshotStore, progress: loop.Progress
 ) -> tuple[Weights, Training | None]:
     """Train the cell's model, in as many processes as its execution asks for.
 
@@ -21,7 +21,7 @@ def train(
     ----------
     key, store
         Of the checkpoint, and where several processes keep its snapshots.
-    keeper
+    snapshots
         Of the snapshot of one process.
     progress
         Called after every step.
@@ -38,7 +38,7 @@ def train(
         state, log = torchrun.train(cell, key, store, progress)
     else:
         state, log = setup.train_model(
-            model, cell.recipe.regime.item, cell.seed, cell.execution, progress, keeper
+            model, cell.recipe.regime.item, cell.seed, cell.execution, progress, snapshots
         )
     return state, Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
 

@@ -354,14 +354,14 @@ class Stages:
 
     def _train(self, cell: Cell) -> Fields:
         key = keys.checkpoint_key(cell, 0)
-        keeper = self.store.keeper(key)
+        snapshots = self.store.snapshot_slot(key)
         state, training = float_checkpoint.train(
-            cell, key, self.store.where, keeper, self._progress
+            cell, key, self.store.where, snapshots, self._progress
         )
         fields = {**self._saved(cell, state), "training": training}
         if training is not None:
             self.store.leases.check()  # or the snapshot is another process's
-            keeper.clear()
+            snapshots.clear()
         return fields
 
     def _progress(self, step: int, steps: int, loss: float) -> None:

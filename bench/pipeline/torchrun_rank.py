@@ -53,18 +53,18 @@ def _train(order: RankOrder, folder: Path, rank: int, local: int) -> None:
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cell.execution.device == "cuda" else "gloo")
     model, regime = cell.model.item, cell.recipe.regime.item
-    keeper = Store(order.store).keeper(f"{order.key}-{rank}of{distributed.count()}")
+    snapshots = Store(order.store).snapshot_slot(f"{order.key}-{rank}of{distributed.count()}")
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
             print(json.dumps([step, steps, loss]), flush=True)
 
-    state, log = setup.train_model(model, regime, cell.seed, cell.execution, progress, keeper)
+    state, log = setup.train_model(model, regime, cell.seed, cell.execution, progress, snapshots)
     if rank == 0:
         (folder / WEIGHTS).write_bytes(state_dict.to_bytes(state))
         (folder / LOG).write_bytes(msgspec.json.encode(log))
     dist.barrier()  # one that leaves early makes the others abort
-    keeper.clear()
+    snapshots.clear()
     dist.destroy_process_group()
 
 

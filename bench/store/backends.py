@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
-import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from typing_extensions import override
 
 from slashbench.bench.machine.atomic_files import (
-    atomically,
     create,
     explained,
     sweep,
@@ -23,57 +22,66 @@ from slashbench.bench.machine.atomic_files import (
 )
 from slashbench.errors import StoreUnusable, UsageError
 
-_KEPT = 8  # files of an object store that are kept here
+_KEPT_S = 600  # for which a downloaded file is kept
+_FLAT = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}  # stores that have no folders
 
 
-class Depot(Protocol):
+class Backend(ABC):
     """Files by name. Every method raises StoreUnusable where the place can't be read or written."""
 
     where: str  # as a user writes it, and as another process finds it
 
+    @abstractmethod
     def read(self, name: str) -> bytes | None:
         """The file's bytes, or None where there is none."""
 
+    @abstractmethod
     def write(self, name: str, data: bytes) -> None:
         """Put a file in place of what is there, in one step."""
 
+    @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
         """Put a file if there is none of that name: of several who try, one alone is told True."""
 
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Drop a file; none there is fine."""
 
+    @abstractmethod
     def names(self, folder: str) -> Iterator[str]:
         """Names of the files at any depth below a folder, sorted."""
 
+    @abstractmethod
     def size(self, name: str) -> int | None:
         """The file's size in bytes, or None where there is none."""
 
+    @abstractmethod
     def local(self, name: str) -> Path | None:
         """A local file that holds the same bytes for the time being, or None."""
 
+    @abstractmethod
     def sweep(self) -> None:
         """Drop what killed writers left half-written, and nothing that is being written."""
 
 
-def at(where: str | Path) -> Depot:
-    """The depot at a path, or at a URL such as s3://bucket/results. Raises UsageError."""
+def at(where: str | Path) -> Backend:
+    """The backend at a path, or at a URL such as s3://bucket/results. Raises UsageError."""
     text = str(where)
     scheme, separator, path = text.partition("://")
     if not separator:
-        return Folder(Path(text))
-    return Folder(Path(path)) if scheme == "file" else Bucket(text)
+        return LocalBackend(Path(text))
+    return LocalBackend(Path(path)) if scheme == "file" else ObjectStoreBackend(text)
 
 
-class Folder:
+class LocalBackend(Backend):
     """Files below a folder, which several machines may share."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.where = str(root)
 
+    @override
     def read(self, name: str) -> bytes | None:
-        """As Depot."""
         try:
             return (self.root / name).read_bytes()
         except FileNotFoundError:
@@ -81,58 +89,65 @@ class Folder:
         except NotADirectoryError:
             return None
 
+    @override
     def write(self, name: str, data: bytes) -> None:
-        """As Depot."""
         write_atomically(self.root / name, data)
 
+    @override
     def create(self, name: str, data: bytes) -> bool:
-        """As Depot."""
         return create(self.root / name, data)
 
+    @override
     def remove(self, name: str) -> None:
-        """As Depot."""
         with explained(self.root):
             (self.root / name).unlink(missing_ok=True)
 
+    @override
     def names(self, folder: str) -> Iterator[str]:
-        """As Depot."""
         found: list[str] = []
         for place, _, files in os.walk(self.root / folder):
             within = Path(place).relative_to(self.root)
             found += [(within / name).as_posix() for name in files if not name.startswith(".")]
         yield from sorted(found)
 
+    @override
     def size(self, name: str) -> int | None:
-        """As Depot."""
         try:
             return (self.root / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    @override
     def local(self, name: str) -> Path | None:
-        """As Depot: the file itself."""
         path = self.root / name
         return path if path.is_file() else None
 
+    @override
     def sweep(self) -> None:
-        """As Depot."""
         with explained(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             sweep(self.root.rglob(".partial-*"))
 
 
-class Bucket:
-    """Files at a URL that fsspec opens. Objects appear whole, and are downloaded to be used."""
+class ObjectStoreBackend(Backend):
+    """Files at a URL that fsspec opens. Objects appear whole.
+
+    Those that are asked for as local files are downloaded into a temporary folder, and are kept
+    there for a few minutes, so that the codecs of one checkpoint share a download.
+    """
 
     def __init__(self, url: str) -> None:
         self.where = url.rstrip("/")
         with _explained(url):
             self._files, self._root = _open(self.where)
-        self._here = Path(tempfile.mkdtemp(prefix="slashbench-bucket-"))
-        weakref.finalize(self, shutil.rmtree, self._here, ignore_errors=True)
+        from fsspec.implementations.cached import WholeFileCacheFileSystem
 
+        self._cache = WholeFileCacheFileSystem(
+            fs=self._files, cache_storage="TMP", expiry_time=_KEPT_S, skip_instance_cache=True
+        )
+
+    @override
     def read(self, name: str) -> bytes | None:
-        """As Depot."""
         with _explained(self.where):
             try:
                 data: bytes = self._files.cat_file(self._path(name))
@@ -140,18 +155,18 @@ class Bucket:
                 return None
             return data
 
+    @override
     def write(self, name: str, data: bytes) -> None:
-        """As Depot."""
         with _explained(self.where):
             self._make_parent(name)
-            self._copy(name).unlink(missing_ok=True)
+            self._forget(name)
             self._files.pipe_file(self._path(name), data)
 
+    @override
     def create(self, name: str, data: bytes) -> bool:
-        """As Depot: a conditional write, as AWS, GCS and their kin do it."""
         with _explained(self.where):
             self._make_parent(name)
-            try:
+            try:  # a conditional write, as AWS, GCS and their kin do it
                 self._files.pipe_file(self._path(name), data, mode="create")
             except FileExistsError:
                 return False
@@ -161,21 +176,21 @@ class Bucket:
                 return False
             return True
 
+    @override
     def remove(self, name: str) -> None:
-        """As Depot."""
-        self._copy(name).unlink(missing_ok=True)
         with _explained(self.where), contextlib.suppress(FileNotFoundError):
+            self._forget(name)
             self._files.rm_file(self._path(name))
 
+    @override
     def names(self, folder: str) -> Iterator[str]:
-        """As Depot."""
         with _explained(self.where):
             self._files.invalidate_cache()
             found = self._files.find(self._path(folder))
         yield from sorted(path.removeprefix(f"{self._root}/") for path in found)
 
+    @override
     def size(self, name: str) -> int | None:
-        """As Depot."""
         with _explained(self.where):
             try:
                 self._files.invalidate_cache()
@@ -183,33 +198,31 @@ class Bucket:
             except FileNotFoundError:
                 return None
 
+    @override
     def local(self, name: str) -> Path | None:
-        """As Depot: a copy; the last few are kept."""
-        path = self._copy(name)
-        if path.exists():
-            path.touch()
-            return path
-        data = self.read(name)
-        if data is None:
-            return None
-        with atomically(path) as file:
-            file.write(data)
-        for old in sorted(self._here.iterdir(), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
-            old.unlink()
-        return path
+        with _explained(self.where):
+            self._cache.clear_expired_cache(_KEPT_S)
+            try:
+                with self._cache.open(self._path(name), "rb") as file:
+                    return Path(file.name)
+            except FileNotFoundError:
+                return None
 
+    @override
     def sweep(self) -> None:
-        """As Depot: an object store shows nothing half-written."""
+        """Do nothing: an object store shows nothing half-written."""
 
-    def _copy(self, name: str) -> Path:
-        return self._here / name.replace("/", "-")
+    def _forget(self, name: str) -> None:
+        """Drop the local copy of a file, which is about to be another one."""
+        self._cache.pop_from_cache(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
     def _make_parent(self, name: str) -> None:
-        """Folders, where the file system has any; object stores pass over it."""
-        if self._files.protocol not in ("s3", ("s3", "s3a"), "gs", ("gs", "gcs")):
+        """Make the folder that a file is in, where the file system has folders."""
+        protocol = self._files.protocol
+        if _FLAT.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
             self._files.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
 
 

@@ -5,6 +5,10 @@ it lives. One whose time is up, or whose holder is seen to be dead, is taken ove
 next one in line, KEY.1 after KEY.0, which of several who try one alone does. Machines must agree on
 the time to within half a minute.
 
+No library covers this: filelock and flock hold on one machine only and not over NFS or an object
+store, Dask's locks need one scheduler for all runs. Exclusive creation of a file is all that a
+shared folder, NFS and S3 have in common.
+
 A process that was stopped for so long that its lease ran out (a suspended laptop, a paused
 container) gives way when it goes on: it takes the next one in line itself, and where another was
 faster it leaves the work to that one.
@@ -21,8 +25,8 @@ from contextlib import contextmanager
 
 import msgspec
 
-from slashbench.bench.machine.process_identity import Holder, this_process
-from slashbench.bench.store.backends import Depot
+from slashbench.bench.machine.process_identity import ProcessIdentity, this_process
+from slashbench.bench.store.backends import Backend
 from slashbench.errors import StageBusy
 
 FOLDER = "leases"
@@ -34,7 +38,7 @@ SLIP_S = 30.0  # by which the clocks of two machines may differ
 class Lease(msgspec.Struct, frozen=True):
     """One lease as it is written. expires: seconds of the epoch. mark: of no other lease."""
 
-    holder: Holder
+    holder: ProcessIdentity
     expires: float
     mark: str = ""
 
@@ -44,11 +48,11 @@ class Lease(msgspec.Struct, frozen=True):
         return self.holder.lives() is False or time.time() > self.expires
 
 
-class Held:
+class HeldLease:
     """A lease that this process holds for as long as it renews it, or no other takes it over."""
 
-    def __init__(self, depot: Depot, key: str) -> None:
-        self._depot, self._key = depot, key
+    def __init__(self, backend: Backend, key: str) -> None:
+        self._backend, self._key = backend, key
         self._mark = secrets.token_hex(8)
         self._number, self._expires = 0, 0.0
         self._ended = False
@@ -57,7 +61,7 @@ class Held:
     def take(self, number: int) -> bool:
         """Be the `number`-th in line. False where another process is."""
         lease = self._lease()
-        if not self._depot.create(_name(self._key, number), msgspec.json.encode(lease)):
+        if not self._backend.create(_name(self._key, number), msgspec.json.encode(lease)):
             return False
         self._number, self._expires = number, lease.expires
         return True
@@ -73,7 +77,7 @@ class Held:
         with self._busy:
             if self._ours():
                 lease = self._lease()
-                self._depot.write(_name(self._key, self._number), msgspec.json.encode(lease))
+                self._backend.write(_name(self._key, self._number), msgspec.json.encode(lease))
                 self._expires = lease.expires
 
     def release(self) -> None:
@@ -82,12 +86,12 @@ class Held:
             numbers = range(self._number + 1) if self._ours() else ()
             self._ended = True
             for number in numbers:  # the oldest first, so that no dead one is ever the last
-                self._depot.remove(_name(self._key, number))
+                self._backend.remove(_name(self._key, number))
 
     def _ours(self) -> bool:
         """Whether it is held still. One that ran out is if the next in line can be had."""
         if not self._ended and time.time() > self._expires - SLIP_S:
-            data = self._depot.read(_name(self._key, self._number))
+            data = self._backend.read(_name(self._key, self._number))
             there = data is not None and _decode(data).mark == self._mark
             self._ended = not (there and self.take(self._number + 1))
         return not self._ended
@@ -97,22 +101,22 @@ class Held:
 
 
 class Leases:
-    """The leases of one depot, as this process sees and holds them."""
+    """The leases of one backend, as this process sees and holds them."""
 
-    def __init__(self, depot: Depot) -> None:
-        self.depot = depot
-        self._held: set[Held] = set()
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._held: set[HeldLease] = set()
         self._changed = threading.Lock()
         self._beating: threading.Thread | None = None
 
     @contextmanager
-    def hold(self, key: str) -> Iterator[Held]:
+    def hold(self, key: str) -> Iterator[HeldLease]:
         """Hold the lease of `key`. Raises StageBusy where another process does."""
         number, newest = self._next(key)
         if newest is not None and not newest.dead:
             who = newest.holder
             raise StageBusy(f"process {who.pid} on {who.machine} is making it")
-        held = Held(self.depot, key)
+        held = HeldLease(self.backend, key)
         if not held.take(number):
             raise StageBusy("another process took it a moment ago")
         self._keep(held)
@@ -132,19 +136,21 @@ class Leases:
 
     def sweep(self) -> None:
         """Drop the leases of the dead."""
-        for key in {name.partition("/")[2].rpartition(".")[0] for name in self.depot.names(FOLDER)}:
+        for key in {
+            name.partition("/")[2].rpartition(".")[0] for name in self.backend.names(FOLDER)
+        }:
             with contextlib.suppress(StageBusy), self.hold(key):
                 pass
 
     def _next(self, key: str) -> tuple[int, Lease | None]:
         """(number of the next in line, the last one there is)."""
         number, newest = 0, None
-        while (data := self.depot.read(_name(key, number))) is not None:
+        while (data := self.backend.read(_name(key, number))) is not None:
             newest = _decode(data)
             number += 1
         return number, newest
 
-    def _keep(self, held: Held) -> None:
+    def _keep(self, held: HeldLease) -> None:
         with self._changed:
             self._held.add(held)
             if self._beating is None or not self._beating.is_alive():
@@ -169,4 +175,6 @@ def _decode(data: bytes) -> Lease:
     try:
         return msgspec.json.decode(data, type=Lease)
     except msgspec.DecodeError:
-        return Lease(Holder(host="", machine="", pid=0, started=0), 0.0)  # damaged: no one's
+        return Lease(
+            ProcessIdentity(host="", machine="", pid=0, started=0), 0.0
+        )  # damaged: no one's

@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from slashbench import record as records
-from slashbench.bench.store.backends import Depot
+from slashbench.bench.store.backends import Backend
 from slashbench.errors import CorruptFile
 from slashbench.record import AnyRecord, Record
 
@@ -32,7 +32,7 @@ def is_name(name: str) -> bool:
     return name.endswith((".jsonl.zst", ".jsonl"))
 
 
-def write(files: Depot, lines: Mapping[Identity, bytes]) -> None:
+def write(files: Backend, lines: Mapping[Identity, bytes]) -> None:
     """Put records into the file `NAME` of a results folder, in place of what was published.
 
     Parameters
@@ -51,7 +51,7 @@ def write(files: Depot, lines: Mapping[Identity, bytes]) -> None:
     files.write(NAME, zstandard.ZstdCompressor(level=_LEVEL).compress(text))
 
 
-def read(files: Depot, name: str) -> Mapping[Identity, bytes]:
+def read(files: Backend, name: str) -> Mapping[Identity, bytes]:
     """Return the line of each record in a file, sorted; nothing where there is no such file.
 
     Raises

@@ -21,7 +21,7 @@ import msgspec
 
 from slashbench import record as records
 from slashbench.bench.store import backends, published
-from slashbench.bench.store.backends import Depot
+from slashbench.bench.store.backends import Backend
 from slashbench.bench.store.leases import Leases
 from slashbench.errors import UsageError
 from slashbench.record import AnyRecord, CellRecord, Record
@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Record)
 class SnapshotSlot:
     """One snapshot of a training run that is under way; cleared when its checkpoint is kept."""
 
-    def __init__(self, files: Depot, name: str) -> None:
+    def __init__(self, files: Backend, name: str) -> None:
         self.files, self.name = files, name
 
     def read(self) -> bytes | None:
@@ -162,7 +162,7 @@ class Store:
         self._set_aside(artifact_name(sha256), path.read_bytes(), "its bytes do not match its name")
         return None
 
-    def keeper(self, key: str) -> SnapshotSlot:
+    def snapshot_slot(self, key: str) -> SnapshotSlot:
         """Where the training run of that checkpoint keeps its snapshot."""
         return SnapshotSlot(self.files, f"training/{key}.safetensors")
 

@@ -28,9 +28,9 @@ from slashbench.bench.commands.progress import Display
 from slashbench.bench.engines import session
 from slashbench.bench.engines.base import Engine
 from slashbench.bench.engines.driver import Driver
-from slashbench.bench.engines.inline import Here
+from slashbench.bench.engines.inline import InlineProgress
 from slashbench.bench.engines.jobs import Job
-from slashbench.bench.engines.placement import Wish
+from slashbench.bench.engines.placement import PlacementRequest
 from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline import keys
 from slashbench.bench.pipeline.stages import Stages
@@ -76,7 +76,7 @@ def prepare(store: Store, wanted: list[Cell], concluded: int) -> None:
         torch=torch.__version__,
     )
     store.put(EvaluateRecord(key=evaluate, weights_sha256=sha256, split="test", **common))
-    looks = Stages(store, "missing", Here(Display(Console(quiet=True))))
+    looks = Stages(store, "missing", InlineProgress(Display(Console(quiet=True))))
     seeds = set()
     for number, cell in enumerate(wanted):
         who = {**common, "recipe": cell.recipe.text, "seed": cell.seed}
@@ -114,7 +114,7 @@ def start(count: int) -> dict[str, float]:
         begun = time.perf_counter()
         wanted = cells(count, "entropy")
         with session.opened(
-            Wish(jobs=0), Store(out), "missing", Display(Console(quiet=True))
+            PlacementRequest(jobs=0), Store(out), "missing", Display(Console(quiet=True))
         ) as work:
             missing = [cell for cell in wanted if work.stages.cached_cell(cell) is None]
         took = time.perf_counter() - begun
@@ -140,7 +140,7 @@ def our_start() -> float:
     with folder() as out:
         wanted = cells(100, "entropy")
         begun = time.perf_counter()
-        with engaged(Wish(jobs=2), out, wanted):
+        with engaged(PlacementRequest(jobs=2), out, wanted):
             return time.perf_counter() - begun
 
 
@@ -157,11 +157,13 @@ def startup(rounds: int) -> dict[str, list[float]]:
 
 
 @contextlib.contextmanager
-def engaged(wish: Wish, out: Path, wanted: list[Cell]) -> Iterator[tuple[Driver, Display]]:
+def engaged(
+    request: PlacementRequest, out: Path, wanted: list[Cell]
+) -> Iterator[tuple[Driver, Display]]:
     """A run of the cells as `bench run` starts it, but for its boards."""
     display = Display(Console(quiet=True))
     with (
-        session.opened(wish, Store(out), "missing", display) as work,
+        session.opened(request, Store(out), "missing", display) as work,
         display.over(wanted),
         work.engaged(wanted) as driver,
     ):
@@ -174,7 +176,7 @@ def noop(count: int) -> dict[str, float]:
         wanted = cells(count, "entropy")
         prepare(Store(out), wanted, 0)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with engaged(Wish(jobs=2), out, wanted) as (driver, display):
+        with engaged(PlacementRequest(jobs=2), out, wanted) as (driver, display):
             begun = time.perf_counter()
             driver.run(wanted)
             took = time.perf_counter() - begun
@@ -202,7 +204,7 @@ def train(engine: Engine, wanted: list[Cell]) -> None:
 def half(cells: list[CellText], started: Barrier) -> None:
     """Train some cells, the first before the start."""
     with folder() as out:
-        work = Stages(Store(out), "missing", Here(Display(Console(quiet=True))))
+        work = Stages(Store(out), "missing", InlineProgress(Display(Console(quiet=True))))
         for number, text in enumerate(cells):
             if number == 1:
                 started.wait()
@@ -241,7 +243,7 @@ def speedup(seeds: int) -> dict[str, float]:
     for jobs in (1, 2):
         with folder() as out:
             begun = time.perf_counter()
-            with engaged(Wish(jobs=jobs), out, wanted) as (driver, _):
+            with engaged(PlacementRequest(jobs=jobs), out, wanted) as (driver, _):
                 train(driver.engine, wanted[:2])
                 between = time.perf_counter()
                 train(driver.engine, wanted[2:])

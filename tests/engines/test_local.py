@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+from slashbench.bench.engines import dask_engine
 from slashbench.bench.store.store import Store
 from slashbench.record import TimeRecord
 from tests.helpers.engine_lab import (
@@ -45,6 +49,18 @@ def test_two_processes_make_the_records_of_one(tmp_path: Path) -> None:
     commands = {point.provenance.command_line for point in Store(tmp_path / "shared").cells()}
     assert len(commands) == 1
     assert commands.pop().startswith("bench run --models=digits-mlp")
+
+
+def test_nothing_is_said_of_a_dashboard_that_nobody_wants() -> None:
+    """Dask's server of pages starts all the same; its port may be somebody else's."""
+    with socket.socket() as taken, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with contextlib.suppress(OSError):  # taken already
+            taken.bind(("", 8787))
+            taken.listen()
+        with dask_engine.local(1, 0):
+            pass
+    assert not [warning for warning in said if "Port" in str(warning.message)]
 
 
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 from slashbench.bench.commands.progress import Display
-from slashbench.bench.engines.inline import Here
+from slashbench.bench.engines.inline import InlineProgress
 from slashbench.bench.pipeline.distribution import (
     BINS,
     SPREAD,
@@ -102,7 +102,7 @@ def test_weights_that_have_no_distribution(arrays: list[np.ndarray], known: bool
 def test_checkpoints_carry_it(tmp_path: Path) -> None:
     request = Request(models="digits-mlp:steps=5", recipes="plain+prune:sparsity=0.5",
                       codecs="pack", seeds="0")  # fmt: skip
-    stages = Stages(Store(tmp_path), "missing", Here(Display(Console(quiet=True))))
+    stages = Stages(Store(tmp_path), "missing", InlineProgress(Display(Console(quiet=True))))
     for cell in matrix.plan(request).cells:
         stages.run(cell)
     found = {p.recipe: p.distribution for p in stages.store.all(CheckpointRecord)}

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from slashbench.bench.store import backends
-from slashbench.bench.store.backends import Depot
+from slashbench.bench.store.backends import Backend
 from slashbench.bench.store.leases import Leases
 from slashbench.bench.store.store import Store
 from slashbench.errors import StageBusy, StoreUnusable, UsageError
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "folder":
         return backends.at(tmp_path)
     if request.param == "memory":
@@ -24,7 +24,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
     return backends.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
 
 
-def test_files_by_name(files: Depot) -> None:
+def test_files_by_name(files: Backend) -> None:
     assert files.read("a/b") is None
     assert files.size("a/b") is None
     assert files.local("a/b") is None
@@ -45,7 +45,7 @@ def test_files_by_name(files: Depot) -> None:
     files.sweep()
 
 
-def test_of_many_who_create_a_file_one_alone_does(files: Depot) -> None:
+def test_of_many_who_create_a_file_one_alone_does(files: Backend) -> None:
     for name in ("x", "y", "z"):
         made = []
 
@@ -62,7 +62,7 @@ def test_of_many_who_create_a_file_one_alone_does(files: Depot) -> None:
         assert files.read(name) == made[0]
 
 
-def test_leases_and_artifacts(files: Depot) -> None:
+def test_leases_and_artifacts(files: Backend) -> None:
     store = Store(files.where)
     sha256 = store.put_artifact(b"weights")
     another = Store(files.where)
@@ -74,12 +74,12 @@ def test_leases_and_artifacts(files: Depot) -> None:
     assert list(files.names("leases")) == []
 
 
-def test_a_lease_in_an_object_store_is_held_by_one(files: Depot) -> None:
+def test_a_lease_in_an_object_store_is_held_by_one(files: Backend) -> None:
     with Leases(files).hold("key"), pytest.raises(StageBusy), Leases(files).hold("key"):
         pass
 
 
-def test_a_damaged_artifact_is_set_aside_and_made_again(files: Depot) -> None:
+def test_a_damaged_artifact_is_set_aside_and_made_again(files: Backend) -> None:
     store = Store(files.where)
     sha256 = store.put_artifact(b"weights")
     files.write(f"artifacts/{sha256[:2]}/{sha256}.safetensors", b"weighty")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slashbench.bench.machine.process_identity import Holder
+from slashbench.bench.machine.process_identity import ProcessIdentity
 from slashbench.bench.store import backends, leases
 from slashbench.bench.store.leases import Lease, Leases
 from slashbench.errors import StageBusy
@@ -75,7 +75,7 @@ def test_a_holder_on_another_machine_is_believed_until_its_time_is_up(
     """Only its own machine can see that it is dead."""
     files = backends.at(tmp_path)
     monkeypatch.setattr(leases, "TTL_S", 0.5)
-    elsewhere = Lease(Holder(host="x", machine="node7", pid=1, started=1), 9e9)
+    elsewhere = Lease(ProcessIdentity(host="x", machine="node7", pid=1, started=1), 9e9)
     files.write(f"leases/{KEY}.0", leases.msgspec.json.encode(elsewhere))
     with pytest.raises(StageBusy, match="node7"), Leases(files).hold(KEY):
         pass

@@ -20,13 +20,15 @@ def main(folder: Path, regime: str) -> None:
     loop.SAVE_EVERY_S = 0.0
     model = DigitsMLP(steps=120)
     (recipe,) = recipes(regime, {})
-    keeper = Store(folder).keeper("run")
+    snapshots = Store(folder).snapshot_slot("run")
 
     def progress(step: int, steps: int, loss: float) -> None:
         print("step", step, flush=True)
 
     with loop.threads(1):
-        weights, _ = train_model(model, recipe.regime.item, 0, progress=progress, keeper=keeper)
+        weights, _ = train_model(
+            model, recipe.regime.item, 0, progress=progress, snapshots=snapshots
+        )
     digest = hashlib.sha256()
     for tensor in weights.values():
         digest.update(tensor.numpy().tobytes())

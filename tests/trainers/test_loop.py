@@ -138,10 +138,10 @@ def test_a_killed_run_goes_on_bit_for_bit(
     whole, rows = start()
     memory = Memory(stopped)
     with pytest.raises(Killed):
-        start(keeper=memory, progress=die)
+        start(snapshots=memory, progress=die)
     assert memory.data is not None
     seen: list[int] = []
-    resumed, later = start(keeper=memory, progress=lambda step, steps, loss: seen.append(step))
+    resumed, later = start(snapshots=memory, progress=lambda step, steps, loss: seen.append(step))
     assert seen[0] == stopped + 1
     assert same(resumed, whole)
     assert later == rows
@@ -150,12 +150,12 @@ def test_a_killed_run_goes_on_bit_for_bit(
 def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     memory = Memory(5)
-    whole, _ = run(TrainingHook(), keeper=memory)
+    whole, _ = run(TrainingHook(), snapshots=memory)
     assert memory.data is not None
     for damaged in (b"", memory.data[:100], memory.data[:-7], b"\xff" * 64):
         broken = Memory(0)
         broken.data = damaged
-        again, log = run(TrainingHook(), keeper=broken)
+        again, log = run(TrainingHook(), snapshots=broken)
         assert same(again, whole)
         assert len(log.rows) == 24
 

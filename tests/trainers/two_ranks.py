@@ -27,14 +27,14 @@ def main(folder: Path, sharding: Any) -> None:
     model = DigitsMLP(steps=60)
     (recipe,) = recipes("backslash:lam=20:update=proximal", {})
     execution = Execution(processes=2, sharding=sharding)
-    keeper = Store(folder).keeper(f"run-{rank}")
+    snapshots = Store(folder).snapshot_slot(f"run-{rank}")
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
             print("step", step, "", flush=True)
 
     with loop.threads(1):
-        weights, _ = train_model(model, recipe.regime.item, 0, execution, progress, keeper)
+        weights, _ = train_model(model, recipe.regime.item, 0, execution, progress, snapshots)
     digest = hashlib.sha256()
     for tensor in weights.values():
         digest.update(tensor.numpy().tobytes())

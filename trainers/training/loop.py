@@ -54,16 +54,16 @@ def train(
     hook: TrainingHook,
     execution: Execution = USUAL,
     progress: Progress = lambda step, steps, loss: None,
-    keeper: SnapshotStore | None = None,
+    snapshots: SnapshotStore | None = None,
 ) -> TrainingLog:
     """Train `module` in place.
 
-    module: on the device that `execution` names. batches: from the first step on. keeper: keeps a
-    snapshot every minute; training continues from the one it has.
+    module: on the device that `execution` names. batches: from the first step on. snapshots: keeps
+    one every minute; training continues from the one it has.
     Raises TrainingDiverged as soon as the loss is not finite.
     """
     taken = TrainingStep(module, loss_of, plan, execution)
-    log = _resumed(module, taken.optimizer, hook, keeper)
+    log = _resumed(module, taken.optimizer, hook, snapshots)
     step_batches = itertools.islice(batches, log.steps * execution.accumulate, None)
     wall, cpu = time.perf_counter() - log.wall_s, time.process_time() - log.cpu_s
     saved_at = time.perf_counter()
@@ -76,8 +76,8 @@ def train(
         log.wall_s, log.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         progress(step + 1, plan.steps, value)
         late = time.perf_counter() - saved_at > SAVE_EVERY_S
-        if keeper is not None and distributed.mean(late) > 0:  # all at the same step
-            keeper.write(snapshot.pack(module, taken.optimizer, hook, _as_json(log)))
+        if snapshots is not None and distributed.mean(late) > 0:  # all at the same step
+            snapshots.write(snapshot.pack(module, taken.optimizer, hook, _as_json(log)))
             saved_at = time.perf_counter()
     hook.finish()
     return log
@@ -87,10 +87,10 @@ def _resumed(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     hook: TrainingHook,
-    keeper: SnapshotStore | None,
+    snapshots: SnapshotStore | None,
 ) -> TrainingLog:
     """The log up to the snapshot, everything in the state it was in; else an empty one."""
-    data = keeper.read() if keeper is not None else None
+    data = snapshots.read() if snapshots is not None else None
     found = None
     with contextlib.suppress(CorruptFile):  # as if there were none
         found = snapshot.unpack(data, module) if data is not None else None

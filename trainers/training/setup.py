@@ -73,9 +73,9 @@ def train_model(
     seed: int,
     execution: Execution = USUAL,
     progress: loop.Progress = lambda step, steps, loss: None,
-    keeper: SnapshotStore | None = None,
+    snapshots: SnapshotStore | None = None,
 ) -> tuple[Weights, loop.TrainingLog]:
-    """Train `model` under `regime` from scratch, or from the snapshot that `keeper` has.
+    """Train `model` under `regime` from scratch, or from the snapshot that `snapshots` has.
 
     Returns the whole weights on the CPU, in every process, and the log. Its CPU time is that of
     all processes together. Raises as `set_up` and `loop.train` do.
@@ -89,7 +89,7 @@ def train_model(
         ready.hook,
         execution,
         progress,
-        keeper,
+        snapshots,
     )
     log.cpu_s = distributed.mean(log.cpu_s) * distributed.count()
     return distributed.whole(ready.module), log
