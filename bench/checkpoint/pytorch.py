@@ -465,6 +465,7 @@ def _source(given: Weights, metadata: Mapping[str, str]) -> Source:
 
     def read(name: str) -> Bytes:
         flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        flat = flat.as_strided(flat.shape, (1,))  # of one value, the stride may be anything
         raw: Bytes = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
         return raw
 

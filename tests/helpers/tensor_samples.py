@@ -59,6 +59,7 @@ def of_every_dtype() -> dict[str, torch.Tensor]:
 def raw(tensor: torch.Tensor) -> bytes:
     """The bytes of a tensor's values, in order."""
     flat = tensor.contiguous().reshape(-1)
+    flat = flat.as_strided(flat.shape, (1,))  # of one value, the stride may be anything
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
