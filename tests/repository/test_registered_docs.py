@@ -11,10 +11,10 @@ import pytest
 from slashbench import selector
 from slashbench.bench.data.catalog import DATASETS
 from slashbench.bench.models.catalog import MODELS
-from slashbench.trainers.catalog import QUANTISERS, TRANSFORMS
+from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
 #: Registries of things that act, whose first line is in the imperative: "Round weights to ...".
-ACTING = (TRANSFORMS, QUANTISERS)
+ACTING = (REGIMES, TRANSFORMS, QUANTISERS)
 ENTRIES = [(registry, name) for registry in ACTING for name in registry.available()]
 NO_VERB = {"a", "an", "the", "this", "weights", "what", "its", "two", "one", "no"}
 
@@ -52,7 +52,7 @@ def test_the_first_line_is_one_sentence_in_the_imperative(registry: Any, name: s
 def test_every_setting_is_explained_under_parameters(registry: Any, name: str) -> None:
     cls = registry.get(name)
     body = sections(cls).get("Parameters", "")
-    titles = re.findall(r"^(\w[\w, ]*?) : \S", body, re.MULTILINE)
+    titles = re.findall(r"^(\w+(?:, \w+)*)(?: : .+)?$", body, re.MULTILINE)
     explained = [key.strip() for title in titles for key in title.split(",")]
     assert explained == [setting.name for setting in selector.settings_of(cls)]
 
