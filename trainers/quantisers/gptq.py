@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from slashbench import checks
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics import obs
@@ -71,10 +71,9 @@ class GPTQ(Calibrated):
         order: Order = "activity",
         scope: Scope = "matrices",
     ) -> None:
-        if not (lam >= 0 and math.isfinite(lam)):
-            raise ValueError(f"lam={lam} must be a finite number >= 0")
-        if batches < 1 or damp < 0:
-            raise ValueError(f"batches={batches} must be at least 1, damp={damp} at least 0")
+        checks.not_negative(lam=lam, damp=damp)
+        checks.at_least(1, batches=batches)
+        checks.choice(Order, order=order)
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
         self.rounding = Uniform(step, unit, scope=scope)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from slashbench import checks
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.fisher import row_sensitivities
@@ -66,14 +67,9 @@ class GPTQLoss(Calibrated):
         damp: float = 0.1,
         floor: float = 0.3,
     ) -> None:
-        if not (step > 0 and math.isfinite(step)):
-            raise ValueError(f"step={step} must be a finite number > 0")
-        if not (lam >= 0 and math.isfinite(lam)):
-            raise ValueError(f"lam={lam} must be a finite number >= 0")
-        if batches < 1 or damp < 0 or floor <= 0:
-            raise ValueError(
-                f"batches={batches} must be at least 1, {damp=} at least 0, {floor=} > 0"
-            )
+        checks.positive(step=step, floor=floor)
+        checks.not_negative(lam=lam, damp=damp)
+        checks.at_least(1, batches=batches)
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from slashbench import checks
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -22,6 +22,7 @@ from slashbench.trainers.numerics.integers import (
 
 Scope = Literal["matrices", "all"]
 Unit = Literal["weight", "std"]
+Granularity = Literal["tensor", "channel"]
 
 Array = npt.NDArray[Any]
 
@@ -55,11 +56,13 @@ class Uniform(ByRuns):
         self,
         step: float = 2.0**-8,
         unit: Unit = "weight",
-        granularity: Literal["tensor", "channel"] = "tensor",
+        granularity: Granularity = "tensor",
         scope: Scope = "matrices",
     ) -> None:
-        if not (step > 0 and math.isfinite(step)):
-            raise ValueError(f"step={step} must be a finite number > 0")
+        checks.positive(step=step)
+        checks.choice(Unit, unit=unit)
+        checks.choice(Granularity, granularity=granularity)
+        checks.choice(Scope, scope=scope)
         if granularity == "channel" and unit == "weight":
             raise ValueError(
                 "granularity=channel needs unit=std: in the weights' own unit every channel would "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from slashbench import checks
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.code_length import LengthTable, candidates
@@ -73,8 +73,7 @@ class Rdoq(Quantiser):
         unit: Unit = "weight",
         scope: Scope = "matrices",
     ) -> None:
-        if not (lam >= 0 and math.isfinite(lam)):
-            raise ValueError(f"lam={lam} must be a finite number >= 0")
+        checks.not_negative(lam=lam)
         self.lam = lam
         self.rounding = Uniform(step, unit, scope=scope)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from slashbench import checks
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -19,6 +20,8 @@ from slashbench.trainers.numerics.integers import (
     tiles,
 )
 from slashbench.trainers.quantisers.quantize import Scope
+
+Granularity = Literal["tensor", "channel", "group"]
 
 Array = npt.NDArray[Any]
 
@@ -55,11 +58,13 @@ class RoundToNearest(ByRuns):
 
     def __init__(
         self,
-        granularity: Literal["tensor", "channel", "group"] = "channel",
+        granularity: Granularity = "channel",
         bits: int = 8,
         size: int = 128,
         scope: Scope = "matrices",
     ) -> None:
+        checks.choice(Granularity, granularity=granularity)
+        checks.choice(Scope, scope=scope)
         if not 2 <= bits <= 16:
             raise ValueError(f"bits={bits} must be from 2 to 16")
         if size < 1:
