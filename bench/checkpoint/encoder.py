@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from isal.isal_zlib import crc32
 
-from slashbench import workers
+from slashbench import parallel
 from slashbench.bench.checkpoint import file_format, plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
@@ -153,7 +153,7 @@ def pieces(
             else:
                 yield from _by_segment(source, name, coding)
 
-    for _, piece in workers.in_order(lambda job: job(), jobs(), _TOGETHER):
+    for _, piece in parallel.in_order(lambda job: job(), jobs(), _TOGETHER):
         yield piece
         if piece.last:
             source.release(piece.name)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from isal.isal_zlib import crc32
 
-from slashbench import parallel, renamed, selector, workers
+from slashbench import parallel, renamed, selector
 from slashbench.bench.checkpoint import file_format, file_format1, plain_header
 from slashbench.bench.checkpoint.buffers import Mapped, Room
 from slashbench.bench.checkpoint.file_format import STORED, Blob, Segment
@@ -159,7 +159,7 @@ class Checkpoint:
             self.fill(run, out)
             return out
 
-        for run, raw in workers.in_order(decoded, self.runs(self.header.tensors)):
+        for run, raw in parallel.in_order(decoded, self.runs(self.header.tensors)):
             yield run, raw
             self._release(run.segment.begin, run.segment.end)
 
@@ -183,7 +183,7 @@ class Checkpoint:
 
     def _decode_into(self, arrays: Mapping[str, Bytes]) -> None:
         runs = sorted(self.runs(arrays), key=lambda run: run.begin - run.end)  # the largest first
-        workers.each(
+        parallel.each(
             lambda run: self.fill(run, arrays[run.name][run.begin : run.end]),
             runs,
             min(len(parallel.cores()), len(runs)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from slashbench.bench.commands.console import console
 from slashbench.bench.commands.progress import Display
 from slashbench.bench.engines import session
-from slashbench.bench.engines.placement import Wish
+from slashbench.bench.engines.placement import PlacementRequest
 from slashbench.bench.pipeline.stages import OnExisting
 from slashbench.bench.plan import matrix
 from slashbench.bench.report.data import export_rows
@@ -98,7 +98,7 @@ def run(
     shown = console(stderr=True)
     shown.quiet = not progress
     display = Display(shown)
-    wish = Wish(None if scheduler else jobs, scheduler, timeout_s, retries)
+    wish = PlacementRequest(None if scheduler else jobs, scheduler, timeout_s, retries)
     with session.opened(wish, store, on_existing, display) as work:
         missing = [cell for cell in plan.cells if work.stages.cached_cell(cell) is None]
         with display.over(missing), work.engaged(missing) as driver:
