@@ -17,7 +17,7 @@ from slashbench.bench.report.data import export_rows
 from slashbench.bench.report.data.results import load
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.store.store import Store
-from slashbench.contracts import USUAL, Execution
+from slashbench.contracts import DEFAULT_EXECUTION, Execution
 from slashbench.errors import VerificationMismatch
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(
     scheduler: str | None = None,
     timeout_s: float | None = None,
     retries: int = 2,
-    execution: Execution = USUAL,
+    execution: Execution = DEFAULT_EXECUTION,
     progress: bool = True,
 ) -> Table:
     """Train, compress, decode, evaluate and time what is missing, as `bench run` does.

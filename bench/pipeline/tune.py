@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from slashbench import selector
 from slashbench.bench.pipeline.stages import StageFailed, Stages
 from slashbench.bench.plan.matrix import Cell, Request, plan
-from slashbench.contracts import USUAL, Execution, Split
+from slashbench.contracts import DEFAULT_EXECUTION, Execution, Split
 from slashbench.errors import UsageError
 from slashbench.record import EvaluateRecord, executed, loss_of
 
@@ -61,7 +61,7 @@ class Question:
     high: float
     codec: str
     seed: int = 0
-    execution: Execution = USUAL
+    execution: Execution = DEFAULT_EXECUTION
 
     def __post_init__(self) -> None:
         if not 0 < self.low < self.high < math.inf:

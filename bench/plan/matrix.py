@@ -15,7 +15,7 @@ from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
-from slashbench.contracts import USUAL, Execution, Model
+from slashbench.contracts import DEFAULT_EXECUTION, Execution, Model
 from slashbench.errors import UnknownName, UsageError
 from slashbench.link import Link, entries, only
 from slashbench.record import executed
@@ -33,7 +33,7 @@ class Cell:
     recipe: Recipe
     codec: Link[Any]
     seed: int
-    execution: Execution = USUAL
+    execution: Execution = DEFAULT_EXECUTION
 
     def __str__(self) -> str:
         recipe = executed(self.recipe.text, self.execution_text)
@@ -98,7 +98,7 @@ class Request:
     recipes: str | None = None
     codecs: str | None = None
     seeds: str | None = None
-    execution: Execution = USUAL
+    execution: Execution = DEFAULT_EXECUTION
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from slashbench.link import Link, entries
 from slashbench.record import Samples, Speed
 
 #: Compared unless the user says otherwise: one of each kind, of ours and of others.
-USUAL = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "rans-classes", "sparse",
+DEFAULT_CODECS = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "rans-classes", "sparse",
          "float-huffman", "float-rans",
          "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
          "blosc2")  # fmt: skip
@@ -51,7 +51,7 @@ def contestants(text: str | None) -> tuple[list[Link[Any]], dict[str, str]]:
         found = list(entries(CODECS, text, left_out))
     else:
         found = []
-        for name in USUAL:
+        for name in DEFAULT_CODECS:
             try:
                 found += entries(CODECS, name, left_out)
             except MissingDependency as error:

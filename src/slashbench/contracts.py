@@ -58,12 +58,31 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
-    """How a model is trained by default. One step is one batch."""
+    """How a model is trained, with AdamW. One step is one batch.
+
+    Parameters
+    ----------
+    steps : int
+        Training steps, 1 or more.
+    learning_rate : float
+        At its peak.
+    warmup : int
+        Steps of linear warm-up, after which the learning rate falls to zero as a cosine.
+    weight_decay : float
+        Off by default: it is a rate term of its own (shape 2).
+    clip_norm : float
+        Largest norm of the gradient, which is clipped to it.
+
+    Raises
+    ------
+    BadSetting
+        For a value out of its range.
+    """
 
     steps: int
-    learning_rate: float  # peak, AdamW
-    warmup: int  # steps of linear warm-up, then cosine decay to zero
-    weight_decay: float = 0.0  # off by default: it is a rate term of its own (shape 2)
+    learning_rate: float
+    warmup: int
+    weight_decay: float = 0.0
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -84,11 +103,25 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Where and how precisely training computes; the weights stay float32 in any case.
+    """Where and how precisely training computes; weights keep their dtype in any case.
 
-    precision: bf16 runs the forward and backward pass under autocast. accumulate: batches whose
-    mean gradient makes one step. processes: that share the rows of each batch, each with the whole
-    module (ddp) or its shard of every parameter (fsdp2).
+    Parameters
+    ----------
+    device : str
+        Of torch.
+    precision : {"fp32", "bf16"}
+        bf16 runs the forward and backward pass under autocast.
+    accumulate : int
+        Batches whose mean gradient makes one step.
+    processes : int
+        Processes that share the rows of each batch.
+    sharding : {"ddp", "fsdp2"}
+        Each process holds the whole module, or its shard of every parameter.
+
+    Raises
+    ------
+    UsageError
+        For a value out of its range, or sharding without processes.
     """
 
     device: str = "cpu"
@@ -109,7 +142,7 @@ class Execution:
 
     @property
     def text(self) -> str:
-        """What is not as usual, for the name of a recipe; empty when nothing is."""
+        """Return what differs from the default, for people; empty if nothing does."""
         parts = [
             self.device if self.device != "cpu" else "",
             self.precision if self.precision != "fp32" else "",
@@ -121,15 +154,15 @@ class Execution:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What determines the outcome of a training."""
+        """Return what determines the outcome of a training."""
         usual = {"device": self.device, "precision": self.precision, "accumulate": self.accumulate}
         if self.processes == 1:
             return usual
         return {**usual, "processes": self.processes, "sharding": self.sharding}
 
 
-#: In float32 on the CPU, a batch a step.
-USUAL = Execution()
+#: In float32 on the CPU, one batch a step.
+DEFAULT_EXECUTION = Execution()
 
 
 class Reference:
@@ -254,15 +287,15 @@ class Regime(ABC):
     """A training regime: the first link of a recipe. Its constructor takes its settings."""
 
     revision: ClassVar[int] = 1
-    #: Whether it does to shards of parameters what it does to whole ones, as FSDP2 needs it.
+    #: Whether it does the same to shards of parameters as to whole ones, which FSDP2 needs.
     shards: ClassVar[bool] = False
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
-        """How a model whose default is `plan` is trained: that, if not overridden."""
+        """Return how a model with the default `plan` is trained: as that, if not overridden."""
         return plan
 
     def initialise(self, module: nn.Module) -> None:  # noqa: B027  # most leave them as they are
-        """Change the weights that training starts from; drawn from torch's seeded generator."""
+        """Change the weights that training starts from, with torch's seeded generator."""
 
     @abstractmethod
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
@@ -273,7 +306,7 @@ class Regime(ABC):
 
     @property
     def quantiser(self) -> str:
-        """The quantiser of a recipe that names none, as a user would write it."""
+        """Return the quantiser of a recipe that names none, as a user would write it."""
         return "quantize"
 
     @property

@@ -1,4 +1,4 @@
-"""Training over several processes: whose turn is what, and what all of them make together.
+"""Training over several processes: how a batch is shared, and what they agree on.
 
 Each process takes its rows of every batch. Under DDP each has the whole module, under FSDP2 its
 shard of every parameter; the mean of all gradients is that of the whole batch either way, so that
@@ -22,12 +22,12 @@ from slashbench.errors import UsageError
 
 
 def count() -> int:
-    """How many processes train together; 1 where this one trains alone."""
+    """Return how many processes train together; 1 if this one trains alone."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def spread(module: nn.Module, execution: Execution) -> nn.Module:
-    """What to call in place of `module`, whose parameters are sharded in place under FSDP2."""
+    """Return what to call in place of `module`; under FSDP2 its parameters are sharded in place."""
     if execution.sharding == "ddp":
         return DistributedDataParallel(module)
     device = torch.device(execution.device).type
@@ -36,10 +36,10 @@ def spread(module: nn.Module, execution: Execution) -> nn.Module:
 
 
 def share(batch: Any) -> tuple[Any, float]:
-    """(this process's rows of a batch, times their number of processes over that of all rows).
+    """Return this process's rows of a batch, and the weight of their mean loss.
 
-    The second is what the mean loss of the rows must be multiplied by for the mean over all
-    processes to be that over the batch. Raises UsageError for a batch that can't be divided.
+    The mean over all processes of weight times loss is the mean over the batch. Raises UsageError
+    for a batch that can't be divided.
     """
     processes = count()
     if processes == 1:
@@ -58,7 +58,7 @@ def share(batch: Any) -> tuple[Any, float]:
 
 
 def mean(value: float) -> float:
-    """The mean of a number over all processes."""
+    """Return the mean of a number over all processes."""
     if count() == 1:
         return value
     total = torch.tensor(value, dtype=torch.float64)
@@ -67,7 +67,7 @@ def mean(value: float) -> float:
 
 
 def agreed(step: int) -> int:
-    """That step, if it is the same for all processes; else 0, for all to start anew."""
+    """Return the step if it is the same in all processes; else 0, for all to start anew."""
     if count() == 1:
         return step
     ends = torch.tensor([step, -step])
@@ -76,7 +76,7 @@ def agreed(step: int) -> int:
 
 
 def whole(module: nn.Module) -> Weights:
-    """The state dict with every tensor whole and on the CPU, tied names sharing one tensor."""
+    """Return the state dict, every tensor whole and on the CPU, tied names sharing one tensor."""
     found: dict[int, torch.Tensor] = {}
     state = module.state_dict(keep_vars=True)
     for tensor in state.values():
@@ -87,7 +87,7 @@ def whole(module: nn.Module) -> Weights:
 
 
 def _rows(batch: Any) -> int:
-    """Length of the first dimension, which all tensors of a batch must share."""
+    """Return the length of the first dimension, which all tensors of a batch must share."""
     tensors = [leaf for leaf in trees.leaves(batch) if isinstance(leaf, torch.Tensor)]
     sizes = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
     if len(sizes) != 1:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
+from slashbench.contracts import DEFAULT_EXECUTION, Execution, TrainingHook, TrainingPlan
 from slashbench.errors import CorruptFile
 from slashbench.trainers.training import distributed, snapshot
 from slashbench.trainers.training.snapshot import SnapshotStore
@@ -27,7 +27,7 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 @dataclass(slots=True)
 class TrainingLog:
-    """What training cost and how it went: a row for each step."""
+    """Cost and course of a training: a row for each step."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -52,7 +52,7 @@ def train(
     loss_of: LossOf,
     plan: TrainingPlan,
     hook: TrainingHook,
-    execution: Execution = USUAL,
+    execution: Execution = DEFAULT_EXECUTION,
     progress: Progress = lambda step, steps, loss: None,
     snapshots: SnapshotStore | None = None,
 ) -> TrainingLog:
@@ -89,7 +89,7 @@ def _resumed(
     hook: TrainingHook,
     snapshots: SnapshotStore | None,
 ) -> TrainingLog:
-    """The log up to the snapshot, everything in the state it was in; else an empty one."""
+    """Restore the snapshot, if there is a good one, and return its log; else an empty log."""
     data = snapshots.read() if snapshots is not None else None
     found = None
     with contextlib.suppress(CorruptFile):  # as if there were none

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from slashbench.contracts import (
-    USUAL,
+    DEFAULT_EXECUTION,
     Execution,
     Model,
     Regime,
@@ -46,7 +46,9 @@ class Setup:
     hook: TrainingHook
 
 
-def set_up(model: Model, regime: Regime, seed: int, execution: Execution = USUAL) -> Setup:
+def set_up(
+    model: Model, regime: Regime, seed: int, execution: Execution = DEFAULT_EXECUTION
+) -> Setup:
     """Seed, build, initialise and place the module, and bind the regime to it.
 
     With several processes each calls this, inside its process group. Raises UsageError for a
@@ -71,7 +73,7 @@ def train_model(
     model: Model,
     regime: Regime,
     seed: int,
-    execution: Execution = USUAL,
+    execution: Execution = DEFAULT_EXECUTION,
     progress: loop.Progress = lambda step, steps, loss: None,
     snapshots: SnapshotStore | None = None,
 ) -> tuple[Weights, loop.TrainingLog]:

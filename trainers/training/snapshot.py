@@ -1,4 +1,4 @@
-"""The state of a training run as bytes, so that a killed run goes on bit for bit where it was.
+"""The state of a training run as bytes, so that a killed run resumes bit for bit.
 
 A safetensors file: parameters, buffers, AdamW's moments, the hook's state and torch's random
 state; the step and the log so far are in its metadata. The order of batches follows from the seed.
@@ -27,13 +27,13 @@ _RANDOM = "random"
 
 
 class SnapshotStore(Protocol):
-    """Keeps one snapshot of one run."""
+    """Keep one snapshot of one run."""
 
     def read(self) -> bytes | None:
-        """The snapshot kept last, or None."""
+        """Return the snapshot written last, or None."""
 
     def write(self, data: bytes) -> None:
-        """Keep a snapshot in place of the last one, in one step."""
+        """Replace the last snapshot by this one, atomically."""
 
 
 def pack(
@@ -42,7 +42,7 @@ def pack(
     hook: TrainingHook,
     progress: dict[str, Any],
 ) -> bytes:
-    """Everything the rest of the run depends on. progress: JSON, such as the step and the log."""
+    """Return all that the rest of the run depends on. progress: JSON: the step and the log."""
     tensors = {f"module.{name}": tensor for name, tensor in _stateful(module)}
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -55,7 +55,7 @@ def pack(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot that can be gone on from."""
+    """A snapshot to resume from."""
 
     progress: dict[str, Any]
     tensors: dict[str, torch.Tensor]
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 def unpack(data: bytes, module: nn.Module) -> Snapshot:
-    """The snapshot in `data`. Raises CorruptFile where it is damaged or not of this module."""
+    """Read a snapshot. Raises CorruptFile if it is damaged or not of this module."""
     try:
         length = int.from_bytes(data[:8], "little")
         progress: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
@@ -100,7 +100,7 @@ def unpack(data: bytes, module: nn.Module) -> Snapshot:
 
 
 def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tensor:
-    """A part of the optimiser's state as it goes with the parameter."""
+    """Return a part of the optimiser's state in the form of its parameter."""
     if what == "step":
         return value
     part = value.to(parameter.device)
@@ -113,6 +113,6 @@ def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tens
 
 
 def _stateful(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers, shared ones once."""
+    """Yield parameters and buffers, shared ones once."""
     yield from module.named_parameters()
     yield from module.named_buffers()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from slashbench import trees
-from slashbench.contracts import USUAL, Execution, TrainingHook, TrainingPlan
+from slashbench.contracts import DEFAULT_EXECUTION, Execution, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged
 from slashbench.trainers.training import distributed
 
@@ -30,7 +30,7 @@ class TrainingStep:
         module: nn.Module,
         loss_of: LossOf,
         plan: TrainingPlan,
-        execution: Execution = USUAL,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> None:
         self.module, self.loss_of, self.plan, self.execution = module, loss_of, plan, execution
         self.parameters = [p for p in module.parameters() if p.requires_grad]
