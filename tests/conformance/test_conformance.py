@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numcodecs
@@ -21,6 +18,7 @@ from slashbench.codecs.catalog import CODECS
 from slashbench.errors import NotConformant, UsageError
 from tests.helpers import broken_codecs
 from tests.helpers.broken_codecs import Foreign, NoChecksum, Sound
+from tests.helpers.command import Done, bench
 
 NAMES = [name for name in CODECS.available() if not issubclass(CODECS.get(name), Bound)]
 OURS = {name: CODECS.get(name) for name in NAMES} | {
@@ -99,27 +97,19 @@ def test_a_bound_is_refused():
 # The command
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", "test-codec", *arguments],
-        cwd=Path(broken_codecs.__file__).parent,
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def tested(*arguments: str) -> Done:
+    return bench("test-codec", *arguments, cwd=Path(broken_codecs.__file__).parent)
 
 
 def test_the_command_passes_a_sound_codec_that_is_not_registered():
-    done = bench("broken_codecs:Sound")
+    done = tested("broken_codecs:Sound")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(CHECKS)} passed, 0 failed, 0 skipped" in done.stdout
     assert "not registered with numcodecs" in done.stdout
 
 
 def test_the_command_fails_a_faulty_one():
-    done = bench("broken_codecs:KeepsItsSettingForItself:shift=5", "--json")
+    done = tested("broken_codecs:KeepsItsSettingForItself:shift=5", "--json")
     assert done.returncode == 1, done.stderr
     (trial,) = json.loads(done.stdout)
     assert trial["codec"] == "broken_codecs:KeepsItsSettingForItself:shift=5"
@@ -143,7 +133,7 @@ def test_the_command_fails_a_faulty_one():
     ],
 )
 def test_wrong_use_exits_2_and_says_why(codec, message):
-    done = bench(codec)
+    done = tested(codec)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -21,6 +21,7 @@ from distributed.security import Security
 from slashbench.bench.engines import dask_settings
 from slashbench.bench.store.store import Store
 from slashbench.record import CheckpointRecord, TimeRecord
+from tests.helpers.command import COMMAND
 from tests.helpers.engine_lab import (
     CODECS,
     cells,
@@ -429,7 +430,7 @@ def test_two_machines_one_of_which_loses_its_network(machines: list[str], tmp_pa
         cluster.ready(2, within=head)
         process = subprocess.Popen(
             [
-                *head, sys.executable, "-m", "slashbench.bench.cli", "run", *SLOW, "--seeds=0..3",
+                *head, *COMMAND, "run", *SLOW, "--seeds=0..3",
                 "--scheduler", cluster.address, f"--out={tmp_path}",
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),

@@ -14,6 +14,7 @@ from typing import Any
 
 from slashbench.bench.store.store import Store
 from slashbench.record import CellRecord, CheckpointRecord
+from tests.helpers.command import COMMAND
 
 PLUGIN = Path(__file__).parent / "plugin"
 CODECS = "--codecs=pack,entropy"
@@ -38,7 +39,7 @@ sys.exit(cli.main())
 
 
 def start(
-    *arguments: str, program: tuple[str, ...] = ("-m", "slashbench.bench.cli"), **options: Any
+    *arguments: str, program: tuple[str, ...] = COMMAND[1:], **options: Any
 ) -> subprocess.Popen[str]:
     """The command, in a process group of its own."""
     return subprocess.Popen(
@@ -84,7 +85,7 @@ def shared_by_two_drivers(out: Path | str) -> None:
 def interrupted(*arguments: str, cwd: Path) -> tuple[int, str]:
     """(exit code, what is said after) of a command that gets Ctrl-C when two cells are done."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
+        [*COMMAND, *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -161,6 +162,7 @@ def _room(module: str) -> str:
     return VOCABULARY if folder == "src/slashbench" else folder
 
 
+@functools.cache
 def _graph() -> dict[str, set[str]]:
     return {name: {i for i in _imports(path) if i in FILES} for name, path in FILES.items()}
 

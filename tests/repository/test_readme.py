@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Request
+from tests.helpers.command import bench, bench_process
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -61,7 +61,8 @@ def test_a_checkpoint_compressed_as_readme_says(
     for command in commands.splitlines():
         force = ["--force"] if "decompress" in command else []
         words = [*command.split()[1:], *force]
-        subprocess.run([sys.executable, "-m", "slashbench.bench.cli", *words], check=True)
+        done = bench(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     assert Path("model.safetensors").read_bytes() == original
     names: dict[str, Any] = {"model": module}
     exec(lines.replace(">>> ", ""), names)
@@ -79,21 +80,16 @@ def test_a_codec_of_ones_own(tmp_path: Path) -> None:
     point = re.sub(r'[#\[].*|"', "", toml).strip().replace(" = ", "=")
     (info / "entry_points.txt").write_text(f"[slashbench.codecs]\n{point}\n")
 
-    def bench(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "slashbench.bench.cli", *arguments],
-            env=os.environ | {"PYTHONPATH": str(tmp_path)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+    def mine(*arguments: str) -> str:
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        done = bench_process(*arguments, cwd=tmp_path, PYTHONPATH=path)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "Little-endian int32" in bench("list", "codecs")
+    assert "Little-endian int32" in mine("list", "codecs")
     for codec in ("bytes", "my_codec:Bytes"):
-        assert "0 failed" in bench("test-codec", codec)
-    board = bench(
+        assert "0 failed" in mine("test-codec", codec)
+    board = mine(
         "run",
         "--models=digits-mlp:steps=5",
         "--recipes=plain",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,18 +13,15 @@ from slashbench.bench.plan.matrix import Request
 from slashbench.bench.reproduce.study import CHOSEN
 from slashbench.bench.store.store import Store
 from slashbench.record import EvaluateRecord
+from tests.helpers.command import Done, bench
 from tests.helpers.engine_lab import interrupted
 from tests.helpers.paper_lab import Lab, Result
 
 BRIEF = ["--models", "digits-mlp:steps=40", "--quick", "--seeds", "0", "--jobs", "0"]
 
 
-def reproduce(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", "reproduce", "backslash", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=800, check=False,
-        env=os.environ | {"COLUMNS": "160"},
-    )  # fmt: skip
+def reproduce(*arguments: str, cwd: Path) -> Done:
+    return bench("reproduce", "backslash", *arguments, cwd=cwd)
 
 
 def test_it_runs_writes_its_report_and_goes_on(tmp_path: Path) -> None:
@@ -94,10 +89,7 @@ def test_a_dry_run_lists_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_another_paper_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", "reproduce", "alexnet"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = bench("reproduce", "alexnet", cwd=tmp_path)
     assert done.returncode == 2
     assert "backslash" in done.stderr
 

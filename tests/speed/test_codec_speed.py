@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +10,15 @@ import pytest
 
 from slashbench.bench.speed.recording import speeds_to_markdown
 from slashbench.record import decode_speeds
-
-
-def bench_speed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "slashbench.bench.cli", "speed", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "160"},
-    )
+from tests.helpers.command import bench
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """What is printed and what is written."""
     folder = tmp_path_factory.mktemp("speed")
-    done = bench_speed(
+    done = bench(
+        "speed",
         "--codecs=huffman,pack,entropy,float-huffman",
         "--data=1.5bits,fp16",
         *["--repeats=2", "--threads=1,2", "--against=pack", "--json=speed.json", "--md=speed.md"],
@@ -85,6 +73,6 @@ def test_what_is_written_says_what_was_timed(measured: tuple[str, Any]) -> None:
     ],
 )
 def test_wrong_use(arguments: str, said: str, tmp_path: Path) -> None:
-    done = bench_speed(*arguments.split(), cwd=tmp_path)
+    done = bench("speed", *arguments.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
