@@ -34,15 +34,15 @@ from slashbench.version import __version__
 EXAMPLES = """\
 examples
   bench run --models all --codecs all            the main job: everything that can run here
-  bench run --suite smoke                        the same in a minute
+  bench run --suite smoke                        a small matrix, in a minute
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench list codecs                              entries, and the pip command for missing ones
-  bench report --html BOARD.html                 boards from the records there are, as a page
-  bench compare plain backslash:lam=20           what one recipe changes against another
+  bench report --html BOARD.html                 boards from the existing records, as a page
+  bench compare plain backslash:lam=20           compare two recipes
   bench test-codec my_codec:Bytes                check one codec against the codec contract
-  bench speed --codecs huffman,zipnn             how fast they are, side by side
-  bench scan model.safetensors                   every codec over a checkpoint of yours
+  bench speed --codecs huffman,zipnn             speeds, side by side
+  bench scan model.safetensors                   every codec on your own checkpoint
   bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01   find the multiplier
   bench compress model.safetensors -o small.safetensors
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COMPARING = """\
 examples
-  bench compare results/before results/after                two runs: cells alike
+  bench compare results/before results/after                two runs, cell by cell
   bench compare plain backslash:lam=20                      two recipes of --out, under each
                                                             quantiser that both have
   bench compare plain+quantize:step=2^-5 plain+gptq:step=2^-5
@@ -34,7 +34,7 @@ def add(verbs: Verbs) -> None:
     compare = verbs.add_parser(
         "compare",
         parents=[out_option()],
-        help="what changed between two runs, or between two recipes",
+        help="compare two runs, or two recipes",
         epilog=COMPARING,
     )
     compare.add_argument(

@@ -1,4 +1,4 @@
-"""The verb `test-codec`: check a codec against what every codec must do."""
+"""The verb `test-codec`: check a codec against the codec contract."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ examples
   bench test-codec my_codec:Bytes                the class Bytes in my_codec.py, not registered yet
   bench test-codec numcodecs:Zlib:level=9        any numcodecs codec
 
-Each check passes, fails with the smallest input that shows why and the Python that makes it, or is
-skipped with a reason. The same checks from pytest:
+A check passes, is skipped with a reason, or fails and shows the smallest failing input and the
+Python code that makes it. The same checks from pytest:
 
   import pytest
   from slashbench.bench.conformance import CHECKS
@@ -31,7 +31,7 @@ skipped with a reason. The same checks from pytest:
   def test_my_codec(check):
       check(MyCodec)
 
-exit codes: 0 no check failed, 1 some failed, 2 wrong use
+exit codes: 0 no check failed, 1 some failed, 2 usage error
 """
 
 _STYLES = {"pass": "green", "fail": "red bold", "skip": "yellow"}
@@ -41,13 +41,13 @@ def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
     test = verbs.add_parser(
         "test-codec",
-        help="check that a codec, yours or ours, does what every codec must",
+        help="check a codec, yours or ours, against the codec contract",
         epilog=TESTING,
     )
     test.add_argument(
         "codecs", metavar="LIST", help="NAME[:settings], module:Class[:settings], all"
     )
-    test.add_argument("--json", action="store_true", help="for programs")
+    test.add_argument("--json", action="store_true", help="print JSON, for programs")
     test.set_defaults(verb=_test_codec)
 
 
@@ -76,7 +76,7 @@ def _show(trial: CodecReport, console: Console) -> None:
     table.add_column("check", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("s", justify="right", no_wrap=True)
-    table.add_column("what it promises, or what came", overflow="fold")
+    table.add_column("contract, or failure", overflow="fold")
     for outcome in trial.outcomes:
         said = outcome.detail if outcome.status != "pass" else _promise(outcome)
         table.add_row(

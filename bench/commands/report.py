@@ -1,4 +1,4 @@
-"""The verb `report`: boards from the records there are."""
+"""The verb `report`: make boards from the existing records."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ examples
   bench report                                    the first screen, in the terminal
   bench report --all                              every board
   bench report --boards ledger,deployment         some of them
-  bench report --html BOARD.html                  one page to look at: sort, filter, hover
+  bench report --html BOARD.html                  one page: sort, filter, hover
   bench report --out results/core --md SUMMARY.md --parquet cells.parquet
   bench report --out results/core --all --md BOARDS.md
 
-Boards are made of the records there are, complete or not. The page holds everything it shows: it
-opens from disk, and asks nothing of a network.
+Boards are made from the existing records, complete or not. The HTML page is one file that needs no
+network.
 """
 
 
@@ -30,22 +30,24 @@ def add(verbs: Verbs) -> None:
     report = verbs.add_parser(
         "report",
         parents=[out_option()],
-        help="boards from the records there are, complete or not",
+        help="make boards from the existing records",
         epilog=REPORTING,
     )
     which = report.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every board, not the first screen alone")
     which.add_argument("--boards", metavar="LIST", help="these boards; `all` for every one")
-    report.add_argument("--html", type=Path, metavar="FILE", help="write one page to look at")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
     report.add_argument(
         "--md",
         type=Path,
         metavar="FILE",
         help="write Markdown: the first screen, or the boards named",
     )
-    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row a cell")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object a cell")
-    report.add_argument("--parquet", type=Path, metavar="FILE", help="write Parquet, a row a cell")
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write CSV, one row per cell")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one object per cell")
+    report.add_argument(
+        "--parquet", type=Path, metavar="FILE", help="write Parquet, one row per cell"
+    )
     report.set_defaults(verb=_report)
 
 

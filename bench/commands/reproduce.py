@@ -1,4 +1,4 @@
-"""The verb `reproduce`: a paper's claims, run here and judged."""
+"""The verb `reproduce`: run a paper's studies here and judge its claims."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ examples
   bench reproduce backslash --quick              the smallest models, in a few minutes
   bench reproduce backslash                      all of it, under an hour on two cores
   bench reproduce backslash --dry-run            what would run
-  bench reproduce backslash --models kjv-gpt     the part of one model
-  bench reproduce backslash --report --out results/backslash   the published one, made again
+  bench reproduce backslash --models kjv-gpt     one model only
+  bench reproduce backslash --report --out results/backslash   rebuild the published report
 
 Every figure and table of "BackSlash: Rate Constrained Optimized Training of Large Language Models"
-(ICML 2025), at a size two cores bear: report.md, report.html and figures as SVG, with the paper's
-numbers beside ours and a verdict for each claim, computed from the records. A run that was stopped
-goes on where it was, and the long run from the quick one's records.
+(ICML 2025), at a size that two cores can run. Writes report.md, report.html and the figures as SVG:
+the paper's numbers beside ours, and a verdict for each claim, computed from the records. The same
+command resumes a run that was stopped. The full run reuses the records of the quick one.
 
-exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+exit codes: 0 all good, 1 some failed, 2 usage error, 3 decoded weights differ, 130 interrupted
 """
 
 
@@ -43,17 +43,17 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("paper", choices=["backslash"])
     verb.add_argument("--quick", action="store_true", help="the smallest models, fewer points")
-    verb.add_argument("--models", metavar="LIST", help="of the study, only these")
-    verb.add_argument("--seeds", metavar="LIST", help="in place of the study's, such as 0..2")
+    verb.add_argument("--models", metavar="LIST", help="only these models of the study")
+    verb.add_argument("--seeds", metavar="LIST", help="seeds instead of the study's, such as 0..2")
     verb.add_argument(
-        "--report", action="store_true", help="run nothing: the report of the records there are"
+        "--report", action="store_true", help="run nothing; write the report from existing records"
     )
     verb.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")
     verb.add_argument(
         "--on-existing",
         choices=["missing", "failed", "always"],
         default="missing",
-        help="run only what has no record (default), what failed as well, or everything again",
+        help="run cells without a record (default), failed ones too, or all again",
     )
     run_options.add_places(verb)
     verb.set_defaults(verb=_reproduce)

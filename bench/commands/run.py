@@ -1,4 +1,4 @@
-"""The verb `run`: fill what is missing of a plan, then show the boards."""
+"""The verb `run`: run the missing cells of a plan, then show the boards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples
   bench run --models all --codecs all            the main job: everything that can run here
-  bench run --suite smoke                        the same in a minute
+  bench run --suite smoke                        a small matrix, in a minute
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
   bench run --jobs 4 --timeout 3600              four processes; a cell may take an hour
@@ -23,15 +23,15 @@ examples
   bench run --scheduler tcp://head:8786 --out s3://bucket/results
 
 where cells run
-  --jobs auto   as many processes of this machine as it has cores and memory for; none beside this
-                one where there is little to do (default)
-  --jobs 0      in this process, one after the other: for a debugger
-  --scheduler   on a Dask cluster that is there already; `bench worker` adds machines to it.
-                bench/engines/OPERATORS.md has Slurm, Kubernetes, object stores and certificates
+  --jobs auto   as many processes as this machine has cores and memory for; only this process where
+                there is little to do (default)
+  --jobs 0      in this process, one cell after the other; use this with a debugger
+  --scheduler   on an existing Dask cluster; `bench worker` adds machines to it. Slurm, Kubernetes,
+                object stores and certificates: bench/engines/OPERATORS.md
 
-Several commands may work on one results folder at once, from several machines: none does what
-another is at, and one goes on where another was killed. Speeds are measured when nothing else of
-ours runs on the machine, with several processes at the end.
+Several commands, on several machines, can share one results folder. They divide the work between
+them, and take over from a command that was killed. Speeds are measured while no other cell runs on
+the machine, with several processes at the end of the run.
 """
 
 
@@ -40,10 +40,12 @@ def add(verbs: Verbs) -> None:
     run = verbs.add_parser(
         "run",
         parents=[out_option()],
-        help="train, compress, decode, evaluate and time what is missing, then show the boards",
+        help="train, compress, decode, evaluate and time the missing cells, then show the boards",
         epilog=EXAMPLES + run_options.SELECTORS,
     )
-    run.add_argument("--suite", default="core", help="named matrix (default: core; also smoke)")
+    run.add_argument(
+        "--suite", default="core", help="named matrix; see `bench list suites` (default: core)"
+    )
     run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
     run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
     run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
@@ -52,10 +54,10 @@ def add(verbs: Verbs) -> None:
         "--on-existing",
         choices=["missing", "failed", "always"],
         default="missing",
-        help="run only what has no record (default), what failed as well, or everything again",
+        help="run cells without a record (default), failed ones too, or all again",
     )
     run.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="train there (default: cpu)"
+        "--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)"
     )
     run.add_argument(
         "--precision",
@@ -68,21 +70,21 @@ def add(verbs: Verbs) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="batches whose mean gradient makes one training step (default: 1)",
+        help="batches per training step; their gradients are averaged (default: 1)",
     )
     run.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="of one machine that train a model together, each on its rows of every batch "
-        "(default: 1)",
+        help="processes that train one model together on one machine, each on its rows of "
+        "every batch (default: 1)",
     )
     run.add_argument(
         "--sharding",
         choices=["ddp", "fsdp2"],
         default="ddp",
-        help="ddp: each of them has the whole model (default); fsdp2: a part of every parameter",
+        help="ddp: each process holds the whole model (default); fsdp2: a shard of every parameter",
     )
     run_options.add_places(run)
     run.add_argument("--dry-run", action="store_true", help="show what would run, run nothing")

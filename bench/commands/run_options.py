@@ -1,4 +1,4 @@
-"""What verbs that run a plan are told about where it runs, and say before and after."""
+"""Options and messages shared by the verbs that run a plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ selectors
   key=1/3/9                    the values named              zstd:level=1/3/9
   train+transform+quantize     a recipe                      plain+prune:sparsity=0.5+quantize
 
-exit codes: 0 all cells good, 1 some failed, 2 wrong use, 3 decoded weights differ, 130 interrupted
+exit codes: 0 all good, 1 some failed, 2 usage error, 3 decoded weights differ, 130 interrupted
 """
 
 
@@ -40,29 +40,31 @@ def add_places(verb: argparse.ArgumentParser) -> None:
         "--jobs",
         default="auto",
         metavar="N",
-        help="processes of this machine; 0: this one; auto: what it has room for (default)",
+        help="worker processes; 0: run in this process; auto: by cores and memory (default)",
     )
     where.add_argument(
-        "--scheduler", metavar="URL", help="a Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT"
+        "--scheduler",
+        metavar="URL",
+        help="existing Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT",
     )
     verb.add_argument(
         "--timeout",
         type=positive,
         metavar="S",
-        help="seconds after which a training, or a cell's coding or timing, counts as failed",
+        help="limit in seconds for a training, and for the coding or timing of a cell",
     )
     verb.add_argument(
         "--retries",
         type=int,
         default=2,
         metavar="N",
-        help="how often work whose process died is tried again; a cluster that is there already "
-        "has its own number (default: %(default)s)",
+        help="retries of work whose process died; an existing cluster has its own setting "
+        "(default: %(default)s)",
     )
 
 
 def placement(options: argparse.Namespace) -> PlacementRequest:
-    """Where cells are to run. Raises UsageError."""
+    """Return where cells are to run. Raises UsageError."""
     from slashbench.bench.engines.placement import PlacementRequest
 
     return PlacementRequest(
@@ -71,7 +73,7 @@ def placement(options: argparse.Namespace) -> PlacementRequest:
 
 
 def processes(text: str) -> int | None:
-    """What --jobs says; None for auto. Raises UsageError."""
+    """Return the number of --jobs; None for auto. Raises UsageError."""
     if text == "auto":
         return None
     try:
@@ -81,7 +83,7 @@ def processes(text: str) -> int | None:
 
 
 def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
-    """Say what is left out, how much is done and how long the rest may take. Returns the rest."""
+    """Print what is left out, what is done and the time left. Return the missing cells."""
     from slashbench.bench.commands import progress
     from slashbench.bench.pipeline.other_code import other_code
     from slashbench.bench.plan.estimate import estimate_s
@@ -99,23 +101,23 @@ def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
 
 
 def enumerate_cells(cells: list[Cell], console: Console) -> int:
-    """Say which cells would run. Returns the exit code."""
+    """Print which cells would run. Return the exit code."""
     for cell in cells:
         console.print(str(cell))
     return 0
 
 
 def stopped(display: Display, console: Console) -> int:
-    """Say what an interrupted run keeps. Returns the exit code."""
+    """Print what an interrupted run keeps. Return the exit code."""
     console.print(
-        f"\nStopped. {display.done} of {display.count} cells are done and kept; "
-        "the same command goes on from here."
+        f"\nStopped. {display.done} of {display.count} cells are done and kept. "
+        "The same command resumes the run."
     )
     return INTERRUPTED
 
 
 def conclude(plan: Plan, session: Session, console: Console) -> int:
-    """Say what went wrong. Returns the exit code."""
+    """Print what went wrong. Return the exit code."""
     for what, why in session.refused.items():
         console.print(f"not run: {what}: {why}", style="red")
     if session.mismatches:
@@ -127,7 +129,7 @@ def conclude(plan: Plan, session: Session, console: Console) -> int:
         failed += record is None or record.status == "failed"
     if failed:
         console.print(
-            f"{failed} cells failed; after a remedy: the same command with --on-existing failed",
+            f"{failed} cells failed. To run them again: the same command with --on-existing failed",
             style="red",
         )
     return 1 if failed or session.refused else 0

@@ -1,4 +1,4 @@
-"""The verb `scan`: every codec over a checkpoint of the user's own."""
+"""The verb `scan`: try every codec on the user's own checkpoint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 SCANNING = """\
 examples
-  bench scan model.safetensors                   lossless: each dtype apart
+  bench scan model.safetensors                   lossless, a board for each dtype
   bench scan model.safetensors --quantize quantize:step=0.25:unit=std
   bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
 Rows from the middle of each tensor are a sample of the file. The round trip of every codec is
-checked bit for bit. Dots mark the Pareto-optimal codecs (size, decode speed). Of a folder, what
+checked bit for bit; a codec that fails is left out and named. Dots mark the Pareto-optimal codecs (size, decode speed). Of a folder, what
 `bench compress` would compress is read.
 
 exit codes: 0 done, 1 a codec failed, 2 usage error, 130 interrupted

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 TIMING = """\
 examples
-  bench speed                                    a codec of each kind, on one and all threads
+  bench speed                                    one codec of each kind, on one and on all threads
   bench speed --codecs huffman,zipnn --data 4bits --against zipnn --threads 1
   bench speed --codecs all --data bf16,fp16 --json speed.json
   bench speed --codecs my-codec,huffman          yours, once it is registered
-  bench speed --trainers                         what regimes add to a training step
+  bench speed --trainers                         the cost of regimes per training step
   bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
 
-The data are the 37 matrices of all-MiniLM-L6-v2: quantized to an entropy, or as floats. Every codec
-is checked to give them back, then all take turns, so that noise of the machine hits all alike.
-Histogram, tables, headers, checksums and allocation count. Each board is printed (and written) when
-it is ready: Ctrl-C keeps those there are.
+The data are the 37 matrices of all-MiniLM-L6-v2, quantized to an entropy or as floats. The round
+trip of every codec is checked first. Then the codecs take turns, so that noise of the machine hits
+all alike. Histogram, tables, headers, checksums and allocation count. Each board is printed and
+written when it is ready; Ctrl-C keeps the finished ones. A codec that fails is left out and named.
 
-exit codes: 0 done, 1 a codec failed, 2 wrong use, 130 interrupted
+exit codes: 0 done, 1 a codec failed, 2 usage error, 130 interrupted
 """
 
 
@@ -46,32 +46,35 @@ def add(verbs: Verbs) -> None:
         "--threads",
         default="1,all",
         metavar="LIST",
-        help="numbers of threads, each measured apart (default: %(default)s)",
+        help="numbers of threads, measured one after the other (default: %(default)s)",
     )
     speed.add_argument(
         "--against",
         default="zipnn,openzl-fse,zstd:level=1,memcpy",
         metavar="LIST",
-        help="codecs whose speed is the measure of all others (default: %(default)s)",
+        help="codecs that all speeds are compared with (default: %(default)s)",
     )
     speed.add_argument(
         "--trainers",
         metavar="LIST",
         nargs="?",
         const="",
-        help="time training regimes in place of codecs: what each adds to a training step",
+        help="time training regimes instead of codecs: the cost per training step",
     )
     speed.add_argument(
-        "--model", default="minilm-kjv", metavar="NAME", help="to train (default: %(default)s)"
+        "--model",
+        default="minilm-kjv",
+        metavar="NAME",
+        help="model to train (default: %(default)s)",
     )
     speed.add_argument(
         "--rounds",
         type=int,
         default=24,
         metavar="N",
-        help="training steps, the second half counts (default: %(default)s)",
+        help="training steps; the first half is warm-up (default: %(default)s)",
     )
-    speed.add_argument("--json", type=Path, metavar="FILE", help="write every round's time as well")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="write the time of every round")
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 

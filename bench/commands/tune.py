@@ -16,11 +16,12 @@ examples
   bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01
   bench tune --model digits-mlp --recipe backslash:update=gradient+quantize:step=2^-6 --bits 2
 
-Bisection on a logarithmic scale, each trial a training run that is kept in the results folder: the
-same command again goes on where it was. For a size, the weakest setting that reaches it is best;
-for a loss, the strongest that keeps it. The metric is that of validation data.
+Bisection on a logarithmic scale. Each trial is a training run that the results folder keeps: the
+same command resumes a search that was stopped. With --bits, the best setting is the weakest that
+reaches the size; with --loss, the strongest that stays within the loss. The metric is measured on
+validation data.
 
-exit codes: 0 found, 1 no trial met the goal, 2 wrong use, 130 interrupted
+exit codes: 0 found, 1 no trial met the goal, 2 usage error, 130 interrupted
 """
 
 
@@ -29,27 +30,45 @@ def add(verbs: Verbs) -> None:
     tune = verbs.add_parser(
         "tune",
         parents=[out_option()],
-        help="the setting of a recipe that just meets a size or a loss of the metric",
+        help="search the setting of a recipe that meets a size or a loss of the metric",
         epilog=TUNING,
     )
     tune.add_argument("--model", required=True, metavar="NAME")
-    tune.add_argument("--recipe", required=True, metavar="RECIPE", help="without the setting")
     tune.add_argument(
-        "--vary", default="lam", metavar="KEY", help="of its first link (default: %(default)s)"
+        "--recipe", required=True, metavar="RECIPE", help="recipe without the setting"
     )
-    tune.add_argument("--between", default="0.1..1000", metavar="LOW..HIGH")
     tune.add_argument(
-        "--bits", type=positive, help="at most so many bits per parameter in the file"
+        "--vary",
+        default="lam",
+        metavar="KEY",
+        help="setting of the first link (default: %(default)s)",
+    )
+    tune.add_argument(
+        "--between",
+        default="0.1..1000",
+        metavar="LOW..HIGH",
+        help="range to search (default: %(default)s)",
+    )
+    tune.add_argument(
+        "--bits", type=positive, help="largest size of the file, in bits per parameter"
     )
     tune.add_argument(
         "--loss",
         type=finite,
         help="largest loss against the plain float model, in the metric's unit",
     )
-    tune.add_argument("--codec", default="rans", metavar="NAME", help="(default: %(default)s)")
-    tune.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
     tune.add_argument(
-        "--runs", type=int, default=6, metavar="N", help="training runs (default: %(default)s)"
+        "--codec", default="rans", metavar="NAME", help="codec (default: %(default)s)"
+    )
+    tune.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed (default: %(default)s)"
+    )
+    tune.add_argument(
+        "--runs",
+        type=int,
+        default=6,
+        metavar="N",
+        help="largest number of training runs (default: %(default)s)",
     )
     tune.set_defaults(verb=_tune)
 
@@ -88,7 +107,7 @@ def _tune(options: argparse.Namespace) -> int:
             )
     found = tune.best(trials, goal)
     if found is None:
-        out.print("No trial met the goal; try another --between, or more --runs", style="red")
+        out.print("No trial met the goal. Try another --between or more --runs.", style="red")
         return 1
     out.print(f"best: {found.recipe}", soft_wrap=True)
     return 0

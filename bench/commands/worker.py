@@ -16,8 +16,8 @@ examples
   bench worker tcp://head:8786                   on each machine that is to run cells
   bench run --scheduler tcp://head:8786 --out /shared/results
 
-Whoever reaches a Dask scheduler can run programs on its workers: keep it on a private network, or
-use certificates (tls://); see bench/engines/OPERATORS.md.
+Anyone who can reach a Dask scheduler can run programs on its workers. Keep it on a private network
+or use certificates (tls://); see bench/engines/OPERATORS.md.
 """
 
 

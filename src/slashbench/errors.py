@@ -36,7 +36,7 @@ class BrokenPlugin(UsageError):
 
 
 class StageBusy(SlashbenchError):
-    """Another process is making this very thing; it can be had, or tried again, later."""
+    """Another process holds the lease of this stage; retry later."""
 
 
 class StoreUnusable(UsageError):
@@ -74,4 +74,4 @@ class NotConformant(SlashbenchError, AssertionError):
 
 
 class EngineLost(SlashbenchError):
-    """What cells run on is not to be had any more; nothing that is done is lost."""
+    """The engine is gone (scheduler or all workers lost). Finished cells are kept."""

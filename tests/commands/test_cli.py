@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     code, rest = interrupted(*SMALL, "--seeds=0..50", "--jobs=0", cwd=tmp_path)
     assert code == 130
-    assert "the same command goes on from here" in rest
+    assert "The same command resumes the run" in rest
     assert len(Store(tmp_path / "results" / "local").cells()) >= 2
 
 

@@ -339,7 +339,7 @@ def test_ctrl_c_leaves_a_running_cluster_to_finish_what_it_is_at(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
-    assert "the same command goes on from here" in output
+    assert "The same command resumes the run" in output
     assert "Traceback" not in output
     wait_for(lambda: not holders(tmp_path))
     assert len(list(Store(tmp_path).all(CheckpointRecord))) == 1

@@ -166,7 +166,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "the same command goes on from here" in output
+    assert "The same command resumes the run" in output
     assert "Traceback" not in output
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 

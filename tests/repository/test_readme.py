@@ -112,3 +112,17 @@ def test_backslash_in_a_loop_of_ones_own() -> None:
     }
     exec(lines.replace("lam=1000.0", "lam=0.01"), names)
     assert names["backslash"].steps == 1
+
+
+def test_a_run_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (python,) = [block for block in blocks("python") if "slashbench.run" in block]
+    short = python.replace('"digits-mlp"', '"digits-mlp:steps=5"')
+    short = short.replace('["huffman", "rans"]', '["entropy"]')
+    assert short != python
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "core").symlink_to(ROOT / "results" / "core")
+    names: dict[str, Any] = {}
+    exec(short, names)
+    assert names["cells"]["status"].to_pylist() == ["ok"]
+    assert names["published"].num_rows > 100

@@ -76,7 +76,7 @@ def test_a_report_of_published_records_runs_nothing(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     code, rest = interrupted("reproduce", "backslash", *BRIEF, cwd=tmp_path)
     assert code == 130
-    assert "the same command goes on from here" in rest
+    assert "The same command resumes the run" in rest
 
 
 def test_a_dry_run_lists_and_writes_nothing(tmp_path: Path) -> None:
