@@ -18,8 +18,8 @@ examples
   bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
 Rows from the middle of each tensor are a sample of the file. The round trip of every codec is
-checked bit for bit; a codec that fails is left out and named. Dots mark the Pareto-optimal codecs (size, decode speed). Of a folder, what
-`bench compress` would compress is read.
+checked bit for bit; a codec that fails is left out and named. Dots mark the Pareto-optimal codecs
+(size, decode speed). Of a folder, the files that `bench compress` would compress are read.
 
 exit codes: 0 done, 1 a codec failed, 2 usage error, 130 interrupted
 """
