@@ -9,6 +9,24 @@ Zstandard's Huff0). A codeword longer than the table is read bit by bit.
 
 An entry of the table is symbols | bits << 48 | bytes of symbols << 56; 0 for a longer codeword.
 Entries for b bits begin at place 2^b, so that shorter looks find single symbols.
+
+The four streams of a chunk are coded in step: each variable stands four times, with the number of
+its stream. The letters:
+
+    i  encoding: address of the next symbol to read
+    p  place of the next byte of the stream to read or write, in `data` or `out`
+    e  where the stream ends there
+    w  window: bits that are loaded and not yet decoded, or encoded and not yet written
+    k  how many bits are kept in the window
+    t  decoding: target, the place in `out` of the next symbol, in bytes
+    f  where the run ends in `out`
+    g  guard: up to this t, four look-ups stay inside the run
+    x  table entry that was looked up
+    n  upper half of it: bits, and bytes of symbols << 8
+
+A window is refilled without a branch: load 8 bytes above the k kept bits, go on by as many whole
+bytes as fitted, (63 - k) / 8, and set k to 56 + k mod 8 (F. Giesen, "Reading bits in far too many
+ways", part 2, 2018). `slashbench.codecs.reference.huffman` is the same code read by the book.
 """
 
 from __future__ import annotations
@@ -23,6 +41,7 @@ from slashbench.codecs.kernels.memory import load8, load32, load64, store8, stor
 
 STREAMS = 4
 FEW = 1024  # values below which a chunk is one stream
+GUARD = 32  # bytes: four look-ups advance by at most 24, and the last one stores 8
 MAX_LENGTH = 14  # so that four codewords fit the 56 bits that a refill brings at least
 HUFFMAN = 0  # family whose codewords are all in the table; the others are in integer_codes
 
@@ -347,6 +366,9 @@ def decode(
     mask = np.uint64((1 << bits) - 1)
     limit = data.size - 8
     n_symbols = out.size // width
+    p, t = np.empty(STREAMS, np.int64), np.empty(STREAMS, np.int64)
+    e, f = np.empty(STREAMS, np.int64), np.empty(STREAMS, np.int64)
+    w, k = np.empty(STREAMS, np.uint64), np.empty(STREAMS, np.uint64)
     for c in range(begins.size):
         size = min(chunk, n_symbols - c * chunk)
         p0, end = begins[c], ends[c]
@@ -373,8 +395,7 @@ def decode(
         w0 = w1 = w2 = w3 = np.uint64(0)
         k0 = k1 = k2 = k3 = np.uint64(0)
         if size >= FEW:
-            # Four look-ups advance by at most 24 bytes, and the last one stores 8.
-            g0, g1, g2, g3 = f0 - 32, f1 - 32, f2 - 32, f3 - 32
+            g0, g1, g2, g3 = f0 - GUARD, f1 - GUARD, f2 - GUARD, f3 - GUARD
             while (
                 t0 <= g0
                 and t1 <= g1
@@ -444,42 +465,24 @@ def decode(
                     )
                 if t0 < 0 or t1 < 0 or t2 < 0 or t3 < 0:
                     return False
-            # Where codewords are short a stream is done first; the others go on one by one.
-            p0, k0, t0 = _drain(stream, limit, p0, w0, k0, top, mask, target, t0, g0)
-            p1, k1, t1 = _drain(stream, limit, p1, w1, k1, top, mask, target, t1, g1)
-            p2, k2, t2 = _drain(stream, limit, p2, w2, k2, top, mask, target, t2, g2)
-            p3, k3, t3 = _drain(stream, limit, p3, w3, k3, top, mask, target, t3, g3)
-        # What is left of each run, and the check that its stream ends with it.
-        position = 8 * p0 - np.int64(k0)
-        good = _finish(
-            stream, data.size, position, e0, entries, bits, family, order, width, target, t0, f0
-        )
-        if size >= FEW:
-            position = 8 * p1 - np.int64(k1)
-            good &= _finish(
-                stream, data.size, position, e1, entries, bits, family, order, width, target, t1, f1
+        p[0], p[1], p[2], p[3] = p0, p1, p2, p3
+        w[0], w[1], w[2], w[3] = w0, w1, w2, w3
+        k[0], k[1], k[2], k[3] = k0, k1, k2, k3
+        t[0], t[1], t[2], t[3] = t0, t1, t2, t3
+        e[0], e[1], e[2], e[3] = e0, e1, e2, end
+        f[0], f[1], f[2], f[3] = f0, f1, f2, f3
+        # Where codewords are short a stream is done first; the others go on one by one. Then what
+        # is left of each run, and the check that its stream ends with it.
+        for s in range(STREAMS if size >= FEW else 1):
+            at, have, to = _drain(
+                stream, limit, p[s], w[s], k[s], top, mask, target, t[s], f[s] - GUARD
             )
-            position = 8 * p2 - np.int64(k2)
-            good &= _finish(
-                stream, data.size, position, e2, entries, bits, family, order, width, target, t2, f2
-            )
-            position = 8 * p3 - np.int64(k3)
-            good &= _finish(
-                stream,
-                data.size,
-                position,
-                end,
-                entries,
-                bits,
-                family,
-                order,
-                width,
-                target,
-                t3,
-                f3,
-            )
-        if not good:
-            return False
+            position = 8 * at - np.int64(have)
+            if not _finish(
+                stream, data.size, position, e[s], entries, bits, family, order, width, target,
+                to, f[s],
+            ):  # fmt: skip
+                return False
     return True
 
 
