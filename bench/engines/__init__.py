@@ -1,1 +1,1 @@
-"""Where cells run."""
+"""Engines: they run cells in this process, on local processes, or on a Dask cluster."""

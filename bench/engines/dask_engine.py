@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster: one of this machine's own processes, or a running one by its address.
+"""Run jobs on a Dask cluster: of processes of this machine, or a running one by its address.
 
 Dask brings the processes, starts a worker that died again, gives its job to another one, and keeps
 what needs a GPU from where there is none. Results never pass through it: they are in the store.
@@ -38,7 +38,7 @@ _KINDS = {"CPU": "cpus", "GPU": "gpus", "MEMORY": "memory_bytes"}  # of Dask's r
 
 @contextlib.contextmanager
 def local(count: int, retries: int) -> Iterator[Client]:
-    """A cluster of `count` worker processes of this machine, gone when the context ends.
+    """Start a cluster of `count` worker processes of this machine, for the context.
 
     A job whose worker dies is tried `retries` times more. Only this process can talk to it: keys
     made for it are in its memory.
@@ -72,7 +72,7 @@ def local(count: int, retries: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def running(address: str) -> Iterator[Client]:
-    """A cluster that is there already. Certificates for tls:// are those of Dask's configuration.
+    """Connect to a running cluster. Certificates for tls:// are those of Dask's configuration.
 
     Raises UsageError where nothing answers at the address, or no worker comes within a minute.
     """
@@ -92,7 +92,7 @@ def running(address: str) -> Iterator[Client]:
 
 
 def usual_machine(client: Client) -> str:
-    """The kind of machine that most workers are on."""
+    """Return the kind of machine that most workers are on."""
     kinds = [place.machine for place in _places(client, None).values()]
     return max(sorted(set(kinds)), key=kinds.count)
 
@@ -131,7 +131,7 @@ class _Worker:
     declared: frozenset[str]  # kinds of them that Dask knows of
 
     def does(self, job: Job, asked: dict[str, float]) -> bool:
-        """Whether it has what the job needs, and declares what is asked of Dask."""
+        """Return whether it has what the job needs, and declares what is asked of Dask."""
         enough = all(self.resources[k] >= getattr(job.needs, name) for k, name in _KINDS.items())
         return enough and asked.keys() <= self.declared
 
@@ -248,7 +248,7 @@ class DaskEngine(Engine):
         self._flights.clear()
 
     def _hear(self, event: Any) -> None:
-        """What a worker tells; called in the client's own thread."""
+        """Take a message of a worker; called in the client's own thread."""
         what = event[1]
         flight = self._flights.get(what["job"])
         if flight is None:
@@ -386,19 +386,19 @@ def _places(client: Client, addresses: list[str] | None) -> dict[str, remote.Wor
 
 
 def _resources(about: dict[str, Any], place: remote.WorkerPlace) -> dict[str, float]:
-    """What a worker has: as it was declared, else as Dask sees it."""
+    """Return what a worker has: as it was declared, else as Dask sees it."""
     seen = {"CPU": place.cpus, "GPU": 0, "MEMORY": about["memory_limit"] or float("inf")}
     return {**seen, **{k: v for k, v in about["resources"].items() if k in seen}}
 
 
 def _kill_worker(dask_worker: Nanny) -> None:
-    """Runs in the nanny, which starts another worker: a process that hangs hears nothing else."""
+    """Kill the worker of this nanny, which starts another: one that hangs does not listen."""
     if dask_worker.pid is not None:
         os.kill(dask_worker.pid, signal.SIGKILL)
 
 
 def _end(cluster: SpecCluster) -> None:
-    """Stop the workers, whatever they are at."""
+    """Stop the workers, whatever they do."""
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         with contextlib.suppress(ProcessLookupError, TypeError):  # gone, or not yet there

@@ -1,4 +1,4 @@
-"""`bench worker`: this machine's cores, memory and GPUs for a Dask scheduler that is elsewhere."""
+"""Lend cores, memory and GPUs of this machine to a Dask scheduler elsewhere: `bench worker`."""
 
 from __future__ import annotations
 

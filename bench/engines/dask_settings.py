@@ -1,4 +1,4 @@
-"""Workers of one machine as we want them: one job each, a share of its cores, memory and GPUs."""
+"""Settings of Dask for workers of one machine: one job each, a share of cores, memory, GPUs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SETTINGS = {
 
 
 def affordable(needs: list[Needs]) -> int:
-    """How many workers this machine has cores, memory and GPUs for, if any may do any work."""
+    """Return how many workers this machine has cores, memory and GPUs for."""
     cpus = max(need.cpus for need in needs)
     memory = max(need.memory_bytes for need in needs)
     most = min(CPU_COUNT // cpus, MEMORY_LIMIT // memory)
@@ -58,7 +58,7 @@ def affordable(needs: list[Needs]) -> int:
 
 
 def workers(count: int) -> list[dict[str, Any]]:
-    """Options of `count` Nannies that share out this machine; its GPUs as evenly as they go."""
+    """Return the options of `count` Nannies that share this machine; GPUs as evenly as they go."""
     gpus = _gpus()
     return [
         _options(count, range(gpus * n // count, gpus * (n + 1) // count)) for n in range(count)
@@ -67,7 +67,7 @@ def workers(count: int) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def settings(count: int) -> Iterator[None]:
-    """Dask as we want it, for `count` workers, while they are started."""
+    """Configure Dask for `count` workers while the context lasts."""
     threads = str(threads_each(count))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {name: os.environ.get(name, threads) for name in names}
@@ -101,7 +101,7 @@ def check_address(address: str, role: Literal["client", "worker"]) -> None:
 
 
 def unanswered(address: str, error: Exception) -> UsageError:
-    """What to say where there is no scheduler."""
+    """Return the error for an address where no scheduler answers."""
     return UsageError(
         f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, or "
         "give tls://HOST:PORT where it wants certificates"
@@ -109,7 +109,7 @@ def unanswered(address: str, error: Exception) -> UsageError:
 
 
 def threads_each(count: int) -> int:
-    """Threads of torch in each of `count` workers."""
+    """Return the number of torch's threads in each of `count` workers."""
     return max(CPU_COUNT // count, 1)
 
 

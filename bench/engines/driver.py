@@ -33,7 +33,7 @@ class Driver:
         self._patient = True
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """RunContext every cell; one failure never stops the others.
+        """Run every cell; one failure never stops the others.
 
         Raises StoreUnusable when results can't be written, EngineLost when the engine is gone.
         """

@@ -1,4 +1,4 @@
-"""RunContext jobs one after the other in this process."""
+"""Run jobs one after the other in this process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What cells are made of, for an engine to run: a checkpoint, a size with its metrics, a timing.
+"""Jobs of an engine: a checkpoint, a size with its metrics, a timing.
 
-The agenda hands out jobs so that no two under way wait for each other: a checkpoint is made once,
+The queue hands out jobs so that no two under way wait for each other: a checkpoint is made once,
 before the cells that share it, and the first cell of a quantized checkpoint, which evaluates it,
 before the others.
 """
@@ -47,7 +47,7 @@ class Job:
 
     @property
     def needs(self) -> Needs:
-        """What the process that does it must have; training takes a GPU for each process on one."""
+        """Return what a worker needs for it; training takes a GPU for each process on one."""
         least = self.cell.model.item.needs
         if self.kind != "checkpoint" or self.depth or self.cell.model.item.plan is None:
             return least
@@ -67,7 +67,7 @@ class JobOutcome(msgspec.Struct, frozen=True):
 
 
 def perform(stages: Stages, job: Job) -> JobOutcome:
-    """Do a job in this process; what it makes goes to the store."""
+    """Do a job in this process; its results go to the store."""
     try:
         if job.kind == "checkpoint":
             stages.checkpoint(job.cell, job.depth)
@@ -88,7 +88,7 @@ def perform(stages: Stages, job: Job) -> JobOutcome:
 
 @dataclass
 class JobQueue:
-    """What is left to do. made: whether the store has a checkpoint of that key."""
+    """The jobs that are left. made: returns whether the store has a checkpoint of that key."""
 
     cells: Iterable[Cell]
     made: Callable[[str], bool]
@@ -104,7 +104,7 @@ class JobQueue:
         self._ready.extend(self.cells)
 
     def work(self) -> Job | None:
-        """The next job but a timing that can be started now."""
+        """Return the next job that can start now, timings left out, or None."""
         if self._later and self._later[0][0] <= time.monotonic():
             return heapq.heappop(self._later)[2]
         while self._ready:
@@ -120,11 +120,11 @@ class JobQueue:
         return None
 
     def timing(self) -> Job | None:
-        """The next timing; nothing else may run on its machine."""
+        """Return the next timing, or None; nothing else may run on its machine."""
         return Job(self._sized.popleft(), "time") if self._sized else None
 
     def finished(self, job: Job, status: Status) -> None:
-        """A job has come to an end, or will never come to one: what waited for it may go on."""
+        """Note that a job has ended, or never will: what waited for it may go on."""
         makes = self._claims.pop(job, None)
         waiting = []
         if makes is not None:
@@ -137,13 +137,13 @@ class JobQueue:
         self._ready.extendleft(reversed(waiting))
 
     def drop(self, job: Job) -> None:
-        """Leave a job's cell out; what waited for it may try for itself."""
+        """Leave out the cell of a job; what waited for it may try for itself."""
         makes = self._claims.pop(job, None)
         if makes is not None:
             self._ready.extendleft(reversed(self._parked.pop(makes)))
 
     def again(self, job: Job, after_s: float = RETRY_S) -> None:
-        """Try a job again later; what waits for it goes on waiting."""
+        """Put a job back for later; what waits for it goes on waiting."""
         if job.kind == "time":
             self._sized.append(job.cell)
         else:
@@ -151,11 +151,11 @@ class JobQueue:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left but what is under way."""
+        """Return whether nothing is left to start."""
         return not (self._ready or self._sized or self._later)
 
     def _next(self, cell: Cell) -> tuple[Job, str]:
-        """(the next job on a cell, the key of what it makes for others; empty where nothing)."""
+        """Return the next job on a cell, and the key of what it makes for others, or empty."""
         keys = [checkpoint_key(cell, depth) for depth in range(len(cell.recipe.transforms) + 1)]
         for depth, key in enumerate(keys):
             if not self._is_known(keys[-1]) and not self._is_known(key):

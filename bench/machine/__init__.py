@@ -1,1 +1,1 @@
-"""This machine: clocks and locks, provenance, processes, files written in one step."""
+"""This machine: timing, locks, provenance, processes, and files written in one step."""

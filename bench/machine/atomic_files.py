@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk leaves the old one or none, never half a one.
+"""Atomic writes: a kill or a full disk leaves the old file or none, never half of one.
 
 Everything that slashbench writes goes through here. What is no regular file (a device, a FIFO, an
 open descriptor such as /dev/stdout, a link to any of them) is written into and never replaced.
@@ -169,7 +169,7 @@ def sweep_beside(path: Path) -> None:
 
 
 def write_out(file: BinaryIO, begin: int, end: int) -> None:
-    """Let the disk begin with these bytes of a file, so that `fsync` has less to wait for.
+    """Make the system begin to write these bytes, so that `fsync` has less to wait for.
 
     Linux begins to write what it is told will not be needed; what is being written stays cached.
     """
@@ -180,7 +180,10 @@ def write_out(file: BinaryIO, begin: int, end: int) -> None:
 
 @contextmanager
 def folder_atomically(path: Path) -> Iterator[Path]:
-    """A new folder, which takes the place of `path` when the context ends well. As `atomically`."""
+    """Make a new folder, which takes the place of `path` when the context ends well.
+
+    Otherwise all is as it was. Raises StoreUnusable.
+    """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=_partial(), dir=path.parent))

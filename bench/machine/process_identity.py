@@ -1,4 +1,4 @@
-"""Who holds something: this process, told apart from all others on all machines."""
+"""The identity of a process, among all processes of all machines."""
 
 from __future__ import annotations
 
@@ -15,20 +15,32 @@ _CLOCK_SLIP_S = 5  # two readings of when one process started may differ by so m
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """A process. host: of its numbers of processes; machine: its name, for people."""
+    """A process.
+
+    Attributes
+    ----------
+    host
+        Identifies the system whose process numbers `pid` is one of.
+    machine
+        The name of the machine, for people.
+    pid
+        Its number.
+    started
+        When it started, in seconds of the epoch.
+    """
 
     host: str
     machine: str
     pid: int
-    started: int  # seconds of the epoch
+    started: int
 
     @property
     def text(self) -> str:
-        """For the name of a file; `of_text` reads it."""
+        """Return the identity for the name of a file; `of_text` reads it."""
         return f"{self.host}-{self.pid}-{self.started}"
 
     def lives(self) -> bool | None:
-        """Whether the process is there; None where this host can't tell."""
+        """Return whether the process runs, or None if this host can't tell."""
         if self.host != _host():
             return None
         try:
@@ -42,7 +54,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_text(text: str) -> ProcessIdentity | None:
-    """The holder that `ProcessIdentity.text` stands for, or None."""
+    """Return the process that `ProcessIdentity.text` names, or None."""
     host, _, rest = text.partition("-")
     pid, _, started = rest.partition("-")
     if not (pid.isdecimal() and started.isdecimal()):
@@ -51,7 +63,7 @@ def of_text(text: str) -> ProcessIdentity | None:
 
 
 def this_process() -> ProcessIdentity:
-    """The process that asks."""
+    """Return the identity of the process that calls."""
     return _process(os.getpid())
 
 
@@ -63,7 +75,7 @@ def _process(pid: int) -> ProcessIdentity:
 
 @functools.cache
 def _host() -> str:
-    """What shares one numbering of processes: a boot of a machine, or a container on it."""
+    """Return what identifies one numbering of processes: a boot, or a container in it."""
     parts = [platform.node()]
     try:
         parts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()]

@@ -26,14 +26,14 @@ ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENB
 
 @functools.cache
 def machine() -> str:
-    """Fingerprint of this machine's timing-relevant hardware."""
+    """Return a fingerprint of the hardware that times depend on."""
     text = f"{cpu_model()}|{os.cpu_count()}|{platform.machine()}|{platform.system()}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's name, as far as the system tells."""
+    """Return the name of the processor, as far as the system tells."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -44,17 +44,25 @@ def cpu_model() -> str:
 
 
 def now() -> str:
-    """This moment in UTC, as records have it: later ones sort later."""
+    """Return the time in UTC, as records have it: later ones sort later."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def command_line() -> str:
-    """The command that this process was started with."""
+    """Return the command that this process was started with."""
     return shlex.join(["bench", *sys.argv[1:]])
 
 
 def provenance(torch_threads: int | None, command: str = "") -> Provenance:
-    """Where and with what the work at hand is done, now; command: that asks for it, if not ours."""
+    """Return the provenance of what is measured now.
+
+    Parameters
+    ----------
+    torch_threads
+        Threads of torch, if it takes part.
+    command
+        The command that asked for it, if it is not this process's.
+    """
     commit, dirty = _commit()
     return Provenance(
         measured_at=now(),
@@ -87,7 +95,7 @@ def _libraries() -> dict[str, str]:
 
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
-    """Commit and dirty flag of the checkout this package runs from, if it is one."""
+    """Return commit and dirty flag of the checkout that this package runs from, if any."""
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).resolve().parent

@@ -58,13 +58,13 @@ def relative_error(samples: Sequence[int]) -> float:
 
 
 def contended(samples: Samples) -> bool:
-    """Whether the median sample waited for a core: wall time over 1.1 x CPU time."""
+    """Return whether the median sample waited for a core: wall time over 1.1 x CPU time."""
     ratios = sorted(w / max(c, 1) for w, c in zip(samples.wall_ns, samples.cpu_ns, strict=True))
     return ratios[len(ratios) // 2] > CONTENDED
 
 
 def peak_rss_bytes() -> int | None:
-    """Peak resident memory of this process, where the system tells."""
+    """Return the peak resident memory of this process, or None if the system can't tell."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,1 +1,1 @@
-"""Where records and artifacts are kept: by hash, under leases, in folders or object stores."""
+"""Storage of records and artifacts: by hash, under leases, in folders or object stores."""

@@ -1,6 +1,6 @@
-"""Where a store keeps its files: a folder, or whatever fsspec knows, such as an object store.
+"""Storage backends: a folder, or whatever fsspec opens, such as an object store.
 
-Names are relative and written with slashes. A write is seen whole or not at all.
+Names of files are relative, with slashes. Readers see a write whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,45 +27,51 @@ _FLAT = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}  # stores that have no
 
 
 class Backend(ABC):
-    """Files by name. Every method raises StoreUnusable where the place can't be read or written."""
+    """Files by name. Every method raises StoreUnusable if the files can't be read or written."""
 
     where: str  # as a user writes it, and as another process finds it
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """The file's bytes, or None where there is none."""
+        """Return the bytes of a file, or None if there is none."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place of what is there, in one step."""
+        """Write a file, in place of one of that name, in one step."""
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
-        """Put a file if there is none of that name: of several who try, one alone is told True."""
+        """Write a file unless there is one; return whether this call, of several, wrote it."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Drop a file; none there is fine."""
+        """Remove a file, if it is there."""
 
     @abstractmethod
     def names(self, folder: str) -> Iterator[str]:
-        """Names of the files at any depth below a folder, sorted."""
+        """Yield the names of all files below a folder, at any depth, sorted."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """The file's size in bytes, or None where there is none."""
+        """Return the size of a file in bytes, or None if there is none."""
 
     @abstractmethod
     def local(self, name: str) -> Path | None:
-        """A local file that holds the same bytes for the time being, or None."""
+        """Return a local file with the same bytes, which may soon be removed, or None."""
 
     @abstractmethod
     def sweep(self) -> None:
-        """Drop what killed writers left half-written, and nothing that is being written."""
+        """Remove what killed writers left half-written, and nothing that is being written."""
 
 
 def at(where: str | Path) -> Backend:
-    """The backend at a path, or at a URL such as s3://bucket/results. Raises UsageError."""
+    """Return the backend of a path, or of a URL such as s3://bucket/results.
+
+    Raises
+    ------
+    UsageError
+        If nothing opens such a URL.
+    """
     text = str(where)
     scheme, separator, path = text.partition("://")
     if not separator:
@@ -74,7 +80,7 @@ def at(where: str | Path) -> Backend:
 
 
 class LocalBackend(Backend):
-    """Files below a folder, which several machines may share."""
+    """Files in a folder, which several machines may share."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -213,7 +219,7 @@ class ObjectStoreBackend(Backend):
         """Do nothing: an object store shows nothing half-written."""
 
     def _forget(self, name: str) -> None:
-        """Drop the local copy of a file, which is about to be another one."""
+        """Remove the local copy of a file that is about to change."""
         self._cache.pop_from_cache(self._path(name))
 
     def _path(self, name: str) -> str:
@@ -242,7 +248,7 @@ def _open(url: str) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """What an object store refuses, as StoreUnusable with its words."""
+    """Turn the errors of an object store into StoreUnusable, with its words."""
     try:
         yield
     except OSError as error:

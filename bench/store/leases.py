@@ -1,4 +1,4 @@
-"""Leases: what one process is making, no other makes at the same time.
+"""Leases: what one process makes, no other makes at the same time.
 
 A lease is a small file that says who holds it and until when; its holder renews it for as long as
 it lives. One whose time is up, or whose holder is seen to be dead, is taken over by creating the
@@ -36,7 +36,7 @@ SLIP_S = 30.0  # by which the clocks of two machines may differ
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """One lease as it is written. expires: seconds of the epoch. mark: of no other lease."""
+    """A lease as it is written. expires: seconds of the epoch. mark: unique to the lease."""
 
     holder: ProcessIdentity
     expires: float
@@ -44,12 +44,12 @@ class Lease(msgspec.Struct, frozen=True):
 
     @property
     def dead(self) -> bool:
-        """Whether its time is up or its holder is known to be no more."""
+        """Return whether its time is up, or its holder is known to have ended."""
         return self.holder.lives() is False or time.time() > self.expires
 
 
 class HeldLease:
-    """A lease that this process holds for as long as it renews it, or no other takes it over."""
+    """A lease that this process holds until it releases it, or another takes it over."""
 
     def __init__(self, backend: Backend, key: str) -> None:
         self._backend, self._key = backend, key
@@ -59,7 +59,7 @@ class HeldLease:
         self._busy = threading.Lock()  # with the file
 
     def take(self, number: int) -> bool:
-        """Be the `number`-th in line. False where another process is."""
+        """Become the `number`-th in line; return False if another process already is."""
         lease = self._lease()
         if not self._backend.create(_name(self._key, number), msgspec.json.encode(lease)):
             return False
@@ -67,13 +67,13 @@ class HeldLease:
         return True
 
     def confirm(self) -> None:
-        """Raises StageBusy where another process has taken it over."""
+        """Raise StageBusy if another process has taken it over."""
         with self._busy:
             if not self._ours():
                 raise StageBusy("another process took it over while this one was stopped")
 
     def renew(self) -> None:
-        """Put off its end, unless another process has taken it over."""
+        """Extend it, unless another process has taken it over."""
         with self._busy:
             if self._ours():
                 lease = self._lease()
@@ -81,7 +81,7 @@ class HeldLease:
                 self._expires = lease.expires
 
     def release(self) -> None:
-        """Drop it and those before it, unless another process has taken it over."""
+        """Remove it and those before it, unless another process has taken it over."""
         with self._busy:
             numbers = range(self._number + 1) if self._ours() else ()
             self._ended = True
@@ -89,7 +89,7 @@ class HeldLease:
                 self._backend.remove(_name(self._key, number))
 
     def _ours(self) -> bool:
-        """Whether it is held still. One that ran out is if the next in line can be had."""
+        """Return whether it is still held. One that ran out becomes the next in line, if free."""
         if not self._ended and time.time() > self._expires - SLIP_S:
             data = self._backend.read(_name(self._key, self._number))
             there = data is not None and _decode(data).mark == self._mark
@@ -101,7 +101,7 @@ class HeldLease:
 
 
 class Leases:
-    """The leases of one backend, as this process sees and holds them."""
+    """The leases in one backend."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -111,7 +111,7 @@ class Leases:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[HeldLease]:
-        """Hold the lease of `key`. Raises StageBusy where another process does."""
+        """Hold the lease of `key` in this context. Raises StageBusy if another process holds it."""
         number, newest = self._next(key)
         if newest is not None and not newest.dead:
             who = newest.holder
@@ -128,14 +128,14 @@ class Leases:
             held.release()
 
     def check(self) -> None:
-        """Raises StageBusy where another process has taken over what this one holds."""
+        """Raise StageBusy if another process has taken over a lease that this one holds."""
         with self._changed:
             held = list(self._held)
         for each in held:
             each.confirm()
 
     def sweep(self) -> None:
-        """Drop the leases of the dead."""
+        """Remove the leases of processes that have ended."""
         for key in {
             name.partition("/")[2].rpartition(".")[0] for name in self.backend.names(FOLDER)
         }:
@@ -143,7 +143,7 @@ class Leases:
                 pass
 
     def _next(self, key: str) -> tuple[int, Lease | None]:
-        """(number of the next in line, the last one there is)."""
+        """Return the next free number, and the newest lease if there is one."""
         number, newest = 0, None
         while (data := self.backend.read(_name(key, number))) is not None:
             newest = _decode(data)

@@ -1,4 +1,4 @@
-"""Results of several machines in one place. Records have the same keys wherever they are made."""
+"""Merge and publish results. A record has the same key on whatever machine it is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slashbench.record import AnyRecord, CheckpointRecord, CompressRecord
 
 @dataclass(slots=True)
 class Merged:
-    """What came over."""
+    """What a merge copied."""
 
     records: int = 0
     artifacts: int = 0
@@ -21,7 +21,7 @@ class Merged:
 
 
 def merge(source: Store, target: Store) -> Merged:
-    """Take what `target` lacks: records, and the artifacts they name.
+    """Copy the records that `target` lacks, and the artifacts they name.
 
     Of two records of one key a good one stands against a failed one; else that which is there.
     Artifacts go first, so that no record is ever without its own.
@@ -67,7 +67,7 @@ def publish(sources: Sequence[Store], target: Store) -> int:
 
 
 def check_source(source: Store) -> None:
-    """Raises UsageError where there are no records to take."""
+    """Raise UsageError if a source has no records."""
     if not source.holds_any():
         raise UsageError(f"{source.where} has no records; give a results folder, or its URL")
 

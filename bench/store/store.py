@@ -1,10 +1,10 @@
-"""The results: one JSON record per stage, and artifacts named by their SHA-256.
+"""A store of results: one JSON record per stage, and artifacts named by their SHA-256.
 
 records/STAGE/ab/abcd....json
 records.jsonl.zst                    records that were published; those above take precedence
 artifacts/ab/abcd....safetensors
 training/abcd....safetensors         snapshots of training runs under way
-leases/abcd....0                     what some process is making right now
+leases/abcd....0                     what some process makes right now
 
 Any number of runs, on any number of machines, may share one.
 """
@@ -30,21 +30,21 @@ R = TypeVar("R", bound=Record)
 
 
 class SnapshotSlot:
-    """One snapshot of a training run that is under way; cleared when its checkpoint is kept."""
+    """The snapshot of one unfinished training run; cleared when its checkpoint is stored."""
 
     def __init__(self, files: Backend, name: str) -> None:
         self.files, self.name = files, name
 
     def read(self) -> bytes | None:
-        """The snapshot kept last, or None."""
+        """Return the last snapshot, or None."""
         return self.files.read(self.name)
 
     def write(self, data: bytes) -> None:
-        """Keep a snapshot in place of the last one. Raises StoreUnusable."""
+        """Replace the snapshot. Raises StoreUnusable."""
         self.files.write(self.name, data)
 
     def clear(self) -> None:
-        """Drop the snapshot."""
+        """Remove the snapshot."""
         self.files.remove(self.name)
 
 
@@ -62,16 +62,16 @@ class Store:
         self._file = name if published.is_name(name) else ""
         self.files = backends.at(folder if self._file else where)
         self.leases = Leases(self.files)
-        self.warnings: list[str] = []  # what was found damaged and set aside
+        self.warnings: list[str] = []  # damaged files that were set aside
         self._whole: set[tuple[str, int, int]] = set()  # files whose bytes were checked
 
     @property
     def where(self) -> str:
-        """The folder, URL or file, for another process to open."""
+        """Return the folder, URL or file, for another process to open."""
         return f"{self.files.where}/{self._file}" if self._file else self.files.where
 
     def sweep(self) -> None:
-        """Drop what runs that were killed left half-done. Raises StoreUnusable."""
+        """Remove what killed runs left half-done. Raises StoreUnusable."""
         self._check_writable()
         self.files.sweep()
         self.leases.sweep()
@@ -82,13 +82,13 @@ class Store:
         self.files.write(_record_name(type(record), record.key), records.encode(record))
 
     def get(self, kind: type[R], key: str) -> R | None:
-        """The record of that kind and key, or None. A damaged one is set aside and reported."""
+        """Return the record of that kind and key, or None. A damaged one is set aside."""
         there = self._read(_record_name(kind, key)) or self._line((published.stage(kind), key))
         found = there[0] if there else None
         return found if isinstance(found, kind) and found.key == key else None
 
     def holds(self, kind: type[Record], key: str) -> bool:
-        """Whether `get` finds that record, for less than what reading it costs."""
+        """Return whether `get` finds a record, without decoding it."""
         name = _record_name(kind, key)
         data = None if self._file else self.files.read(name)
         if data is not None:
@@ -99,29 +99,29 @@ class Store:
         return (published.stage(kind), key) in self._published
 
     def holds_any(self) -> bool:
-        """Whether there are records at all."""
+        """Return whether there are records."""
         return self.holds_loose() or bool(self._published)
 
     def holds_loose(self) -> bool:
-        """Whether there are records in files of their own."""
+        """Return whether there are records in files of their own."""
         return not self._file and any(map(_is_record, self.files.names("records")))
 
     def all(self, kind: type[R]) -> Iterator[R]:
-        """Every readable record of a kind, in the order of their keys."""
+        """Yield every readable record of a kind, in the order of their keys."""
         for found, _ in self.lines(published.stage(kind)):
             if isinstance(found, kind):
                 yield found
 
     def every(self) -> Iterator[AnyRecord]:
-        """Every readable record of every kind, in the order of their stages and keys."""
+        """Yield every readable record, in the order of their stages and keys."""
         return (found for found, _ in self.lines())
 
     def cells(self) -> list[CellRecord]:
-        """Every cell record."""
+        """Return every cell record."""
         return list(self.all(CellRecord))
 
     def lines(self, stage: str = "") -> Iterator[tuple[AnyRecord, bytes]]:
-        """Every readable record of a stage, or of all, and its JSON as it was written.
+        """Yield every readable record of a stage, or of all, and its JSON as it was written.
 
         A record in a file of its own takes precedence over a published one.
         """
@@ -136,7 +136,7 @@ class Store:
                 yield found
 
     def put_artifact(self, data: bytes) -> str:
-        """Write a file under its SHA-256, which is returned. Raises StoreUnusable."""
+        """Write a file under its SHA-256, and return that. Raises StoreUnusable."""
         self._check_writable()
         sha256 = hashlib.sha256(data).hexdigest()
         if self.files.size(artifact_name(sha256)) != len(data):
@@ -144,9 +144,11 @@ class Store:
         return sha256
 
     def find_artifact(self, sha256: str) -> Path | None:
-        """A file with the artifact after checking its bytes, or None. A damaged one is set aside.
+        """Return a file with the artifact, after checking its bytes, or None.
 
-        Valid until a few others are found, where the results are not in a folder.
+        A damaged one is set aside.
+
+        The file stays for some minutes, if the results are not in a folder.
         """
         path = self.files.local(artifact_name(sha256)) if sha256 else None
         if path is None:
@@ -163,7 +165,7 @@ class Store:
         return None
 
     def snapshot_slot(self, key: str) -> SnapshotSlot:
-        """Where the training run of that checkpoint keeps its snapshot."""
+        """Return the slot for the snapshot of that checkpoint's training."""
         return SnapshotSlot(self.files, f"training/{key}.safetensors")
 
     @functools.cached_property
@@ -175,14 +177,14 @@ class Store:
         return {}
 
     def _line(self, known: published.Identity) -> tuple[AnyRecord, bytes] | None:
-        """A published record and its line."""
+        """Return a published record and its line."""
         line = self._published.get(known)
         if line is None:
             return None
         return published.decode(line, f"{self.where}: {known[1]}"), line
 
     def _read(self, name: str) -> tuple[AnyRecord, bytes] | None:
-        """A record in a file of its own, and the file."""
+        """Return a record in a file of its own, and the file's bytes."""
         data = None if self._file else self.files.read(name)
         if data is None:
             return None
@@ -207,7 +209,7 @@ class Store:
 
 
 def artifact_name(sha256: str) -> str:
-    """What an artifact is called in the store's files."""
+    """Return the name of an artifact among the files of a store."""
     return f"artifacts/{sha256[:2]}/{sha256}.safetensors"
 
 
