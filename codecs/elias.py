@@ -9,10 +9,14 @@ from slashbench.codecs.kernels import integer_codes
 
 
 class EliasGamma(IntegerCodec):
-    """Elias gamma code: the length in unary, then the number (Elias 1975).
+    """Code integers by Elias gamma: the length in unary, then the number.
 
-    P. Elias, "Universal codeword sets and representations of the integers", IEEE Trans. Inf. Theory
-    21(2). It codes z + 1, and is the exp-Golomb code of order 0.
+    It codes z + 1, and is the exp-Golomb code of order 0.
+
+    References
+    ----------
+    P. Elias, Universal codeword sets and representations of the integers, IEEE Trans. Inf. Theory
+    21(2), 1975.
     """
 
     codec_id: ClassVar[str] = "slashbench.elias-gamma"
@@ -24,9 +28,14 @@ class EliasGamma(IntegerCodec):
 
 
 class EliasDelta(IntegerCodec):
-    """Elias delta code: the length in Elias gamma, then the number (Elias 1975).
+    """Code integers by Elias delta: the length in Elias gamma, then the number.
 
-    The same paper as `EliasGamma`; asymptotically optimal, shorter than gamma from 32 on.
+    Asymptotically optimal; shorter than gamma from 32 on.
+
+    References
+    ----------
+    P. Elias, Universal codeword sets and representations of the integers, IEEE Trans. Inf. Theory
+    21(2), 1975.
     """
 
     codec_id: ClassVar[str] = "slashbench.elias-delta"

@@ -27,13 +27,22 @@ _RANKED = 0x80  # in version 1, of the byte that holds the order
 
 
 class ExpGolomb(IntegerCodec):
-    """Exp-Golomb code of order `k`, the best one for each tensor by default (Teuhola 1978).
-
-    k: 0 to 30, or -1 for the order that makes the codewords shortest, counted exactly over the
-    tensor's symbols. map: how signed symbols become unsigned integers, `zigzag` or `rank`;
-    `k=0, map="rank"` is the coder of BackSlash (arXiv:2504.16968, Algorithm 2).
+    """Code integers by exp-Golomb of order `k`, by default the best one for each tensor.
 
     The tables begin with the number of ranked values, as a varint: 0 for zig-zag.
+
+    Parameters
+    ----------
+    k : int
+        0 to 30, or -1 for the order that makes the codewords shortest, counted exactly over the
+        tensor's symbols.
+    map : {"zigzag", "rank"}
+        How signed symbols become unsigned integers.
+
+    References
+    ----------
+    J. Teuhola, A compression method for clustered bit-vectors, Inf. Process. Lett. 7(6), 1978.
+    `k=0:map=rank` is the coder of BackSlash, arXiv 2504.16968, Algorithm 2.
     """
 
     codec_id: ClassVar[str] = "slashbench.exp-golomb"

@@ -160,10 +160,13 @@ class FloatCodec(TensorCodec):
 
 
 class FloatHuffman(FloatCodec):
-    """Lossless floats, exponents in pairs under canonical Huffman: for speed.
+    """Code floats without loss, exponents in pairs by canonical Huffman: for speed.
 
-    ZipNN's planes (arXiv:2411.05239) with two exponents a codeword. float16 to float64 and
-    bfloat16, every bit pattern.
+    float16 to float64 and bfloat16, every bit pattern.
+
+    References
+    ----------
+    The planes are those of ZipNN, arXiv 2411.05239, here with two exponents a codeword.
     """
 
     codec_id: ClassVar[str] = "slashbench.float-huffman"
@@ -173,7 +176,7 @@ class FloatHuffman(FloatCodec):
 
 
 class FloatRans(FloatCodec):
-    """Lossless floats, exponents in pairs under interleaved rANS: for size.
+    """Code floats without loss, exponents in pairs by interleaved rANS: for size.
 
     As `float-huffman`, within half a per cent of the exponents' entropy.
     """

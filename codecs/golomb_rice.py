@@ -10,12 +10,20 @@ from slashbench.codecs.kernels import integer_codes
 
 
 class GolombRice(IntegerCodec):
-    """Golomb-Rice code of order `k`, the best one for each tensor by default (Rice 1979).
+    """Code integers by Golomb-Rice of order `k`, by default the best one for each tensor.
 
-    S. W. Golomb, "Run-length encodings", IEEE Trans. Inf. Theory 12(3), 1966; R. F. Rice, JPL
-    Publication 79-22. The quotient by 2^k in unary, the remainder in k bits; from a quotient of 24
-    on the value itself in 32 bits, as JPEG-LS limits its codes. k: 0 to 30, or -1 for the order
-    that makes the codewords shortest.
+    The quotient by 2^k stands in unary, the remainder in k bits. From a quotient of 24 on the value
+    itself stands in 32 bits, as JPEG-LS limits its codes.
+
+    Parameters
+    ----------
+    k : int
+        0 to 30, or -1 for the order that makes the codewords shortest.
+
+    References
+    ----------
+    S. W. Golomb, Run-length encodings, IEEE Trans. Inf. Theory 12(3), 1966; R. F. Rice, JPL
+    Publication 79-22, 1979.
     """
 
     codec_id: ClassVar[str] = "slashbench.golomb-rice"

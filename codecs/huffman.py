@@ -26,13 +26,20 @@ _WORTH_A_BIT = 1 / 2000
 
 
 class Huffman(TableCodec):
-    """Canonical Huffman code of at most `max_length` bits a symbol (Huffman 1952, package-merge).
+    """Code symbols by a canonical Huffman code of at most `max_length` bits (package-merge).
 
-    D. A. Huffman, "A method for the construction of minimum-redundancy codes", Proc. IRE 40(9);
-    the limit by Larmore and Hirschberg, JACM 37(3), 1990. max_length: 1 to 14, or -1 for 12 or
-    13, whichever pays, if symbols take a byte and 14 otherwise. A short limit leaves places for few
-    values, 2^max_length: the others are exceptions. The table is the codeword lengths, four bits
-    each.
+    A short limit leaves places for few values, 2^max_length; all others are exceptions. The table
+    is the codeword lengths, four bits each.
+
+    Parameters
+    ----------
+    max_length : int
+        1 to 14, or -1: for symbols of a byte the shorter result of 12 and 13, otherwise 14.
+
+    References
+    ----------
+    D. A. Huffman, A method for the construction of minimum-redundancy codes, Proc. IRE 40(9), 1952;
+    the limit: Larmore & Hirschberg, JACM 37(3), 1990.
     """
 
     codec_id: ClassVar[str] = "slashbench.huffman"

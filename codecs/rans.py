@@ -17,12 +17,20 @@ from slashbench.errors import CorruptStream
 
 
 class Rans(TableCodec):
-    """Interleaved rANS, eight lanes, a frequency table for each tensor (Duda 2013).
+    """Code symbols by interleaved rANS, eight lanes, with a frequency table for each tensor.
 
-    J. Duda, "Asymmetric numeral systems: entropy coding combining speed of Huffman coding with
-    compression rate of arithmetic coding", arXiv:1311.2540. bits: log2 of the sum of the
-    frequencies, 8 to 15, or -1 for 12 if symbols take a byte and 15 otherwise. The table is one
-    byte, the bits, and the list of frequencies.
+    The table is one byte, the bits, and the list of frequencies.
+
+    Parameters
+    ----------
+    bits : int
+        log2 of the sum of the frequencies, 8 to 15, or -1 for 12 if symbols take a byte and 15
+        otherwise.
+
+    References
+    ----------
+    J. Duda, Asymmetric numeral systems: entropy coding combining speed of Huffman coding with
+    compression rate of arithmetic coding, arXiv 1311.2540.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans"

@@ -61,11 +61,15 @@ _ROUNDS = 2  # of assigning lines to classes and fitting the classes
 
 
 class RansClasses(RansGgd):
-    """rANS under one generalised Gaussian for each scale class of rows or columns.
+    """Code symbols by rANS under one generalised Gaussian for each scale class of rows or columns.
 
     For the smallest streams. The better axis and the number of classes, up to 16, are chosen by
-    what they cost. A vector, or a matrix whose lines are alike, is coded as `rans-ggd` does.
-    bits: as in `rans`.
+    their cost. A vector, or a matrix whose lines are alike, is coded as `rans-ggd` does.
+
+    Parameters
+    ----------
+    bits : int
+        As in `rans`.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans-classes"

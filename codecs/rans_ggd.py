@@ -40,11 +40,19 @@ MAX_REACH = 2047  # a table has at most 4096 values
 
 
 class RansGgd(Rans):
-    """Interleaved rANS under a generalised Gaussian of mean zero, fitted to each tensor.
+    """Code symbols by interleaved rANS under a generalised Gaussian fitted to each tensor.
 
-    The density is BackSlash's (arXiv:2504.16968, section 3) and the probability of a symbol its
-    integral over the symbol's cell. A tensor that it does not describe is coded as `rans` does.
-    bits: as in `rans`.
+    Its mean is zero, and the probability of a symbol is the integral of the density over the
+    symbol's cell. A tensor that it does not describe is coded as `rans` does.
+
+    Parameters
+    ----------
+    bits : int
+        As in `rans`.
+
+    References
+    ----------
+    The density is that of BackSlash, arXiv 2504.16968, section 3.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans-ggd"

@@ -11,9 +11,16 @@ from slashbench.errors import CorruptStream
 
 
 class Zstd(ByteCodec):
-    """Zstandard of the smallest of a few byte layouts (RFC 8878): the general-purpose yardstick.
+    """Compress the best of a few byte layouts by Zstandard: the general-purpose yardstick.
 
-    level: 1 (fast) to 22 (small).
+    Parameters
+    ----------
+    level : int
+        1 (fast) to 22 (small).
+
+    References
+    ----------
+    RFC 8878.
     """
 
     codec_id: ClassVar[str] = "slashbench.zstd"

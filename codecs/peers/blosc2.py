@@ -14,9 +14,14 @@ _MOST = 2**31 - 1 - 32  # bytes that a chunk of Blosc2 can hold
 
 
 class Blosc2(ByteCodec):
-    """Blosc2: bit-shuffle and Zstandard in cached blocks. Decode trusted streams only.
+    """Compress bytes by Blosc2: bit-shuffle and Zstandard in cached blocks.
 
-    level: 1 to 9.
+    Decode trusted streams only.
+
+    Parameters
+    ----------
+    level : int
+        1 to 9.
     """
 
     codec_id: ClassVar[str] = "slashbench.blosc2"

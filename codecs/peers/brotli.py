@@ -11,7 +11,17 @@ from slashbench.errors import CorruptStream
 
 
 class Brotli(ByteCodec):
-    """Brotli (RFC 7932): Lempel-Ziv and Huffman codes chosen by context. level: 0 to 11."""
+    """Compress bytes by Brotli: Lempel-Ziv and Huffman codes chosen by context.
+
+    Parameters
+    ----------
+    level : int
+        0 to 11.
+
+    References
+    ----------
+    RFC 7932.
+    """
 
     codec_id: ClassVar[str] = "slashbench.brotli"
 

@@ -10,9 +10,16 @@ from slashbench.errors import CorruptStream
 
 
 class Bzip2(ByteCodec):
-    """bzip2: the transform of Burrows and Wheeler (SRC Report 124, 1994).
+    """Compress bytes by bzip2: the Burrows-Wheeler transform and Huffman codes.
 
-    level: 1 to 9, the block in units of 100 kB.
+    Parameters
+    ----------
+    level : int
+        1 to 9, the block in units of 100 kB.
+
+    References
+    ----------
+    Burrows & Wheeler, SRC Research Report 124, 1994.
     """
 
     codec_id: ClassVar[str] = "slashbench.bz2"

@@ -10,7 +10,17 @@ from slashbench.errors import CorruptStream
 
 
 class Deflate(ByteCodec):
-    """Deflate by zlib (RFC 1951): Lempel-Ziv and Huffman codes. level: 1 to 9."""
+    """Compress bytes by zlib's Deflate: Lempel-Ziv and Huffman codes.
+
+    Parameters
+    ----------
+    level : int
+        1 to 9.
+
+    References
+    ----------
+    RFC 1951.
+    """
 
     codec_id: ClassVar[str] = "slashbench.zlib"
 

@@ -13,7 +13,13 @@ _MOST = 0x7E000000  # bytes: LZ4_MAX_INPUT_SIZE
 
 
 class Lz4(ByteCodec):
-    """LZ4 block: Lempel-Ziv and no entropy coder, for speed. level: 0 (fast) to 12 (small)."""
+    """Compress bytes by LZ4 blocks: Lempel-Ziv and no entropy coder, for speed.
+
+    Parameters
+    ----------
+    level : int
+        0 (fast) to 12 (small).
+    """
 
     codec_id: ClassVar[str] = "slashbench.lz4"
     layouts: ClassVar[tuple[str, ...]] = ("packed", "plain", "planes")

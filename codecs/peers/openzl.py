@@ -36,14 +36,14 @@ class _OpenZL(ByteCodec):
 
 
 class OpenZLHuffman(_OpenZL):
-    """OpenZL's Huffman coder (Huff0; openzl.org) over bytes. Decode trusted streams only."""
+    """Code bytes by OpenZL's Huffman coder (Huff0; openzl.org). Decode trusted streams only."""
 
     codec_id: ClassVar[str] = "slashbench.openzl-huffman"
     graph: ClassVar[Any] = zl.graphs.Huffman
 
 
 class OpenZLFse(_OpenZL):
-    """OpenZL's FSE, a table-driven ANS (openzl.org), over bytes. Decode trusted streams only."""
+    """Code bytes by OpenZL's FSE, a table-driven ANS (openzl.org). Decode trusted streams only."""
 
     codec_id: ClassVar[str] = "slashbench.openzl-fse"
     graph: ClassVar[Any] = zl.graphs.Fse

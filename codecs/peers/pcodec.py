@@ -14,10 +14,19 @@ from slashbench.errors import CorruptStream
 
 
 class Pcodec(WholeTensorCodec):
-    """Pcodec (arXiv:2502.06112): numbers in bins, and tANS over the bins. level: 0 to 12.
+    """Compress numbers by Pcodec: numbers in bins, and tANS over the bins.
 
-    Integers in their narrowest signed type, bfloat16 as 16-bit integers. The tables are one byte,
-    the width of the numbers.
+    Integers are in their narrowest signed type, bfloat16 as 16-bit integers. The tables are one
+    byte, the width of the numbers.
+
+    Parameters
+    ----------
+    level : int
+        0 to 12.
+
+    References
+    ----------
+    arXiv 2502.06112.
     """
 
     codec_id: ClassVar[str] = "slashbench.pcodec"

@@ -12,9 +12,12 @@ _MEMORY = 1 << 28  # bytes: enough for every preset, too little for a hostile di
 
 
 class Xz(ByteCodec):
-    """LZMA2 in an xz container: Lempel-Ziv and an adaptive binary range coder.
+    """Compress bytes by LZMA2 in an xz container: Lempel-Ziv and an adaptive range coder.
 
-    level: preset, 0 to 9. Slow, so it is low: on weights a higher one finds little more.
+    Parameters
+    ----------
+    level : int
+        Preset, 0 to 9. The default is low because it is slow; on weights a higher one gains little.
     """
 
     codec_id: ClassVar[str] = "slashbench.lzma"

@@ -11,10 +11,11 @@ import pytest
 from slashbench import selector
 from slashbench.bench.data.catalog import DATASETS
 from slashbench.bench.models.catalog import MODELS
+from slashbench.codecs.catalog import CODECS
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
 #: Registries of things that act, whose first line is in the imperative: "Round weights to ...".
-ACTING = (REGIMES, TRANSFORMS, QUANTISERS)
+ACTING = (CODECS, REGIMES, TRANSFORMS, QUANTISERS)
 ENTRIES = [(registry, name) for registry in ACTING for name in registry.available()]
 NO_VERB = {"a", "an", "the", "this", "weights", "what", "its", "two", "one", "no"}
 
