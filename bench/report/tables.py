@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from slashbench.bench.report.statistics import Interval, Rank
 from slashbench.record import Provenance
@@ -14,13 +14,17 @@ NOTHING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table; `faint` are the indices of rows that are no contestants."""
+    """A titled table; `faint` are the indices of rows that are no contestants.
+
+    details: row -> what a page shows when the cell of its column `recipe` is opened.
+    """
 
     title: str
     about: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     faint: frozenset[int] = frozenset()
+    details: Mapping[int, str] = field(default_factory=dict)
 
 
 def provenance(runs: Sequence[Provenance]) -> list[str]:

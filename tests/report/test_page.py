@@ -139,19 +139,86 @@ def test_names_are_shown_and_never_run(opened: Any) -> None:
     assert opened.find_elements(By.CSS_SELECTOR, "img") == []
 
 
-def test_charts_are_drawn_and_answer_the_pointer(opened: Any) -> None:
+def test_charts_are_drawn(opened: Any) -> None:
     for name in ("speed-size", "shares", "heat-map", "histograms"):
         drawn(opened, name)
-    plot = drawn(opened, "rate-accuracy")
-    points = plot.find_elements(By.CSS_SELECTOR, "g.mark-symbol.role-mark path")
-    assert len(points) == 6  # three quantisers of two regimes
-    ActionChains(opened).move_to_element(points[0]).perform()
-    tip = WebDriverWait(opened, 10).until(
-        lambda b: b.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible")
+
+
+def test_the_page_opens_with_the_first_screen(opened: Any) -> None:
+    first = opened.find_element(By.CSS_SELECTOR, "main section")
+    assert first.get_attribute("id") == "summary"
+    sides = table(opened, "Smallest file of each side at equal quality")
+    assert column(sides, "side") == ["post", "training", "post"]
+    assert any(
+        "compression while training" in li.text for li in first.find_elements(By.TAG_NAME, "li")
     )
-    assert "rans" in tip.text
-    assert "recipe" in tip.text
-    assert plot.get_attribute("aria-label").startswith("Rate against accuracy")
+    name = sides.find_element(By.CSS_SELECTOR, "details")
+    assert name.find_element(By.TAG_NAME, "summary").text == "rounding, 2^-3"
+    assert name.get_attribute("open") is None
+    name.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    assert name.get_attribute("open")
+    assert "plain+quantize:step=2^-3 with rans" in name.text
+
+
+class TestPictures:
+    def dots(self, opened: Any) -> list[Any]:
+        picture = opened.find_element(By.ID, "picture-m")
+        opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
+        return list(picture.find_elements(By.CSS_SELECTOR, ".dot"))
+
+    def tip(self, opened: Any) -> Any:
+        return opened.find_element(By.CSS_SELECTOR, "#picture-m .tip")
+
+    def test_one_a_model_and_no_library_draws_them(self, opened: Any) -> None:
+        assert len(opened.find_elements(By.CSS_SELECTOR, "figure.picture")) == 2
+        assert len(self.dots(opened)) == 6  # three quantisers of two regimes
+        assert not opened.execute_script("return Boolean(window.vegaEmbed)")
+        assert len(opened.find_elements(By.CSS_SELECTOR, "#picture-m .curve")) == 2
+        assert len(opened.find_elements(By.CSS_SELECTOR, "#picture-m .front")) == 1
+
+    def test_they_answer_the_pointer(self, opened: Any) -> None:
+        dots = self.dots(opened)
+        assert not self.tip(opened).is_displayed()
+        ActionChains(opened).move_to_element(dots[0]).perform()
+        told = self.tip(opened).text.splitlines()
+        assert told[:2] == ["BackSlash + rounding, 2^-3", "backslash:lam=1+quantize:step=2^-3"]
+        assert "bits with rans" in told[2]
+        assert "within tolerance" in told[3]
+
+    def test_they_answer_the_keyboard(self, opened: Any) -> None:
+        dots = self.dots(opened)
+        opened.execute_script("arguments[0].focus()", dots[0])
+        first = self.tip(opened).text
+        opened.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+        assert opened.switch_to.active_element == dots[1]
+        assert self.tip(opened).text not in ("", first)
+        opened.switch_to.active_element.send_keys(Keys.END)
+        assert opened.switch_to.active_element == dots[-1]
+        assert [dot.get_attribute("tabindex") for dot in dots].count("0") == 1
+        opened.switch_to.active_element.send_keys(Keys.ESCAPE)
+        assert not self.tip(opened).is_displayed()
+        assert all("bits with" in dot.get_attribute("aria-label") for dot in dots)
+
+    def test_a_family_is_seen_alone(self, opened: Any) -> None:
+        self.dots(opened)
+        training, after = opened.find_elements(By.CSS_SELECTOR, "#picture-m .families button")
+        assert (training.text, after.text) == ("BackSlash", "after: rounding")
+        after.click()
+        faded = opened.find_elements(By.CSS_SELECTOR, "#picture-m .dot.faded")
+        assert len(faded) == 3
+        assert all("BackSlash" in dot.get_attribute("aria-label") for dot in faded)
+        after.click()
+        assert not opened.find_elements(By.CSS_SELECTOR, "#picture-m .faded")
+
+    def test_a_family_has_one_colour_on_all(self, opened: Any) -> None:
+        script = """return [...document.querySelectorAll('.families button')].map(
+            (one) => [one.textContent, one.querySelector('[fill]').getAttribute('fill')])"""
+        found = {tuple(pair) for pair in opened.execute_script(script)}
+        assert len(found) == len({name for name, _ in found}) == 2
+
+
+def test_the_page_is_small(page: Path) -> None:
+    assert page.stat().st_size < 5_000_000
 
 
 def test_another_model_is_drawn_when_it_is_chosen(opened: Any) -> None:
@@ -187,7 +254,7 @@ def test_a_phone_scrolls_tables_not_the_page(opened: Any) -> None:
         {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True},
     )
     try:
-        drawn(opened, "rate-accuracy")
+        assert opened.find_element(By.CSS_SELECTOR, "#picture-m svg").size["width"] <= 375
         script = "return document.documentElement.scrollWidth"
         assert opened.execute_script(script) <= 375
     finally:

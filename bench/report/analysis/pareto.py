@@ -56,3 +56,14 @@ def front(candidates: Sequence[Point]) -> list[Point]:
         if not beaten.any():
             kept.append(point)
     return kept
+
+
+def staircase(lines: Sequence[Line]) -> list[Line]:
+    """Lines with less loss than every line of fewer bits: the front of size and loss as they are
+    here, smallest first.
+    """
+    kept: list[Line] = []
+    for line in sorted(lines, key=lambda line: (line.bits, line.loss or 0.0)):
+        if not kept or (line.loss or 0.0) < (kept[-1].loss or 0.0):
+            kept.append(line)
+    return kept

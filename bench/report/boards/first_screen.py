@@ -16,6 +16,7 @@ from slashbench.bench.report.analysis.standings import Standing, decoding, encod
 from slashbench.bench.report.boards.codecs import over_entropy
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
+from slashbench.bench.report.data.seed_means import Line
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import NOTHING, Table, number, percent
 
@@ -95,7 +96,14 @@ def _sides(results: Results, most: int) -> Table:
     # Those with both sides first: they answer the question.
     found = sorted(contests(results), key=lambda contest: contest.saving is None)
     rows: list[tuple[str, ...]] = []
+    details: dict[int, str] = {}
     for contest in found[:most]:
+        lines = [
+            line
+            for line in (contest.post_training, contest.training_time)
+            if isinstance(line, Line)
+        ]
+        details |= {len(rows) + i: _details(line) for i, line in enumerate(lines)}
         rows += _contest(contest, names)
     overall = equal_accuracy.overall_saving(found)
     if overall is not None:
@@ -111,7 +119,12 @@ def _sides(results: Results, most: int) -> Table:
         f"bits a parameter, whole file · loss to plain float, within tolerance{doubt}",
         ("model", "side", "recipe", "bits", "loss", SAVES),
         rows,
+        details=details,
     )
+
+
+def _details(line: Line) -> str:
+    return f"{line.first.recipe} with {line.first.codec}"
 
 
 def _contest(contest: Contest, names: Mapping[tuple[str, str], str]) -> list[tuple[str, ...]]:

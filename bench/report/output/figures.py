@@ -10,8 +10,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from slashbench.bench.report.analysis.pareto import front, points
-from slashbench.bench.report.analysis.rate_curves import regimes
 from slashbench.bench.report.boards.deployment import shown_machine
 from slashbench.bench.report.boards.weights import described
 from slashbench.bench.report.data.results import Results
@@ -29,7 +27,6 @@ Values = list[dict[str, Any]]
 def figures(results: Results) -> dict[str, list[Figure]]:
     """Name of a board -> its figures; none where there is nothing to draw."""
     every: dict[str, Callable[[Results], Figure | None]] = {
-        "regimes": rate_accuracy,
         "speed": speed_size,
         "ledger": shares,
         "tensors": heat_map,
@@ -37,79 +34,6 @@ def figures(results: Results) -> dict[str, list[Figure]]:
     }
     drawn = {name: draw(results) for name, draw in every.items()}
     return {name: [figure] for name, figure in drawn.items() if figure is not None}
-
-
-def rate_accuracy(results: Results) -> Figure | None:
-    """Bits against the metric: each regime's curve, intervals, and the Pareto front."""
-    values: Values = []
-    for model in results.models:
-        kept = {id(point.line) for point in front(points(results.lines(model)))}
-        for regime in regimes(model, results.lines(model)):
-            for line in regime.lines:
-                if (value := line.mean(lambda r: r.value)) is None:
-                    continue
-                high = line.quantile * (line.value_stderr or 0.0)
-                wide = line.quantile * (line.bits_stderr or 0.0) / line.bits
-                values.append(
-                    {
-                        "model": model,
-                        "regime": regime.chain,
-                        "recipe": line.first.recipe,
-                        "codec": line.first.codec,
-                        "bits": _round(line.bits),
-                        "bits_low": _round(line.bits * math.exp(-wide)),
-                        "bits_high": _round(line.bits * math.exp(min(wide, 50))),
-                        "metric": line.first.metric,
-                        "value": _round(value),
-                        "low": _round(value - high),
-                        "high": _round(value + high),
-                        "front": "on it" if id(line) in kept else "beaten",
-                    }
-                )
-    if not values:
-        return None
-    of_model = _choice("model", [str(v["model"]) for v in values], _most(values, "model"))
-    chosen = alt.selection_point(fields=["regime"], bind="legend")
-    faded = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.08))
-    base = _chart(values).transform_filter(of_model).add_params(of_model)
-    x = alt.X("bits:Q", title="bits per parameter, whole file").scale(type="log", nice=True)
-    y = alt.Y("value:Q", title="metric").scale(zero=False)
-    colour = (
-        alt.Color("regime:N", title="regime")
-        .scale(scheme="tableau20")
-        .legend(orient="bottom", columns=1)
-    )
-    tip = ["regime:N", "recipe:N", "codec:N", "bits:Q", "value:Q", "metric:N", "front:N"]
-    curve = base.mark_line(opacity=0.5).encode(x, y, colour, opacity=faded)
-    rule = base.mark_rule().encode(
-        x, alt.Y("low:Q", title="metric").scale(zero=False), alt.Y2("high:Q"), colour, opacity=faded
-    )
-    wide_rule = base.mark_rule().encode(
-        alt.X("bits_low:Q", title="bits per parameter, whole file").scale(type="log"),
-        y,
-        colour,
-        x2="bits_high:Q",
-        opacity=faded,
-    )
-    dots = base.mark_point(size=70, strokeWidth=2).encode(
-        x,
-        y,
-        colour,
-        fill=alt.when("datum.front == 'on it'")
-        .then(alt.Fill("regime:N", legend=None))
-        .otherwise(alt.value("transparent")),
-        opacity=faded,
-        tooltip=tip,
-    )
-    chart = alt.layer(curve, rule, wide_rule, dots).add_params(chosen)
-    return Figure(
-        "rate-accuracy",
-        "Rate against accuracy",
-        "Each point is a quantiser with its smallest codec, with the range of 95 %; filled points "
-        "are on the Pareto front of size, metric and time to decode, as far as the data can tell. "
-        "Choose a regime in the legend.",
-        _spec(chart),
-    )
 
 
 def speed_size(results: Results) -> Figure | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slashbench.bench.report.sections import Figure, Section
+from slashbench.bench.report.sections import Figure, Picture, Section
 from slashbench.bench.report.tables import Table
 
 PAGE = Path(__file__).parent / "page"
@@ -66,7 +67,7 @@ def page(
             "name": section.name,
             "title": section.title,
             "about": section.about,
-            "parts": [_part(part, keep) for part in section.parts],
+            "parts": [_part(part, keep) for part in _listed(section.parts)],
         }
         for section in sections
     ]
@@ -112,9 +113,13 @@ def _bundle() -> str:
     return text
 
 
-def _part(part: Table | Figure | str, keep: Any) -> dict[str, Any]:
+def _part(part: Table | Figure | Picture | str | list[str], keep: Any) -> dict[str, Any]:
+    if isinstance(part, list):
+        return {"list": list(map(_code, part))}
     if isinstance(part, str):
-        return {"text": part}
+        return {"text": _code(part)}
+    if isinstance(part, Picture):
+        return {"picture": part}
     if isinstance(part, Figure):
         return {
             "chart": keep(part.spec),
@@ -128,8 +133,26 @@ def _part(part: Table | Figure | str, keep: Any) -> dict[str, Any]:
         "numeric": [_numeric(part, i) for i in range(len(part.columns))],
         "faint": sorted(part.faint),
         "title": part.title,
+        "details": part.details,
     }
     return {"table": keep(table), "title": part.title, "about": part.about, "n": len(part.rows)}
+
+
+def _listed(
+    parts: Sequence[Table | Figure | Picture | str],
+) -> list[Table | Figure | Picture | str | list[str]]:
+    """Sentences that follow each other as one list."""
+    made: list[Table | Figure | Picture | str | list[str]] = []
+    for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
+        found = list(group)
+        texts = [part for part in found if isinstance(part, str)]
+        made += [texts] if is_text and len(texts) > 1 else found
+    return made
+
+
+def _code(text: str) -> list[tuple[str, bool]]:
+    """Pieces of a sentence, and whether each stands in backquotes."""
+    return [(piece, i % 2 == 1) for i, piece in enumerate(text.split("`"))]
 
 
 def _numeric(table: Table, column: int) -> bool:

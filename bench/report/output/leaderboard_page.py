@@ -8,10 +8,13 @@ from slashbench.bench.report.boards.catalog import BOARDS, sections
 from slashbench.bench.report.data.export_rows import COLUMNS, flat, to_parquet
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.output import html
+from slashbench.bench.report.output.first_screen import fitted
 from slashbench.bench.report.output.html import Cells, Download
+from slashbench.bench.report.output.pictures import HOW, pictures
+from slashbench.bench.report.sections import Section
 
-#: What stands for the board of every recipe's codecs, which the table of all cells holds.
-LEFT_OUT = ("recipes",)
+#: Boards that the page has in another form: the first screen, and the table of all cells.
+LEFT_OUT = ("summary", "recipes")
 
 LEGEND = {
     "bits_per_parameter": "whole file over all parameters",
@@ -38,9 +41,11 @@ def to_html(results: Results) -> str:
     from slashbench.bench.report.output.figures import figures  # altair takes a second to import
 
     drawn = figures(results)
+    first = [fitted(results), Section("pictures", "Quality against bits", HOW, pictures(results))]
     shown = [
         dataclasses.replace(section, parts=[*drawn.get(section.name, []), *section.parts])
-        for section in sections(results, [name for name in BOARDS if name not in LEFT_OUT])
+        for section in [*first, *sections(results, [n for n in BOARDS if n not in LEFT_OUT])]
+        if section.parts
     ]
     return html.page(
         "slashbench",

@@ -63,7 +63,7 @@ def _section(section: Section) -> list[str]:
             sentences.append(f"- {part}")
         elif isinstance(part, Figure):
             said += [f"### {part.title}", f"![{part.title}]({part.name}.svg)", part.about]
-        else:
+        elif isinstance(part, Table):
             said.append(spell(part, "###"))
     return [text for text in [*said, "\n".join(sentences)] if text]
 

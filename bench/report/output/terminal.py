@@ -10,7 +10,6 @@ from rich.text import Text
 from slashbench.bench.report.boards.catalog import BOARDS, sections
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.output.grid import WORDS, grid
-from slashbench.bench.report.sections import Figure
 from slashbench.bench.report.tables import Table
 
 EMPTY = "no records yet: run `bench run --suite smoke` first"
@@ -34,7 +33,7 @@ def show(results: Results, console: Console, names: Sequence[str] = tuple(BOARDS
         for part in section.parts:
             if isinstance(part, Table):
                 print_table(part, console)
-            elif not isinstance(part, Figure):
+            elif isinstance(part, str):
                 console.print(Text(part))
     empty = [name for name in names if name not in {section.name for section in found}]
     if empty:

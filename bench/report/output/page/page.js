@@ -42,7 +42,7 @@
   }
 
   // A table of `n` rows; cell(row, column) says what stands there.
-  function tabulate(place, { columns, n, cell, numeric, faint = new Set(), facets = [] }) {
+  function tabulate(place, { columns, n, cell, numeric, faint = new Set(), facets = [], details = {} }) {
     const chosen = new Map();
     let sorted = null, descending = false, sought = "", shown = FIRST;
     const body = make("tbody");
@@ -74,11 +74,19 @@
       return found;
     }
 
+    // A recipe's short name opens to the whole.
+    function content(row, column) {
+      const said = spell(cell(row, column));
+      if (numeric[column]) return [said];
+      if (columns[column] !== "recipe" || details[row] === undefined) return breakable(said);
+      return [make("details", {}, make("summary", {}, said), ...breakable(details[row]))];
+    }
+
     function draw() {
       const found = rows();
       body.replaceChildren(...found.slice(0, shown).map((row) =>
         make("tr", { class: faint.has(row) ? "faint" : null },
-          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...(numeric[column] ? [spell(cell(row, column))] : breakable(spell(cell(row, column)))))))));
+          ...columns.map((_, column) => make("td", { class: numeric[column] ? "n" : null }, ...content(row, column))))));
       heads.forEach((head, column) => {
         if (column === sorted) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
@@ -130,6 +138,59 @@
       columns: kept.map((column) => column.name), n, cell: reader(kept),
       numeric: kept.map((column) => !column.words), facets,
     });
+  }
+
+  // ---- pictures: a tooltip for the pointer, a finger and the keyboard --------------------------
+
+  for (const picture of document.querySelectorAll(".picture")) {
+    const dots = [...picture.querySelectorAll(".dot")];
+    const canvas = picture.querySelector(".canvas");
+    const tip = picture.querySelector(".tip");
+    const buttons = [...picture.querySelectorAll(".families button")];
+
+    function show(dot) {
+      tip.replaceChildren(...dot.querySelector("desc").textContent.split("\n").map((line) => make("div", {}, line)));
+      tip.hidden = false;
+      const at = dot.querySelector(".mark").getBoundingClientRect(), frame = canvas.getBoundingClientRect();
+      const left = at.left + at.width / 2 - frame.left - tip.offsetWidth / 2;
+      const above = at.top - frame.top - tip.offsetHeight - 10;
+      tip.style.left = `${Math.max(0, Math.min(left, frame.width - tip.offsetWidth))}px`;
+      tip.style.top = `${above >= 0 ? above : at.bottom - frame.top + 10}px`;
+    }
+    const hide = () => { tip.hidden = true; };
+
+    function go(dot) {
+      for (const other of dots) other.setAttribute("tabindex", other === dot ? "0" : "-1");
+      dot.focus();
+    }
+
+    for (const dot of dots) {
+      dot.addEventListener("pointerenter", () => show(dot));
+      dot.addEventListener("pointerleave", () => { if (document.activeElement !== dot) hide(); });
+      dot.addEventListener("click", () => go(dot));
+      dot.addEventListener("focus", () => show(dot));
+      dot.addEventListener("blur", hide);
+      dot.addEventListener("keydown", (event) => {
+        const seen = dots.filter((other) => !other.classList.contains("faded"));
+        const at = seen.indexOf(dot);
+        const next = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1,
+                       Home: 0, End: seen.length - 1 }[event.key];
+        if (event.key === "Escape") hide();
+        if (next === undefined) return;
+        event.preventDefault();
+        if (seen[next]) go(seen[next]);
+      });
+    }
+    for (const button of buttons) {
+      button.addEventListener("click", () => {
+        const alone = button.getAttribute("aria-pressed") !== "true";
+        for (const other of buttons) other.setAttribute("aria-pressed", String(alone && other === button));
+        for (const drawn of picture.querySelectorAll(".dot, .curve"))
+          drawn.classList.toggle("faded", alone && drawn.dataset.family !== button.dataset.family);
+        const seen = dots.filter((other) => !other.classList.contains("faded"));
+        for (const other of dots) other.setAttribute("tabindex", other === seen[0] ? "0" : "-1");
+      });
+    }
   }
 
   // ---- data to take away ----------------------------------------------------------------------
@@ -187,6 +248,7 @@
     const chosen = [...plot.querySelectorAll("select")].map((list) => list.selectedIndex);
     const before = drawn.get(plot);
     drawn.set(plot, null);
+    library();
     if (before) before.finalize();
     const made = await window.vegaEmbed(plot, documents[plot.dataset.chart], {
       actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg",
@@ -199,6 +261,12 @@
       list.dispatchEvent(new Event("input", { bubbles: true }));
       list.dispatchEvent(new Event("change", { bubbles: true }));
     });
+  }
+
+  // The chart library is most of the page: it runs when the first chart comes into view.
+  function library() {
+    if (window.vegaEmbed) return;
+    document.head.append(make("script", {}, document.getElementById("charts").textContent));
   }
 
   window.drawCharts = () => {
