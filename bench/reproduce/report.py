@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from slashbench.bench.reproduce.claims import Claim, Verdict
 from slashbench.bench.reproduce.evidence import Evidence
 from slashbench.bench.reproduce.study import Paper, Rows, Study, percent
 from slashbench.bench.store.store import Store
+
+_CLIP = re.compile(r"\bclip(\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,20 @@ def to_markdown(paper: Paper, parts: Sequence[Section]) -> str:
 
 
 def pictures(parts: Sequence[Section]) -> dict[str, str]:
-    """Name -> SVG of every figure, dark on white."""
+    """Return the SVG of every figure by name, dark on white."""
     import vl_convert
 
-    return {
+    drawn = {
         f"{part.name}.svg": vl_convert.vegalite_to_svg({**part.spec, "background": "white"})
         for section in parts
         for part in section.parts
         if isinstance(part, Figure)
+    }
+    # Clip paths are numbered through a process: number them through the report instead.
+    first = min((int(n) for svg in drawn.values() for n in _CLIP.findall(svg)), default=0)
+    return {
+        name: _CLIP.sub(lambda found: f"clip{int(found[1]) - first + 1}", svg)
+        for name, svg in drawn.items()
     }
 
 

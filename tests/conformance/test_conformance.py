@@ -97,19 +97,19 @@ def test_a_bound_is_refused():
 # The command
 
 
-def tested(*arguments: str) -> Done:
+def kit(*arguments: str) -> Done:
     return bench("test-codec", *arguments, cwd=Path(broken_codecs.__file__).parent)
 
 
 def test_the_command_passes_a_sound_codec_that_is_not_registered():
-    done = tested("broken_codecs:Sound")
+    done = kit("broken_codecs:Sound")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(CHECKS)} passed, 0 failed, 0 skipped" in done.stdout
     assert "not registered with numcodecs" in done.stdout
 
 
 def test_the_command_fails_a_faulty_one():
-    done = tested("broken_codecs:KeepsItsSettingForItself:shift=5", "--json")
+    done = kit("broken_codecs:KeepsItsSettingForItself:shift=5", "--json")
     assert done.returncode == 1, done.stderr
     (trial,) = json.loads(done.stdout)
     assert trial["codec"] == "broken_codecs:KeepsItsSettingForItself:shift=5"
@@ -133,7 +133,7 @@ def test_the_command_fails_a_faulty_one():
     ],
 )
 def test_wrong_use_exits_2_and_says_why(codec, message):
-    done = tested(codec)
+    done = kit(codec)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

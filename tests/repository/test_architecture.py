@@ -121,7 +121,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "trainers",
         "trainers/regimes",
     ),
-    "trainers": ("trainers/regimes",),
+    "trainers": ("trainers/regimes", "trainers/training"),
     "trainers/numerics": ("trainers/training",),
     "trainers/quantisers": ("trainers/numerics",),
     "trainers/regimes": ("trainers/numerics", "trainers/training"),
