@@ -148,7 +148,8 @@ def pieces(
         for name, tensor in source.header.tensors.items():
             if name in source.tied or name in copies:
                 continue
-            if coding.quantize is not None and tensor.dtype in plain_header.FLOATS:
+            floats = tensor.dtype in plain_header.FLOATS and name not in source.buffers
+            if coding.quantize is not None and floats:
                 yield from _quantized(source, name, coding, kept)
             else:
                 yield from _by_segment(source, name, coding)

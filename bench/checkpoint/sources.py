@@ -20,6 +20,7 @@ from slashbench.errors import CorruptFile, UsageError
 
 Bytes = npt.NDArray[np.uint8]
 
+BUFFERS = "buffers"  # key of a float checkpoint's metadata: JSON, names that are no parameters
 ALIASES = "aliases"  # key of a float checkpoint's metadata: JSON, tied name -> name
 
 _LEAST = 1024  # bytes of a tensor that is compared with others, to store copies once
@@ -38,6 +39,7 @@ class Source:
     read: Callable[[str], Bytes]
     release: Callable[[str], None] = _nothing
     tied: Mapping[str, str] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()  # known to be no weights: they are not quantized
 
 
 def of_file(path: Path) -> Source:
@@ -59,7 +61,18 @@ def of_file(path: Path) -> Source:
         tensor = header.tensors[name]
         mapped.release(start + tensor.begin, start + tensor.end)
 
-    return Source(header, read, release)
+    return Source(header, read, release, buffers=buffers(header.metadata))
+
+
+def buffers(metadata: Mapping[str, str]) -> frozenset[str]:
+    """Return the names that a float checkpoint of `bench run` says to be buffers of its model.
+
+    Raises CorruptFile.
+    """
+    try:
+        return frozenset(map(str, json.loads(metadata.get(BUFFERS, "[]"))))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise CorruptFile(f"its list of buffers is damaged: {error}") from error
 
 
 def aliases(metadata: Mapping[str, str]) -> dict[str, str]:

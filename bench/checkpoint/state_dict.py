@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,11 +36,14 @@ def tied_names(weights: Weights) -> dict[str, str]:
     return aliases
 
 
-def to_bytes(weights: Weights) -> bytes:
-    """Return a safetensors file that remembers which names are tied."""
+def to_bytes(weights: Weights, buffers: Collection[str] = ()) -> bytes:
+    """Return a safetensors file that says which names are tied, and which are buffers."""
     aliases = tied_names(weights)
     unique = {name: w.contiguous() for name, w in weights.items() if name not in aliases}
-    return safetensors.torch.save(unique, metadata={sources.ALIASES: json.dumps(aliases)})
+    metadata = {sources.ALIASES: json.dumps(aliases)}
+    if named := sorted(unique.keys() & set(buffers)):
+        metadata[sources.BUFFERS] = json.dumps(named)
+    return safetensors.torch.save(unique, metadata=metadata)
 
 
 def load(path: Path) -> Weights:

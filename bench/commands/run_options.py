@@ -125,7 +125,7 @@ def conclude(plan: Plan, session: Session, console: Console) -> int:
         return 3
     failed = -len(session.refused)
     for cell in plan.cells:
-        record = session.stages.cached_cell(cell)
+        record = session.stages.cell_record(cell)
         failed += record is None or record.status == "failed"
     if failed:
         console.print(

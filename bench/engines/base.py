@@ -19,7 +19,6 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # tells this run from others on the same engine
     store: str  # folder or URL
     on_existing: OnExisting
-    since: str  # UTC, when it began
     machine: str  # the kind of machine that cells are timed on
     command: str
 

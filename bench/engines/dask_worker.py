@@ -129,7 +129,7 @@ def _stages(run: RunContext) -> Stages:
         Store(run.store),
         run.on_existing,
         _Silent(),
-        since=run.since,
+        run=run.name,
         machine=run.machine,
         command=run.command,
     )

@@ -98,7 +98,7 @@ class Driver:
             self.mismatches.append(outcome.reason)
         queue.finished(job, outcome.status)
         if outcome.status != "sized" and job.kind != "checkpoint":
-            record = self.stages.cached_cell(job.cell)
+            record = self.stages.cell_record(job.cell)
             if record is None:
                 raise EngineLost(f"{job.cell} was run, but its record is not in the store")
             self.watcher.finished(job.cell, record)

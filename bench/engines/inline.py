@@ -36,7 +36,7 @@ class InlineEngine(Engine):
             store,
             run.on_existing,
             InlineProgress(watcher),
-            since=run.since,
+            run=run.name,
             machine=run.machine,
             command=run.command,
         )

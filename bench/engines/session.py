@@ -30,7 +30,6 @@ class Session:
             name=f"slashbench-{uuid.uuid4().hex[:12]}",
             store=store.where,
             on_existing=on_existing,
-            since=provenance.now(),
             machine=place.machine,
             command=provenance.command_line(),
         )
@@ -38,7 +37,7 @@ class Session:
             store,
             on_existing,
             InlineProgress(watcher),
-            since=self._run.since,
+            run=self._run.name,
             machine=place.machine,
         )
         self.mismatches: list[str] = []

@@ -53,20 +53,16 @@ def command_line() -> str:
     return shlex.join(["bench", *sys.argv[1:]])
 
 
-def provenance(torch_threads: int | None, command: str = "") -> Provenance:
-    """Return the provenance of what is measured now.
+def provenance(torch_threads: int | None, command: str = "", run: str = "") -> Provenance:
+    """Return where and with what the work at hand is done, now.
 
-    Parameters
-    ----------
-    torch_threads
-        Threads of torch, if it takes part.
-    command
-        The command that asked for it, if it is not this process's.
+    command: that asks for it, if it is not this process's own. run: name of the run.
     """
     commit, dirty = _commit()
     return Provenance(
         measured_at=now(),
         command_line=command or command_line(),
+        run=run,
         slashbench=__version__,
         git_commit=commit,
         git_dirty=dirty,

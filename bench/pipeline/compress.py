@@ -70,7 +70,8 @@ def ledger(
     def as_counted(name: str, found: Mapping[str, int]) -> Mapping[str, int]:
         if name in prepared.coded:
             return found
-        floats = plain_header.is_float(header.tensors[name].dtype)
+        source = prepared.source
+        floats = plain_header.is_float(header.tensors[name].dtype) and name not in source.buffers
         return {"floats" if floats else "buffers": sum(found.values())}
 
     return describe.total((as_counted(name, found) for name, found in parts.items()), file_bytes)
@@ -92,8 +93,7 @@ def bound_bytes(prepared: Prepared, bound: Bound) -> float:
         name: (tensor.dtype, tensor.shape)
         for name, tensor in source.header.tensors.items()
         if tensor.dtype in plain_header.FLOATS
-        and name not in prepared.coded
-        and name not in prepared.copies
+        and not any(name in some for some in (prepared.coded, prepared.copies, source.buffers))
     }
     rest = Source(plain_header.compose(kinds, {}), source.read)
     pieces = encoder.pieces(rest, Coding.of(None, None), {}, {})

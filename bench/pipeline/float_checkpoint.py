@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.pipeline import artifact, distribution, torchrun
 from slashbench.bench.pipeline.keys import Fields
@@ -43,10 +45,13 @@ def train(
     return state, Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
 
 
-def fields(model: Model, state: Weights) -> Fields:
-    """Return what a record says of a checkpoint's weights."""
-    aliases = state_dict.tied_names(state)
-    parameters = [w for name, w in state.items() if name not in aliases and w.is_floating_point()]
+def fields(model: Model, state: Weights, buffers: Collection[str]) -> Fields:
+    """Return what a record says of a checkpoint's weights.
+
+    buffers: names that are no parameters.
+    """
+    others = {*state_dict.tied_names(state), *buffers}
+    parameters = [w for name, w in state.items() if name not in others and w.is_floating_point()]
     return {
         "inputs": model.inputs(),
         "weights_sha256": artifact.weights_sha256(state_dict.to_numpy(state)),

@@ -89,7 +89,9 @@ class Prepared:
         return [
             TensorSize(
                 name=name,
-                kind=state_dict.kind_of(model, name, tensor.dtype, len(tensor.shape)),
+                kind="buffer"
+                if name in self.source.buffers
+                else state_dict.kind_of(model, name, tensor.dtype, len(tensor.shape)),
                 n=tensor.count,
                 n_bytes=n_bytes.get(name, 0),
                 coded=name in self.coded,
@@ -112,7 +114,8 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
 
     Raises Unencodable for weights the quantiser refuses and where it leaves nothing to code.
     """
-    tensors = {n: t for n, t in source.header.tensors.items() if t.dtype in plain_header.FLOATS}
+    floats_of = {n: t for n, t in source.header.tensors.items() if t.dtype in plain_header.FLOATS}
+    tensors = {name: t for name, t in floats_of.items() if name not in source.buffers}
     kept: dict[str, str] = {}
     found: dict[str, Quantized | None] = {}
     if quantiser.item.domain == "floats":
@@ -122,6 +125,8 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
         kept = {name: why for name, w in arrays.items() if (why := why_kept(w))}
         floats = {n: np.asarray(w, np.float32) for n, w in arrays.items()}
         calibration.others = {name: torch.from_numpy(floats.pop(name)) for name in kept}
+        for name in floats_of.keys() - tensors.keys():
+            calibration.others[name] = state_dict.to_torch({name: _array(source, name)})[name]
         found = quantiser.item.quantize_all(floats, calibration)
     else:
         for name, tensor in tensors.items():
@@ -139,6 +144,7 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
         for name, other in sources.copies(source).items()
         if _same(coded.get(name), coded.get(other))
     }
+    kept |= dict.fromkeys(floats_of.keys() - tensors.keys(), "it is a buffer of the model")
     return Prepared(source, quantiser, coded, copies, kept, calibration.sha256)
 
 

@@ -7,9 +7,11 @@ training or evaluation to run again: accuracy is keyed by the hash of the decode
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 import time
 import traceback
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,7 @@ T = TypeVar("T")
 SPLIT: Split = "test"
 
 _PAUSE_S = 1.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # says nothing about a cell
 
 
 class StageWatcher(Protocol):
@@ -99,9 +102,9 @@ class Stages:
 
     Parameters
     ----------
-    since
-        When the run began. What was made before is made again where `on_existing` says so; what was
-        made since is the run's own, whichever process made it.
+    run
+        Name of the run, which its records carry. What others made is made again where `on_existing`
+        says so; what any process of this run made stands. Times would not do: clocks are put back.
     machine
         Where cells are timed, if not here.
     command
@@ -120,14 +123,14 @@ class Stages:
         on_existing: OnExisting,
         watcher: StageWatcher,
         *,
-        since: str = "",
+        run: str = "",
         machine: str = "",
         command: str = "",
     ) -> None:
         self.store = store
         self.on_existing = on_existing
         self.watcher = watcher
-        self.since = since or provenance.now()
+        self.name = run or f"slashbench-{uuid.uuid4().hex[:12]}"
         self.machine = machine or provenance.machine()
         self.command = command
         self.patient = False
@@ -151,6 +154,10 @@ class Stages:
         )
         whole = all(self.store.holds(kind, key) for kind, key in parts if key)
         return found if whole else None
+
+    def cell_record(self, cell: Cell) -> CellRecord | None:
+        """Return the cell's record, whichever run made it."""
+        return self.store.get(CellRecord, keys.cell_key(cell, self.machine))
 
     def cached(self, kind: type[Record], key: str) -> bool:
         """Return whether a record need not be made again; a failed one is as good."""
@@ -374,8 +381,10 @@ class Stages:
         return {**saved, "calibration_sha256": calibration.sha256}
 
     def _saved(self, cell: Cell, state: Weights) -> Fields:
-        sha256 = self.store.put_artifact(state_dict.to_bytes(state))
-        return {**float_checkpoint.fields(cell.model.item, state), "artifact_sha256": sha256}
+        buffers = _calibration(cell).buffers()
+        sha256 = self.store.put_artifact(state_dict.to_bytes(state, buffers))
+        fields = float_checkpoint.fields(cell.model.item, state, buffers)
+        return {**fields, "artifact_sha256": sha256}
 
     def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
         data = compress.compressed(prepared, cell.codec)
@@ -441,7 +450,7 @@ class Stages:
         again = self.on_existing == "always" or (
             self.on_existing == "failed" and found.status == "failed"
         )
-        if again and found.provenance.measured_at <= self.since:
+        if again and found.provenance.run != self.name:
             return None
         if found.status == "failed" and kind is not CellRecord:
             raise StageFailed(found.reason)
@@ -494,6 +503,10 @@ class Stages:
         except (StageFailed, StoreUnusable, StageBusy):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise StoreUnusable(
+                    f"{name}: {error}; make room, or set TMPDIR to another folder"
+                ) from error
             failure = StageFailed(_reason(name, error), isinstance(error, VerificationMismatch))
             fields |= {
                 "status": "failed",
@@ -514,7 +527,7 @@ class Stages:
 
     def _provenance(self, cell: Cell) -> Provenance:
         threads = cell.model.item.threads or torch.get_num_threads()
-        return provenance.provenance(threads, self.command)
+        return provenance.provenance(threads, self.command, self.name)
 
 
 def _calibration(cell: Cell) -> Calibration:

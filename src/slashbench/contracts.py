@@ -336,11 +336,12 @@ class Calibration:
         """
         if not tensor.is_floating_point():
             return "it holds no floats"
-        if name in self._buffer_names():
+        if name in self.buffers():
             return "it is a buffer of the model, no parameter"
         return why_kept(as_array(tensor))
 
-    def _buffer_names(self) -> frozenset[str]:
+    def buffers(self) -> frozenset[str]:
+        """Return the names of the model's buffers, which are no parameters."""
         if self._buffers is None:
             module = self.model.build(self.seed)
             self._buffers = frozenset(n for n, _ in module.named_buffers(remove_duplicate=False))

@@ -22,6 +22,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     measured_at: str  # UTC, ISO 8601: when the work was done, not when it was saved or read
     command_line: str
+    run: str = ""  # name that all processes of one run share; old records have none
     slashbench: str
     git_commit: str | None
     git_dirty: bool | None

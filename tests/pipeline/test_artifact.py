@@ -18,7 +18,7 @@ from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Quantized
-from slashbench.errors import CorruptFile
+from slashbench.errors import CorruptFile, StoreUnusable
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.link import only
 from tests.helpers.tensor_samples import compressed_as
@@ -200,3 +200,9 @@ class TestHostile:
         path.write_bytes(encoded("pack")[:-5])
         with pytest.raises(CorruptFile, match="in a fresh process failed"):
             decode_in_fresh_process(path)
+
+    def test_no_room_for_the_weights_is_not_a_damaged_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(encoded("pack"))
+        with pytest.raises(StoreUnusable, match="No space left on device; make room"):
+            decode_in_fresh_process(path, Path("/dev/full"))

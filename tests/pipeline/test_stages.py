@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.pipeline.stages import OnExisting, Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
+from slashbench.bench.report.data import results
 from slashbench.bench.store.store import Store, artifact_name
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
-from slashbench.errors import VerificationMismatch
+from slashbench.errors import StoreUnusable, VerificationMismatch
 from slashbench.record import (
     CellRecord,
     CheckpointRecord,
@@ -145,13 +147,19 @@ def test_always_runs_everything_again(tmp_path: Path) -> None:
     wanted = cells("plain", "huffman,pack")
     run(tmp_path, wanted)
     spy = Spy()
-    last = max(cell.provenance.measured_at for cell in Store(tmp_path).cells())
-    stages = Stages(Store(tmp_path), "always", spy, since=last)  # in the same tick of the clock
+    for path in (tmp_path / "records").rglob("*.json"):  # as if the clock had been ahead
+        record = json.loads(path.read_text())
+        record["provenance"]["measured_at"] = "2099" + record["provenance"]["measured_at"][4:]
+        path.write_text(json.dumps(record))
+    stages = Stages(Store(tmp_path), "always", spy)
     for cell in wanted:
         assert stages.cached_cell(cell) is None
         stages.run(cell)
     assert spy.stages.count("train") == 1
     assert spy.stages.count("compress") == 2
+    assert all(stages.cached_cell(cell) for cell in wanted)
+    other = Stages(Store(tmp_path), "always", spy, run=stages.name)  # another process of the run
+    assert all(other.cached_cell(cell) for cell in wanted)
 
 
 def test_a_failure_is_a_record_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -173,7 +181,7 @@ class Odd(Model):
     metric: ClassVar[str] = "nothing"
     tolerance: ClassVar[float] = 1.0
 
-    def __init__(self, fails: bool = False, scale: float = 1.0) -> None:
+    def __init__(self, fails: str = "", scale: float = 1.0) -> None:
         self.fails, self.scale = fails, scale
 
     @property
@@ -186,6 +194,7 @@ class Odd(Model):
     def build(self, seed: int) -> nn.Module:
         module = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 6))
         module[2].weight = module[0].weight
+        module.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
         return module
 
     def batches(self, seed: int) -> Iterator[Any]:
@@ -199,12 +208,19 @@ class Odd(Model):
     def evaluate(
         self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
-        if self.fails:
+        if self.fails == "memory":
             raise MemoryError
+        if self.fails == "room":
+            Path("/dev/full").write_text("more than it takes")
         value = module.get_parameter("0.bias").sum().item() * self.scale
         assert module.get_parameter("2.weight") is module.get_parameter("0.weight")
         return Metrics(
-            name="nothing", value=value, stderr=0.0, n=1, higher_is_better=True, per_item=[value]
+            name="nothing",
+            value=value,
+            stderr=float("nan") if self.fails == "stderr" else 0.0,
+            n=1,
+            higher_is_better=True,
+            per_item=[value],
         )
 
 
@@ -218,26 +234,33 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("odd")
 def test_tied_tensors_and_buffers(tmp_path: Path) -> None:
-    (record,), _ = run(tmp_path, cells("plain", "ans", model="odd"))
-    assert record.status == "ok", record.reason
+    (record, *others), _ = run(
+        tmp_path,
+        cells("plain,plain+prune:sparsity=0.5,plain+quantize:scope=all", "ans", model="odd"),
+    )
+    for each in (record, *others):
+        assert each.status == "ok", each.reason
     store = Store(tmp_path)
     point = store.get(CheckpointRecord, record.checkpoint)
-    compressed = store.get(CompressRecord, record.compress)
+    compressed = store.get(CompressRecord, others[1].compress)
     assert point is not None
     assert compressed is not None
-    # one 6x6 matrix, two biases, norm weight and bias, running mean and variance: 36 + 6 * 6
-    assert point.n_parameters == 72
+    # one 6x6 matrix, two biases, norm weight and bias; running mean and variance are buffers
+    assert point.n_parameters == 36 + 4 * 6
     sizes = {tensor.name: tensor for tensor in compressed.tensors}
     assert "2.weight" not in sizes
     assert sizes["0.weight"].kind == "matrix"
     assert sizes["0.weight"].coded
     assert sizes["1.num_batches_tracked"].kind == "buffer"
-    assert compressed.ledger["buffers"] == 8
+    assert compressed.ledger["buffers"] == 8 + 4 * (6 + 6 + 16)
+    assert compressed.kept == dict.fromkeys(
+        ["1.running_mean", "1.running_var", "mask"], "it is a buffer of the model"
+    )
 
 
 @pytest.mark.usefixtures("odd")
 def test_out_of_memory_is_a_reason(tmp_path: Path) -> None:
-    (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:fails=true"))
+    (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:fails=memory"))
     assert record.status == "failed"
     assert record.reason == "evaluate: out of memory"
 
@@ -247,6 +270,25 @@ def test_a_metric_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
     (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:scale=inf"))
     assert record.status == "failed"
     assert "not finite" in record.reason
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_metric_of_one_item_has_no_standard_error(tmp_path: Path) -> None:
+    (record,), _ = run(tmp_path, cells("plain", "ans", model="odd:fails=stderr"))
+    assert record.status == "ok", record.reason
+    metric = Store(tmp_path).get(EvaluateRecord, record.evaluate)
+    assert metric is not None
+    assert metric.stderr is None
+    (row,) = results.load(Store(tmp_path)).rows
+    assert row.stderr is None
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_full_disk_is_no_property_of_a_cell(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="No space left on device; make room"):
+        run(tmp_path, cells("plain", "ans", model="odd:fails=room"))
+    assert not Store(tmp_path).cells()
+    assert not list(Store(tmp_path).all(EvaluateRecord))
 
 
 def test_decoded_weights_that_differ_are_a_mismatch(
