@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.grid import Grid
@@ -86,10 +86,10 @@ class TrainingPlan:
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.at_least(1, steps=self.steps)
-        checks.positive(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
-        checks.at_least(0, warmup=self.warmup)
-        checks.not_negative(weight_decay=self.weight_decay)
+        validate.at_least(1, steps=self.steps)
+        validate.positive(learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        validate.at_least(0, warmup=self.warmup)
+        validate.not_negative(weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +131,8 @@ class Execution:
     sharding: Sharding = "ddp"
 
     def __post_init__(self) -> None:
-        checks.choice(Precision, precision=self.precision)
-        checks.choice(Sharding, sharding=self.sharding)
+        validate.choice(Precision, precision=self.precision)
+        validate.choice(Sharding, sharding=self.sharding)
         if self.accumulate < 1:
             raise UsageError(f"accumulate={self.accumulate}: a step takes at least one batch")
         if self.processes < 1:

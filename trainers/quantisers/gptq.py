@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics import obs
@@ -71,9 +71,9 @@ class GPTQ(Calibrated):
         order: Order = "activity",
         scope: Scope = "matrices",
     ) -> None:
-        checks.not_negative(lam=lam, damp=damp)
-        checks.at_least(1, batches=batches)
-        checks.choice(Order, order=order)
+        validate.not_negative(lam=lam, damp=damp)
+        validate.at_least(1, batches=batches)
+        validate.choice(Order, order=order)
         self.lam, self.batches, self.damp, self.order = lam, batches, damp, order
         self.rounding = Uniform(step, unit, scope=scope)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.fisher import row_sensitivities
@@ -67,9 +67,9 @@ class GPTQLoss(Calibrated):
         damp: float = 0.1,
         floor: float = 0.3,
     ) -> None:
-        checks.positive(step=step, floor=floor)
-        checks.not_negative(lam=lam, damp=damp)
-        checks.at_least(1, batches=batches)
+        validate.positive(step=step, floor=floor)
+        validate.not_negative(lam=lam, damp=damp)
+        validate.at_least(1, batches=batches)
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor = damp, floor
 

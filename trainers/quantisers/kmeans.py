@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import Codebook
 from slashbench.trainers.numerics.integers import BLOCK, check_finite, looked_up
@@ -58,7 +58,7 @@ class KMeans(ByRuns):
     always_spelled: ClassVar[tuple[str, ...]] = ("levels",)
 
     def __init__(self, levels: int = 16, scope: Scope = "matrices") -> None:
-        checks.choice(Scope, scope=scope)
+        validate.choice(Scope, scope=scope)
         if not 1 <= levels <= 1 << 16:
             raise ValueError(f"levels={levels} must be from 1 to 65536")
         self.levels, self.scope = levels, scope

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -59,10 +59,10 @@ class Uniform(ByRuns):
         granularity: Granularity = "tensor",
         scope: Scope = "matrices",
     ) -> None:
-        checks.positive(step=step)
-        checks.choice(Unit, unit=unit)
-        checks.choice(Granularity, granularity=granularity)
-        checks.choice(Scope, scope=scope)
+        validate.positive(step=step)
+        validate.choice(Unit, unit=unit)
+        validate.choice(Granularity, granularity=granularity)
+        validate.choice(Scope, scope=scope)
         if granularity == "channel" and unit == "weight":
             raise ValueError(
                 "granularity=channel needs unit=std: in the weights' own unit every channel would "

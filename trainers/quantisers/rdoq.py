@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics.code_length import LengthTable, candidates
@@ -73,7 +73,7 @@ class Rdoq(Quantiser):
         unit: Unit = "weight",
         scope: Scope = "matrices",
     ) -> None:
-        checks.not_negative(lam=lam)
+        validate.not_negative(lam=lam)
         self.lam = lam
         self.rounding = Uniform(step, unit, scope=scope)
 

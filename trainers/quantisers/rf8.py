@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import ByRuns, Runs
 from slashbench.trainers.numerics.integers import check_finite, parts
 from slashbench.trainers.quantisers.kmeans import by_frequency
@@ -58,7 +58,7 @@ class RF8(ByRuns):
     """
 
     def __init__(self, scope: Scope = "matrices") -> None:
-        checks.choice(Scope, scope=scope)
+        validate.choice(Scope, scope=scope)
         self.scope = scope
 
     def in_runs(self, name: str, weight: Array) -> Runs | None:

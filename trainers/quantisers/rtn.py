@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -63,8 +63,8 @@ class RoundToNearest(ByRuns):
         size: int = 128,
         scope: Scope = "matrices",
     ) -> None:
-        checks.choice(Granularity, granularity=granularity)
-        checks.choice(Scope, scope=scope)
+        validate.choice(Granularity, granularity=granularity)
+        validate.choice(Scope, scope=scope)
         if not 2 <= bits <= 16:
             raise ValueError(f"bits={bits} must be from 2 to 16")
         if size < 1:

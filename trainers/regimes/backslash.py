@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.selector import spell_value
@@ -351,14 +351,14 @@ def check_settings(
     every: int = 1,
 ) -> None:
     """Refuse settings that BackSlash can't take. Raises BadSetting."""
-    checks.not_negative(lam=lam)
-    checks.choice(Update, update=update)
-    checks.positive(eps=eps)
-    checks.choice(Scope, scope=scope)
+    validate.not_negative(lam=lam)
+    validate.choice(Update, update=update)
+    validate.positive(eps=eps)
+    validate.choice(Scope, scope=scope)
     if shape is not None:
-        checks.positive(shape=shape)
-    checks.choice(Shapes, shapes=shapes)
-    checks.at_least(1, every=every)
+        validate.positive(shape=shape)
+    validate.choice(Shapes, shapes=shapes)
+    validate.at_least(1, every=every)
 
 
 class BackSlashRegime(Regime):
@@ -404,7 +404,7 @@ class BackSlashRegime(Regime):
         step: float = 2.0**-8,
     ) -> None:
         check_settings(lam=lam, update=update, eps=eps, scope=scope, shapes=shapes, every=every)
-        checks.positive(step=step)
+        validate.positive(step=step)
         Strength(1, warmup=warmup, finetune=finetune)
         self.lam, self.update, self.eps, self.scope = lam, update, eps, scope
         self.shapes, self.every, self.warmup, self.finetune = shapes, every, warmup, finetune

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import BadSetting, TrainingDiverged
 from slashbench.selector import spell_value
@@ -270,11 +270,11 @@ class BackSlashQ(Regime):
         granularity: Granularity = "tensor",
         target: str = "",
     ) -> None:
-        checks.not_negative(lam=lam)
-        checks.positive(step=step)
-        checks.share(begin=begin)
-        checks.choice(Scope, scope=scope)
-        checks.choice(Granularity, granularity=granularity)
+        validate.not_negative(lam=lam)
+        validate.positive(step=step)
+        validate.share(begin=begin)
+        validate.choice(Scope, scope=scope)
+        validate.choice(Granularity, granularity=granularity)
         Strength(1, warmup=warmup)
         self.bits = target_rate.parse(target)
         only_matrices = scope == "matrices" and self.bits is None and begin > 0

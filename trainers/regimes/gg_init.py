@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.errors import BadSetting
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.regimes.plain import Plain
@@ -35,7 +35,7 @@ class GeneralisedGaussianInit(Plain):
 
     def __init__(self, shape: float = 1.0) -> None:
         super().__init__()
-        checks.positive(shape=shape)
+        validate.positive(shape=shape)
         if not ggd.MIN_SHAPE <= shape <= ggd.MAX_SHAPE:
             raise BadSetting(f"shape={shape} must be in [{ggd.MIN_SHAPE}, {ggd.MAX_SHAPE}]")
         self.shape = shape

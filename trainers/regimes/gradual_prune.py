@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.errors import BadSetting
 from slashbench.trainers.numerics.smallest import count_of, smallest
@@ -102,7 +102,7 @@ class GradualPrune(Regime):
     always_spelled: ClassVar[tuple[str, ...]] = ("sparsity",)
 
     def __init__(self, sparsity: float = 0.8, begin: float = 0.2, end: float = 0.7) -> None:
-        checks.share(sparsity=sparsity, begin=begin)
+        validate.share(sparsity=sparsity, begin=begin)
         if not begin < end <= 1.0:
             raise BadSetting(f"begin={begin} and end={end}: shares of the steps, begin first")
         self.sparsity, self.begin, self.end = sparsity, begin, end

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingPlan
 from slashbench.errors import BadSetting
 from slashbench.trainers.regimes.backslash import BackSlash, Update, check_settings
@@ -50,7 +50,7 @@ class Norm(Regime):
         eps: float = 1e-3,
         scope: Scope = "all",
     ) -> None:
-        checks.positive(p=p)
+        validate.positive(p=p)
         if p > MAX_P:
             raise BadSetting(f"p={p} must be at most {MAX_P:g}")
         check_settings(lam=lam, update=update, eps=eps, scope=scope)

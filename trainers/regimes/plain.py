@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Plain(Regime):
     shards: ClassVar[bool] = True
 
     def __init__(self, longer: float = 1.0) -> None:
-        checks.positive(longer=longer)
+        validate.positive(longer=longer)
         self.longer = longer
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:

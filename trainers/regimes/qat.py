@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.contracts import Regime, TrainingHook, TrainingPlan
 from slashbench.selector import spell_value
 from slashbench.trainers.training.parameters import (
@@ -116,9 +116,9 @@ class QuantizationAware(Regime):
     def __init__(
         self, step: float = 2.0**-4, begin: float = 0.3, scope: Scope = "matrices"
     ) -> None:
-        checks.positive(step=step)
-        checks.share(begin=begin)
-        checks.choice(Scope, scope=scope)
+        validate.positive(step=step)
+        validate.share(begin=begin)
+        validate.choice(Scope, scope=scope)
         self.step, self.begin, self.scope = step, begin, scope
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> StraightThrough:

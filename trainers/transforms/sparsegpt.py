@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from slashbench import checks
+from slashbench import validate
 from slashbench.trainers.numerics import obs
 from slashbench.trainers.numerics.smallest import count_of
 from slashbench.trainers.transforms.wanda import Wanda
@@ -34,7 +34,7 @@ class SparseGPT(Wanda):
 
     def __init__(self, sparsity: float = 0.5, batches: int = 8, damp: float = 0.01) -> None:
         super().__init__(sparsity, batches)
-        checks.not_negative(damp=damp)
+        validate.not_negative(damp=damp)
         self.damp = damp
 
     def pruned(self, weight: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from slashbench.bench.report.boards.first_screen import Limits, section
 from slashbench.bench.report.data.results import Results
-from slashbench.bench.report.output.grid import grid
 from slashbench.bench.report.output.terminal import EMPTY
+from slashbench.bench.report.output.terminal_table import grid
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table
 

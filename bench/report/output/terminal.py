@@ -9,7 +9,7 @@ from rich.text import Text
 
 from slashbench.bench.report.boards.catalog import BOARDS, sections
 from slashbench.bench.report.data.results import Results
-from slashbench.bench.report.output.grid import WORDS, grid
+from slashbench.bench.report.output.terminal_table import WORDS, grid
 from slashbench.bench.report.tables import Table
 
 EMPTY = "no records yet: run `bench run --suite smoke` first"
