@@ -44,6 +44,7 @@ class Stream:
     tables: bytes
     chunks: list[bytes] = field(default_factory=list)
     version: int = frame.VERSION
+    order: frame.MemoryOrder = field(default_factory=frame.MemoryOrder)
 
     @classmethod
     def of(cls, data: bytes) -> Stream:
@@ -61,7 +62,8 @@ class Stream:
             body = self.tables + payload
             return head + struct.pack("<I", zlib.crc32(body, zlib.crc32(head))) + body
         chunks = [(chunk,) for chunk in self.chunks]
-        return frame.pack(self.dtype, self.shape, CodedArray(self.tables, chunks, self.chunk))
+        coded = CodedArray(self.tables, chunks, self.chunk)
+        return b"".join(frame.pieces(self.dtype, self.shape, coded, self.order))
 
 
 def bell(n: int, seed: int = 0) -> Any:
@@ -156,7 +158,7 @@ def _extreme(rng: np.random.Generator) -> int:
 
 
 def _bend_tables(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
-    return replace(stream, tables=bent(rng, stream.table_bytes))
+    return replace(stream, tables=bent(rng, stream.tables))
 
 
 def _bend_a_chunk(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
@@ -201,14 +203,18 @@ def _other_dtype(rng: np.random.Generator, stream: Stream, _other: Stream) -> St
     return replace(stream, dtype=DTYPES[int(rng.integers(len(DTYPES)))])
 
 
+def _other_order(rng: np.random.Generator, stream: Stream, _other: Stream) -> Stream:
+    return replace(stream, order=frame.MemoryOrder(*(rng.random(2) < 0.5).tolist()))
+
+
 def _splice(rng: np.random.Generator, stream: Stream, other: Stream) -> Stream:
     """Tables of one, chunks of another, or the halves of both."""
     match int(rng.integers(3)):
         case 0:
             return replace(stream, tables=other.tables)
         case 1:
-            cut = int(rng.integers(0, len(stream.table_bytes) + 1))
-            return replace(stream, tables=stream.table_bytes[:cut] + other.tables[cut:])
+            cut = int(rng.integers(0, len(stream.tables) + 1))
+            return replace(stream, tables=stream.tables[:cut] + other.tables[cut:])
         case _:
             mixed = [*stream.chunks]
             mixed[int(rng.integers(len(mixed)))] = other.chunks[-1]
@@ -223,7 +229,8 @@ _BENDS: list[tuple[float, Callable[[np.random.Generator, Stream, Stream], Stream
     (0.07, _other_shape),
     (0.04, _other_chunk),
     (0.04, _other_dtype),
-    (0.06, _splice),
+    (0.04, _splice),
+    (0.02, _other_order),
 ]
 _ODDS = np.cumsum([odds for odds, _ in _BENDS])
 
@@ -266,13 +273,14 @@ def decode_twice(codec: Any, data: bytes) -> bool:
         if isinstance(tensor, np.ndarray):
             raise Misbehaviour("a tensor from a stream whose frame is damaged") from None
         return False
-    if isinstance(tensor, np.ndarray) and (
-        (tensor.dtype, tensor.shape) != (declared.dtype, declared.shape)
-    ):
-        raise Misbehaviour(
-            f"{tensor.dtype} of shape {tensor.shape}; the stream declares {declared.dtype} of "
-            f"shape {declared.shape}"
-        )
+    wanted = declared.order.applied(np.empty(0, declared.dtype)).dtype
+    if isinstance(tensor, np.ndarray):
+        if (tensor.dtype, tensor.shape) != (wanted, declared.shape):
+            raise Misbehaviour(
+                f"{tensor.dtype} of shape {tensor.shape}; the stream declares {wanted} of "
+                f"shape {declared.shape}"
+            )
+        tensor = tensor.astype(declared.dtype)  # as chunks are
     if declared.chunks:
         index = len(data) % declared.chunks
         chunk = _twice(lambda view: codec.decode_chunk(view, index), data)
