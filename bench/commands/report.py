@@ -55,7 +55,7 @@ def _report(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import console
     from slashbench.bench.report.boards.catalog import BOARDS
     from slashbench.bench.report.data import results
-    from slashbench.bench.report.output import export, first_screen, html, terminal
+    from slashbench.bench.report.output import export, fitted_screen, html, terminal
     from slashbench.bench.store.store import Store
 
     if options.html is not None:
@@ -72,7 +72,7 @@ def _report(options: argparse.Namespace) -> int:
         if names:
             terminal.show(found, console(), names)
         else:
-            first_screen.show(found, console())
+            fitted_screen.show(found, console())
     for warning in store.warnings:
         console(stderr=True).print(f"bench: {warning}", soft_wrap=True)
     return 0

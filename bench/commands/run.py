@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.engines import session
     from slashbench.bench.plan import matrix
     from slashbench.bench.report.data import results
-    from slashbench.bench.report.output import export, first_screen, html
+    from slashbench.bench.report.output import export, fitted_screen, html
     from slashbench.bench.store.store import Store
     from slashbench.contracts import Execution
 
@@ -136,5 +136,5 @@ def _run(options: argparse.Namespace) -> int:
     for warning in store.warnings:
         out.print(warning, style="yellow")
     page = next(path for path in written if path.endswith(".html"))
-    first_screen.show(found, out, page)
+    fitted_screen.show(found, out, page)
     return run_options.conclude(plan, work, out)

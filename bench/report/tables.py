@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from slashbench.bench.report.statistics import Interval, Rank
+from slashbench.bench.report.statistics import Interval
+from slashbench.bench.report.ties import Rank
 from slashbench.record import Provenance
 
 NOTHING = "–"

@@ -16,7 +16,7 @@ from slashbench.bench.report.boards.catalog import BOARDS
 from slashbench.bench.report.data import results
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.output import first_screen, terminal
+from slashbench.bench.report.output import fitted_screen, terminal
 from slashbench.bench.store.store import Store
 from slashbench.record import (
     CellRecord,
@@ -59,6 +59,8 @@ class Lab:
         cpu_s: float = 2.0,
         decode_ns: int = 2_000_000,
         nll: float | None = None,
+        beside: dict[str, float] | None = None,
+        noise: float | None = None,
         distribution: Distribution | None = None,
         execution: str = "",
     ) -> None:
@@ -135,7 +137,8 @@ class Lab:
                         n=len(values),
                         higher_is_better=higher,
                         per_item=values,
-                        also={} if nll is None else {"nll": nll},
+                        also=({} if nll is None else {"nll": nll}) | (beside or {}),
+                        noise=noise if key == "evaluate_float" else None,
                         **self.common,
                     )
                 )
@@ -182,7 +185,7 @@ class Lab:
 
     def first_screen(self, width: int = 100) -> str:
         console = Console(file=io.StringIO(), width=width)
-        first_screen.show(self.results(), console)
+        fitted_screen.show(self.results(), console)
         output = console.file
         assert isinstance(output, io.StringIO)
         return output.getvalue()

@@ -14,8 +14,10 @@ import pytest
 from scipy import stats
 
 from slashbench.bench.report.analysis import equal_accuracy
+from slashbench.bench.report.boards import quality
 from slashbench.bench.report.output import export
-from slashbench.bench.report.statistics import Rank
+from slashbench.bench.report.tables import Table
+from slashbench.bench.report.ties import Rank
 from slashbench.record import (
     CheckpointRecord,
     CompressRecord,
@@ -82,6 +84,21 @@ def test_loss_is_in_the_unit_of_the_metric(lab: Lab) -> None:
     assert within.loss == pytest.approx(0.04)
     assert within.delta_stderr == pytest.approx(stats.sem([0.02, 0.06]))
     assert (within.keeps_accuracy, beyond.keeps_accuracy) == (True, False)
+
+
+def test_what_stands_beside_the_metric_and_its_noise_floor(lab: Lab) -> None:
+    beside = {"accuracy": 91.25, "kl": 0.0123, "kl_stderr": 0.002, "flips": 1.5, "same_top": 97.75}
+    for step, items in ((8, [2.0, 2.0, 2.004]), (3, [2.5, 2.7, 2.6])):
+        lab.cell("rans", 600, recipe=f"plain+quantize:step=2^-{step}", items=items, higher=False,
+                 float_items=[2.0] * 3, tolerance=0.01, beside=beside, noise=3e-6)  # fmt: skip
+    (table,) = quality.section(lab.results()).parts
+    assert isinstance(table, Table)
+    assert [row[:3] for row in table.rows] == [
+        ("noise floor", "0.000003", "–"),
+        ("plain+quantize:step=2^-8", "+0.001 ± 0.001", "yes"),
+        ("plain+quantize:step=2^-3", "+0.600 ± 0.058", "no"),
+    ]
+    assert table.rows[1][4:] == ("91.25", "0.012 ± 0.002", "1.50", "97.75")
 
 
 def test_without_plain_there_is_no_baseline(lab: Lab) -> None:

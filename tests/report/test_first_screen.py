@@ -17,7 +17,7 @@ import pytest
 from slashbench.bench.report.analysis.findings import findings
 from slashbench.bench.report.analysis.short_names import short_names
 from slashbench.bench.report.output import export
-from slashbench.bench.report.output.first_screen import LINES, WIDTH, fitted
+from slashbench.bench.report.output.fitted_screen import LINES, WIDTH, fitted
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table
 from tests.helpers.report_lab import Lab

@@ -13,7 +13,8 @@ from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.analysis.pareto import front, points
 from slashbench.bench.report.analysis.rate_curves import bd_rate_to, regimes
 from slashbench.bench.report.analysis.standings import decoding, duel, standings
-from slashbench.bench.report.statistics import Interval, Rank
+from slashbench.bench.report.statistics import Interval
+from slashbench.bench.report.ties import Rank
 from tests.helpers.report_lab import Lab, N
 
 

@@ -10,14 +10,11 @@ from slashbench.bench.report.analysis.bd_rate import Curve, bd_rate
 from slashbench.bench.report.statistics import (
     Floats,
     Interval,
-    Rank,
-    exact_places,
-    holm,
     mean_interval,
     new_value_interval,
-    places,
     quantile,
 )
+from slashbench.bench.report.ties import Rank, exact_places, holm, places
 
 #: Student (1908), "The probable error of a mean": hours of sleep gained under two drugs.
 SLEEP_A = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

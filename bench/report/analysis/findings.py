@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 
 from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.analysis.equal_accuracy import Contest
-from slashbench.bench.report.analysis.pareto import CLOCK
 from slashbench.bench.report.analysis.short_names import spoken
 from slashbench.bench.report.analysis.standings import decoding, duel, standings
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.data.seed_means import Line
+from slashbench.bench.report.ties import CLOCK
 
 MOST = 6  # sentences
 NAMED = 3  # models that a sentence names

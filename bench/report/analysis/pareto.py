@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slashbench.bench.report.data.seed_means import Line
-
-CLOCK = 0.05  # share of a decoding time that is noise: below it two are as fast
+from slashbench.bench.report.ties import CLOCK
 
 
 @dataclass(frozen=True, slots=True)

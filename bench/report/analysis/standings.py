@@ -13,17 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slashbench.bench.report.analysis.pareto import CLOCK
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.statistics import (
     ROUNDING,
     Floats,
     Interval,
-    Rank,
-    exact_places,
     new_value_interval,
-    places,
 )
+from slashbench.bench.report.ties import CLOCK, Rank, exact_places, places
 
 ENOUGH = 0.2  # of the board's cells: what ranked codecs have in common, at least
 

@@ -12,6 +12,7 @@ from slashbench.bench.report.boards import (
     first_screen,
     ledger,
     pareto,
+    quality,
     recipes,
     regimes,
     speed,
@@ -25,6 +26,7 @@ from slashbench.errors import UnknownName
 BOARDS: dict[str, Callable[[Results], Section]] = {
     "summary": first_screen.section,
     "equal-accuracy": equal_accuracy.section,
+    "quality": quality.section,
     "regimes": regimes.section,
     "pareto": pareto.section,
     "codecs": codecs.section,

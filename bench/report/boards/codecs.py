@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slashbench.bench.report import ties
 from slashbench.bench.report.analysis.standings import Board, Standing, standings
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
@@ -10,11 +11,10 @@ from slashbench.bench.report.statistics import FEWEST, Interval
 from slashbench.bench.report.tables import NOTHING, Table, number, percent, place
 
 HERE = (
-    "Here: sizes are exact, so the rank follows from them without a test; only equal sizes share a "
-    "rank. size, least, most: the file over that of the first, geometric mean and the two extreme "
-    "cells; smallest in: cells in which no codec was smaller. Elsewhere: the ratio on one more "
-    "model would lie in this interval (95 %, a prediction from the models here, each with one "
-    "voice)"
+    f"Here: {ties.OF_SIZES}. size, least, most: the file over that of the first, geometric mean "
+    "and the two extreme cells; smallest in: cells in which no codec was smaller. Elsewhere: the "
+    "ratio on one more model would lie in this interval (95 %, a prediction from the models here, "
+    "each with one voice)"
 )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from slashbench.bench.report.analysis.pareto import CLOCK
+from slashbench.bench.report import ties
 from slashbench.bench.report.analysis.standings import Standing, decoding, encoding
 from slashbench.bench.report.boards.codecs import common_cells, elsewhere, with_unranked
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.tables import Table, number, percent, place
+from slashbench.bench.report.tables import Table, number, place
 
 
 def section(results: Results) -> Section:
@@ -25,10 +25,8 @@ def section(results: Results) -> Section:
         "Speed",
         "Million parameters a second, one thread, in memory, histogram and tables included; each "
         "cell the median of its rounds. time: to decode, over that of the first. Rounds are paired "
-        "within a cell and a machine; machines are never mixed. Codecs share a rank where the "
-        f"rounds can't tell them apart (95 % over all pairs, Holm) or they are within "
-        f"{percent(CLOCK, 0)}. On a new model: as on the board of sizes. Ratios to peers in one "
-        "process: `bench speed`.",
+        f"within a cell and a machine; machines are never mixed. {ties.OF_SPEEDS}. On a new "
+        "model: as on the board of sizes. Ratios to peers in one process: `bench speed`.",
         tables,
     )
 

@@ -21,6 +21,7 @@ from slashbench.record import (
     loss_of,
 )
 
+BESIDE = ("accuracy", "kl", "kl_stderr", "flips", "same_top")  # what goes with the metric
 PLAIN = "plain"  # recipe of the checkpoint that every metric is compared with
 
 
@@ -68,6 +69,12 @@ class Row:
     loss: float | None = None  # how much worse than the baseline: delta, or -delta
     tolerance: float | None = None  # largest loss that counts as equal quality
     keeps_accuracy: bool | None = None  # loss <= tolerance
+    accuracy: float | None = None  # percent; kl to same_top: against the recipe's float weights
+    kl: float | None = None  # nats per answer
+    kl_stderr: float | None = None
+    flips: float | None = None  # percent of answers right on one side, wrong on the other
+    same_top: float | None = None  # percent of answers with the same most probable one
+    noise: float | None = None  # change of the baseline's metric by another number of threads
     nll: float | None = None  # mean negative log-likelihood in nats, smoother than accuracy
     # speed
     encode_mb_s: float | None = None  # of native bytes, median
@@ -250,11 +257,13 @@ def _quality(
         "stderr": metric.stderr,
         "tolerance": tolerance,
         "nll": metric.also.get("nll"),
+        **{name: metric.also.get(name) for name in BESIDE},
     }
     if baseline is not None:
         loss = loss_of(metric.value, baseline.value, metric.higher_is_better)
         found |= {
             "baseline": baseline.value,
+            "noise": baseline.noise,
             "delta": metric.value - baseline.value,
             "delta_stderr": paired(metric, baseline),
             "loss": loss,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from slashbench.bench.report.data.rows import Row
-from slashbench.bench.report.statistics import Rank, exact_places, quantile, standard_error
+from slashbench.bench.report.statistics import quantile, standard_error
+from slashbench.bench.report.ties import Rank, exact_places
 
 
 @dataclass(slots=True)

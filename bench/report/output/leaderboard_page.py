@@ -8,7 +8,7 @@ from slashbench.bench.report.boards.catalog import BOARDS, sections
 from slashbench.bench.report.data.export_rows import COLUMNS, flat, to_parquet
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.output import html
-from slashbench.bench.report.output.first_screen import fitted
+from slashbench.bench.report.output.fitted_screen import fitted
 from slashbench.bench.report.output.html import Cells, Download
 from slashbench.bench.report.output.pictures import HOW, pictures
 from slashbench.bench.report.sections import Section
@@ -22,7 +22,11 @@ LEGEND = {
     "entropy_bits": "order-0 per tensor, per coded value",
     "gap": "bits_per_coded over entropy_bits, less 1",
     "ratio_to_native": "native bytes over file bytes",
-    "loss": "how much worse than the plain float model: points, or a share",
+    "loss": "how much worse than the plain float model, in the metric's unit",
+    "kl": "nats per answer, against the float weights of the recipe",
+    "flips": "percent of answers right on one side and wrong on the other",
+    "same_top": "percent of answers with the same most probable one",
+    "noise": "change of the float model's metric by another number of threads",
     "side_share": "bits per parameter of tables, scales, headers, names",
     "float_share": "bits per parameter of tensors stored as they were",
     "decode_mb_s": "native bytes, one thread, median",
@@ -30,7 +34,8 @@ LEGEND = {
 }
 SHOWN = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bits_per_coded",
            "entropy_bits", "gap", "ratio_to_native", "side_share", "float_share", "zeros", "metric",
-           "value", "stderr", "float_value", "delta", "loss", "keeps_accuracy", "encode_mb_s",
+           "value", "stderr", "float_value", "delta", "loss", "keeps_accuracy", "accuracy", "kl",
+           "flips", "same_top", "encode_mb_s",
            "decode_mb_s", "contended", "machine", "train_s", "train_steps", "file_bytes", "bound",
            "reason")  # fmt: skip
 

@@ -11,7 +11,7 @@ from slashbench.bench.report.boards import coverage
 from slashbench.bench.report.boards.catalog import sections
 from slashbench.bench.report.boards.first_screen import names_section
 from slashbench.bench.report.data.results import Results
-from slashbench.bench.report.output.first_screen import fitted
+from slashbench.bench.report.output.fitted_screen import fitted
 from slashbench.bench.report.output.terminal import EMPTY
 from slashbench.bench.report.sections import Figure, Section
 from slashbench.bench.report.tables import Table, provenance
