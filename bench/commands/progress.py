@@ -80,7 +80,7 @@ class Display:
             )
 
     def time_left(self) -> str:
-        """An estimate: what is left by the hints, corrected by how the hints did so far."""
+        """Return an estimate of the time left: the models' hints, corrected by the pace so far."""
         elapsed = time.monotonic() - self._started
         hinted = max(self._hinted_s - self._left_s, 0.0)
         pace = elapsed / hinted if hinted > 30 else 1.0

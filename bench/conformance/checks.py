@@ -91,7 +91,7 @@ class CheckOutcome:
 
 
 def run(make: Factory, checks: Sequence[CodecCheck] | None = None) -> Iterator[CheckOutcome]:
-    """Every check in turn, whatever comes of those before."""
+    """Run every check, whatever comes of those before."""
     for check in CHECKS if checks is None else checks:
         started = time.perf_counter()
         try:

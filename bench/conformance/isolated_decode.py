@@ -29,7 +29,7 @@ class DecodeResult:
 
 
 def summary(decoded: Any) -> str:
-    """What tells one decoded tensor from another."""
+    """Summarise a decoded tensor: dtype, shape and hash."""
     data = hashlib.sha256(ensure_bytes(decoded)).hexdigest()[:8]
     dtype, shape = getattr(decoded, "dtype", "bytes"), getattr(decoded, "shape", len(decoded))
     return f"{dtype} of shape {shape}, hash {data}"
@@ -54,7 +54,7 @@ def verdicts(subject: Subject, streams: list[bytes]) -> Iterator[DecodeResult]:
 
 
 def not_importable(subject: Subject) -> str:
-    """Why another process can't have the codec's class, or nothing."""
+    """Return why another process can't import the codec's class; empty if it can."""
     cls = type(subject.codec)
     found: Any = sys.modules.get(cls.__module__)
     for name in cls.__qualname__.split("."):

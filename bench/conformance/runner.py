@@ -72,7 +72,7 @@ def _factory(cls: type, name: str, settings: dict[str, Any]) -> Factory:
 
 
 def _imported(module: str, name: str) -> type:
-    """The class `name` of a module. Raises UsageError that says what is missing."""
+    """Import the class `name` of a module. Raises UsageError that says what is missing."""
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
@@ -90,7 +90,7 @@ def _imported(module: str, name: str) -> type:
 
 
 def as_json(done: Sequence[CodecReport]) -> str:
-    """The trials as JSON, one object a codec."""
+    """Return the trials as JSON, one object per codec."""
     return json.dumps(
         [
             {

@@ -41,7 +41,7 @@ class Specimen:
     seed: int = 0
 
     def array(self) -> Array:
-        """The tensor, made anew."""
+        """Make the tensor."""
         dtype = np.dtype(ml_dtypes.bfloat16 if self.dtype == "bfloat16" else self.dtype)
         fill = KINDS[self.kind]
         with np.errstate(all="ignore"):  # overflow to infinity is what some kinds are for
@@ -50,7 +50,7 @@ class Specimen:
 
 
 def of_values(dtypes: Sequence[str], seed: int = 0) -> Iterator[Specimen]:
-    """Every kind of values in every dtype that can hold it, few values before many."""
+    """Yield every kind of values in every dtype that can hold it, few values before many."""
     for size in _SIZES:
         for dtype in dtypes:
             for kind in KINDS:
@@ -66,7 +66,7 @@ def of_shapes(dtypes: Sequence[str]) -> Iterator[Specimen]:
 
 
 def of_layouts(dtypes: Sequence[str]) -> Iterator[Specimen]:
-    """Every order in memory that NumPy knows."""
+    """Yield every order in memory that NumPy knows."""
     for shape in ((5,), (6, 10)):
         for layout in LAYOUTS:
             for dtype in dtypes:
@@ -107,7 +107,7 @@ def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _ends(dtype: np.dtype[Any]) -> Array:
-    """The smallest and the largest value."""
+    """Return the smallest and the largest value."""
     limits: Any = (np.iinfo if dtype.kind in "iu" else ml_dtypes.finfo)(dtype)
     return np.array([limits.min, limits.max], dtype)
 

@@ -51,7 +51,7 @@ class Subject:
         self.dtype = "int16" if "int16" in self.dtypes else self.dtypes[-1]
 
     def encode(self, specimen: Specimen, codec: Any = None) -> bytes:
-        """The stream. Raises Refused where the codec may, NotConformant where it may not."""
+        """Return the stream. Raises Refused where the codec may, NotConformant where it may not."""
         try:
             encoded = (codec or self.codec).encode(specimen.array())
         except Exception as error:
@@ -65,7 +65,7 @@ class Subject:
         return bytes(ensure_bytes(encoded))
 
     def decode(self, stream: Any, specimen: Specimen, out: Any = None, codec: Any = None) -> Any:
-        """What comes back, of whatever kind. Raises NotConformant for an error."""
+        """Return what comes back, of whatever kind. Raises NotConformant for an error."""
         decoder = codec or self.codec
         try:
             return decoder.decode(stream) if out is None else decoder.decode(stream, out=out)
@@ -80,7 +80,7 @@ class Subject:
             raise failure("the tensor that was encoded", wrong, specimen)
 
     def difference(self, decoded: Any, array: Array) -> str:
-        """What is wrong with it, or nothing."""
+        """Return what is wrong with it; empty if nothing is."""
         native = array.astype(array.dtype.newbyteorder("="))
         if not self.described:
             came = bytes(ensure_bytes(decoded))
@@ -132,7 +132,7 @@ class Subject:
 
 
 def failure(expected: str, came: str, specimen: Specimen, also: str = "") -> NotConformant:
-    """The error for one input, with the Python that makes it."""
+    """Return the error for one input, with the Python code that makes it."""
     return NotConformant(
         f"expected {expected}; got {came}. To see it again{also}: "
         f"from slashbench.bench.conformance.specimens import Specimen; array = {specimen!r}.array()"
@@ -140,12 +140,12 @@ def failure(expected: str, came: str, specimen: Specimen, also: str = "") -> Not
 
 
 def spell(error: BaseException) -> str:
-    """An error as a message shows it."""
+    """Spell an error as messages show it."""
     return f"{type(error).__name__}: {error}"
 
 
 def _panic(error: BaseException, what: str, specimen: Specimen) -> BaseException:
-    """A Rust panic is no Exception and must not pass a codec's edge; all else goes on as it is."""
+    """Return NotConformant for a Rust panic, which is no Exception; other errors as they are."""
     if type(error).__name__ != "PanicException":
         return error
     return failure("an error that derives from Exception", f"{what}: {spell(error)}", specimen)

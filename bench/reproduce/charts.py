@@ -31,12 +31,12 @@ class Axis:
 
     @property
     def shorthand(self) -> str:
-        """The field with its type, as altair writes it."""
+        """Return the field with its type, as altair writes it."""
         return f"{self.field}:{'N' if self.categories else 'Q'}"
 
     @property
     def options(self) -> dict[str, Any]:
-        """What altair's channels take."""
+        """Return the options of altair's channels."""
         axis = alt.Axis(labelAngle=0, format=self.format or alt.Undefined)
         if self.categories:
             return {"title": self.title, "axis": axis, "sort": None}
@@ -66,7 +66,7 @@ def curves(rows: Data, x: Axis, y: Axis, colour: str) -> dict[str, Any]:
 
 
 def densities(rows: Data, x: Axis, y: Axis, colour: str) -> dict[str, Any]:
-    """The first value of the field as an area, the others as lines over it."""
+    """Draw the first value of the field as an area, the others as lines over it."""
     first = rows[0][colour]
     base = _base(rows, x, colour).encode(y=alt.Y(y.shorthand, **y.options))
     area = base.mark_area(opacity=0.35, interpolate="step").transform_filter(

@@ -131,7 +131,7 @@ class Claim:
 
 
 def estimate(sample: Sample, exact: bool = False) -> Estimate:
-    """The mean and Student's interval of 95 % over seeds.
+    """Return the mean and Student's interval of 95 % over seeds.
 
     >>> round(estimate({0: 1.0, 1: 2.0, 2: 3.0}).half_width, 3)
     2.484

@@ -43,7 +43,7 @@ def findings(paper: Paper, store: Store) -> Findings:
 
 
 def sections(found: Findings) -> list[Section]:
-    """The whole report."""
+    """Return the sections of the whole report."""
     return [
         _verdicts(found.claims),
         *(opening() for opening in found.paper.openings),
@@ -77,7 +77,7 @@ def pictures(parts: Sequence[Section]) -> dict[str, str]:
 
 
 def write(found: Findings, folder: Path) -> list[Path]:
-    """report.md, report.html and the figures as SVG, in `folder`, whose paths are returned."""
+    """Write report.md, report.html and the figures as SVG to `folder`. Return their paths."""
     from slashbench.bench.report.output import html
 
     html.prepare()
@@ -90,7 +90,7 @@ def write(found: Findings, folder: Path) -> list[Path]:
 
 
 def _verdict_table(judged: Sequence[Claim]) -> Table:
-    """One row for each claim."""
+    """Return a table with a row for each claim."""
     counts = Counter(claim.verdict for claim in judged)
     return Table(
         title="Verdicts",

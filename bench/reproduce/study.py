@@ -50,13 +50,13 @@ class Paper:
 
 
 def chosen(evidence: Evidence, model: str) -> Method | None:
-    """The BackSlash model of that name, if it was run."""
+    """Return the BackSlash model of that name, if it was run."""
     lam = CHOSEN.get(selector.parse(model).name)
     return next((m for m in evidence.methods(model) if m.lam == lam and m != PLAIN), None)
 
 
 def spelled(sample: Sample, digits: int = 2, sign: bool = False, in_percent: bool = False) -> str:
-    """Mean and half the interval of 95 % over seeds, as tables show them."""
+    """Spell mean and half the interval of 95 % over seeds, as tables show them."""
     if not sample:
         return NOTHING
     factor, unit = (100.0, " %") if in_percent else (1.0, "")
@@ -69,7 +69,7 @@ def spelled(sample: Sample, digits: int = 2, sign: bool = False, in_percent: boo
 
 
 def percent(share: float) -> str:
-    """A share as tables show it.
+    """Spell a share as tables show it.
 
     >>> percent(0.638)
     '64 %'
@@ -86,7 +86,7 @@ def label(method: Method) -> str:
 
 
 def paper_label(lam: float) -> str:
-    """The same for the paper's BERT."""
+    """Return the label of the paper's BERT."""
     return label(Method(lam))
 
 

@@ -211,7 +211,7 @@ def _timed(
 
 
 def _shares(sizes: Sequence[int], threads: int) -> list[list[int]]:
-    """Which tensors each thread takes, the largest first: about as many values for each."""
+    """Share out tensors among threads, the largest first: about as many values for each."""
     shares: list[list[int]] = [[] for _ in range(threads)]
     loads = [0] * threads
     for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):

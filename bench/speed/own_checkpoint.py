@@ -85,7 +85,7 @@ def to_quantize(weights: Weights) -> Weights:
 
 
 def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iterator[Sample]:
-    """One sample for each dtype; with a quantiser, one of all that it makes integers of."""
+    """Yield a sample for each dtype; with a quantiser, one of all tensors that it quantizes."""
     groups: dict[str, list[Array]] = defaultdict(list)
     native: dict[str, int] = defaultdict(int)
     for name, array in weights.tensors.items():
@@ -109,7 +109,7 @@ def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iter
 
 
 def as_array(tensor: torch.Tensor) -> Array:
-    """The tensor's memory as NumPy sees it; bool and floats of a byte as uint8."""
+    """Return the tensor's memory as a NumPy array; bool and floats of a byte as uint8."""
     tensor = tensor.detach().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)

@@ -59,7 +59,7 @@ class Sample:
 
 
 def names(text: str) -> list[str]:
-    """The names of a list such as `2bits,4bits,bf16`. Raises UsageError."""
+    """Return the names of a list such as `2bits,4bits,bf16`. Raises UsageError."""
     found = selector.split_list(text)
     for name in found:
         bits = _BITS.fullmatch(name)
@@ -72,7 +72,7 @@ def names(text: str) -> list[str]:
 
 
 def samples(wanted: list[str]) -> Iterator[Sample]:
-    """The data that `names` has checked, each made when it is asked for."""
+    """Yield the data that `names` has checked, each made when it is asked for."""
     weights = _matrices()
     for name in wanted:
         if name in FLOATS:
@@ -101,7 +101,7 @@ def _matrices() -> Arrays:
 
 
 def _at_entropy(weights: Arrays, bits: float) -> Arrays:
-    """The weights on a grid by which they have that many bits of entropy each, int8."""
+    """Quantize the weights to that many bits of entropy per value, as int8."""
     total = sum(weight.size for weight in weights)
     low, high = -8.0, 8.0  # log2 of the step in standard deviations: entropy falls as it grows
     guess = 2.05 - bits  # of a Gaussian: h = log2(sqrt(2 pi e) std / step)

@@ -14,7 +14,7 @@ ratios round by round · over entropy: code length over the order-0 entropy per 
 
 
 def table(speeds: Sequence[Speed], against: Sequence[str], one_thread: Sequence[Speed]) -> Table:
-    """Codecs on one sample under one number of threads, the shortest code first.
+    """Return the board of one sample under one number of threads, the shortest code first.
 
     against: codecs, by their spelling, to whose speed all are compared; those not measured are
     passed over. one_thread: the same on one thread, for the gain of more; empty for none.
@@ -56,7 +56,7 @@ def table(speeds: Sequence[Speed], against: Sequence[str], one_thread: Sequence[
 
 
 def boards(found: Speeds) -> list[Table]:
-    """A table for each sample and number of threads."""
+    """Return a table for each sample and number of threads."""
     groups: dict[tuple[str, int], list[Speed]] = {}
     for speed in found.speeds:
         groups.setdefault((speed.data, speed.threads), []).append(speed)
@@ -72,7 +72,7 @@ weights as they were · enc, dec: MB/s of those, one thread, median of the round
 
 
 def ranking(speeds: Sequence[Speed]) -> Table:
-    """Codecs on one sample, the smallest first, with the Pareto front of size and decode speed."""
+    """Return codecs on one sample, the smallest first, Pareto-optimal ones marked."""
     first = speeds[0]
     rows: list[tuple[str, ...]] = []
     fastest = float("inf")
@@ -102,7 +102,7 @@ def ranking(speeds: Sequence[Speed]) -> Table:
 
 
 def ratio(mine: Samples, other: Samples) -> float:
-    """How many times as fast as the other: the median over rounds, which share their noise."""
+    """Return the speed-up over the other: the median over rounds, which share their noise."""
     pairs = zip(other.wall_ns, mine.wall_ns, strict=False)
     return statistics.median(b / max(a, 1) for b, a in pairs)
 

@@ -191,7 +191,7 @@ def _order(evidence: Evidence, model: str, method: Method, k: int) -> Sample:
 def _best_order(
     evidence: Evidence, model: str, method: Method, orders: Sequence[int] = ORDERS
 ) -> Sample:
-    """The fewest bits of any order, for each seed that has them all."""
+    """Return the fewest bits of any order, for each seed that has them all."""
     samples = [_order(evidence, model, method, k) for k in orders]
     seeds = set.intersection(*(set(sample) for sample in samples))
     return {seed: min(sample[seed] for sample in samples) for seed in sorted(seeds)}
@@ -210,7 +210,7 @@ def _huffman_gain(evidence: Evidence, model: str, method: Method) -> Sample:
 
 
 def _strongest_that_keeps(evidence: Evidence, model: str, methods: list[Method]) -> Method:
-    """The largest lambda whose mean loss is within the tolerance; plain if there is none."""
+    """Return the largest lambda whose mean loss is within the tolerance; plain if there is none."""
     kept = PLAIN
     for method in methods[1:]:
         found = losses(evidence, model, method)
@@ -292,7 +292,7 @@ def _length_chart(evidence: Evidence) -> Iterator[Figure]:
 
 
 def _fair_table(evidence: Evidence) -> Table:
-    """What BackSlash saves of the plain model, each coded the same way."""
+    """Return the savings against the plain model, each coded in the same way."""
     plain, backslash = paper.LENGTHS[0], paper.LENGTHS[1000]
     rows: Rows = [
         (

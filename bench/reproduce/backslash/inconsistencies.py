@@ -9,7 +9,7 @@ from slashbench.bench.reproduce.study import Rows, percent
 
 
 def section() -> Section:
-    """One row for each point."""
+    """Return a table with a row for each point."""
     top = paper.ACCURACIES[0][0]
     plain, bert = paper.ARCHITECTURES["BERT 110M"]
     _, gemma = paper.ARCHITECTURES["Gemma-2 2B"]

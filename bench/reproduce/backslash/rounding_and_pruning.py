@@ -245,7 +245,7 @@ def _mean_step(exponents: Sample) -> float | None:
 def _ruinous_step(
     evidence: Evidence, model: str, method: Method, steps: list[float]
 ) -> float | None:
-    """The finest measured step at which the mean loss is more than DESTROYED tolerances."""
+    """Return the finest step size at which the mean loss is more than DESTROYED tolerances."""
     most = DESTROYED * tolerance(evidence, model)
     for step in steps:
         sample = losses_after(evidence, model, method, step=step)
