@@ -10,9 +10,11 @@ from typing import Any
 
 import numcodecs.registry
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numcodecs.abc import Codec
+from safetensors.torch import save_file
 
 from slashbench.bench.commands.console import console
 from tests.helpers.command import COMMAND, bench, bench_process
@@ -122,3 +124,32 @@ def test_a_reader_that_leaves_and_a_disk_that_is_full(records: Path, tmp_path: P
         with Path("/dev/full").open("wb") as full:
             done = subprocess.run(report, stdout=full, stderr=subprocess.PIPE, check=False)
         assert (done.returncode, done.stderr) == (1, b"bench: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "--md=folder", "--out=RECORDS"),
+        ("report", f"--csv={'n' * 300}", "--out=RECORDS"),
+        ("report", f"--out={'n' * 300}"),
+        ("run", "--dry-run", "--models=digits-mlp", "--codecs=pack", f"--out={'n' * 300}"),
+        ("compress", "model", "-o", "n" * 300),
+        ("compress", "model", "-o", "model/file/under"),
+        ("scan", "model/none.safetensors"),
+        ("merge", "folder", "--out=model/file"),
+        ("reproduce", "backslash", "--report", "--out=model/file"),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:30],
+)
+def test_what_the_system_refuses_is_said_in_words(
+    arguments: tuple[str, ...], records: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "file").write_bytes(b"a file")
+    save_file({"w": torch.ones(9)}, tmp_path / "model" / "m.safetensors")
+    told = [argument.replace("RECORDS", str(records)) for argument in arguments]
+    done = bench(*told, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("bench: ")
+    assert "Traceback" not in done.stderr
