@@ -1,1 +1,1 @@
-"""How weights come to be: training regimes, post-training steps, quantisers."""
+"""How weights come to be: training regimes, transforms, quantisers."""

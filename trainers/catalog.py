@@ -1,4 +1,4 @@
-"""Every regime, post-training step and quantiser by name. A new one: its file, one line."""
+"""Every regime, transform and quantiser by name. A new one: its file, one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from slashbench.contracts import Quantiser, Regime, Transform
 from slashbench.registry import Registry
 
 REGIMES: Registry[Regime] = Registry("training regime", group="slashbench.regimes")
-TRANSFORMS: Registry[Transform] = Registry("post-training step", group="slashbench.transforms")
+TRANSFORMS: Registry[Transform] = Registry("transform", group="slashbench.transforms")
 QUANTISERS: Registry[Quantiser] = Registry("quantiser", group="slashbench.quantisers")
 
 REGIMES.lazy("plain", "slashbench.trainers.regimes.plain:Plain")

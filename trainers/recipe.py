@@ -24,7 +24,7 @@ Tuned = Mapping[str, Mapping[str, Any]]  # name of a regime -> settings that a m
 
 @dataclass(frozen=True)
 class Recipe:
-    """How integers come to be: regime, post-training steps, quantiser."""
+    """How integers come to be: regime, transforms, quantiser."""
 
     regime: Link[Regime]
     transforms: tuple[Link[Transform], ...]

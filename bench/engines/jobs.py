@@ -36,7 +36,7 @@ RETRY_S = 1.0  # after which a job that another process was at is tried again
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One piece of work on a cell. depth: of the checkpoint, in post-training steps."""
+    """One piece of work on a cell. depth: of the checkpoint, in transforms."""
 
     cell: Cell
     kind: Kind

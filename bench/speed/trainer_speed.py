@@ -1,8 +1,8 @@
-"""What training regimes cost, side by side in one process.
+"""Time training regimes side by side in one process.
 
-Every round is one batch: a plain training step on it and one under each regime, the first of them
-another one each round, so that long batches and a slow machine hit all alike. Only the second half
-of the rounds counts: by then every regime acts.
+A round is one batch: a plain training step on it and one under each regime. The order rotates from
+round to round, so that a long batch or a slow moment of the machine affects all alike. Only the
+second half of the rounds counts: by then every regime acts.
 """
 
 from __future__ import annotations

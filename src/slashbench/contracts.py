@@ -1,4 +1,4 @@
-"""The contracts between the rooms: a task to train on, a metric, a regime, a post-training step.
+"""The contracts between the rooms: a task to train on, a metric, a regime, a transform.
 
 The codec contract is `numcodecs.abc.Codec` (see slashbench.codecs.base). Nothing here knows a
 particular codec, regime or model, and torch is imported for types only.
@@ -227,7 +227,7 @@ class Model(ABC):
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
 
     def calibration(self, seed: int) -> Iterator[Any]:
-        """Batches that `loss` takes, for post-training steps that look at data: of training data,
+        """Batches that `loss` takes, for transforms that look at data: of training data,
         never of validation or test data.
         """
         return self.batches(seed)
@@ -317,7 +317,7 @@ class Regime(ABC):
 
 @dataclass(slots=True)
 class Calibration:
-    """What a post-training step may look at beside the weights: the model and its training data.
+    """What a transform may look at beside the weights: the model and its training data.
 
     Validation and test data are out of its reach.
     """
@@ -379,7 +379,7 @@ class Calibration:
 
 
 class Transform(ABC):
-    """A post-training step: a middle link of a recipe, from weights to weights."""
+    """A transform: a middle link of a recipe, from weights to weights."""
 
     revision: ClassVar[int] = 1
 

@@ -87,7 +87,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
-    """A float checkpoint: model x regime x seed, or that after one more post-training step."""
+    """A float checkpoint: model x regime x seed, or that after one more transform."""
 
     model: str
     recipe: str  # the links up to here
@@ -99,7 +99,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
     n_parameters: int = 0  # each tied tensor once, integer buffers left out
     native_bytes: int = 0  # the same parameters in their native dtype
     training: Training | None = None
-    calibration_sha256: str = ""  # of the batches a post-training step drew; empty: none
+    calibration_sha256: str = ""  # of the batches a transform drew; empty: none
     distribution: Distribution | None = None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 Settings = Mapping[str, str]
 
 #: Kinds of the registries that name the links of a recipe, in its order.
-_OF_A_RECIPE = ("training regime", "post-training step", "quantiser")
+_OF_A_RECIPE = ("training regime", "transform", "quantiser")
 
 
 @dataclass(frozen=True, slots=True)

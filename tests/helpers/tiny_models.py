@@ -45,7 +45,7 @@ class Tiny(Model):
     def evaluate(
         self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
-        raise AssertionError("post-training steps must not evaluate")
+        raise AssertionError("transforms must not evaluate")
 
 
 class Tied(Tiny):

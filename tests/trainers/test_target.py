@@ -1,4 +1,4 @@
-"""A multiplier that finds itself."""
+"""A Lagrange multiplier that is found during training."""
 
 from __future__ import annotations
 

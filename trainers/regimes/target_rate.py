@@ -1,8 +1,8 @@
-"""A Lagrange multiplier that finds itself: training to a wanted code length.
+"""Training to a wanted code length: the Lagrange multiplier is found during the run.
 
 Dual ascent: the multiplier grows while the weights cost more bits than wanted and falls while they
-cost less. What is wanted falls from the cost at the start to the target, so that no step is
-violent. One run finds what a bisection over runs would.
+cost less. The wanted length falls from that at the start to the target, so that no step is large.
+One run finds the multiplier that a bisection over runs would.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class Remainders:
 def store(wide: torch.Tensor, narrow: torch.Tensor, remainder: torch.Tensor) -> None:
     """Round `wide` into `narrow` and leave the difference in `remainder`; overwrites `wide`.
 
-    Where the result is not finite, such as in a gradient that a scaler will skip, nothing remains.
+    Nothing remains of a value that is not finite, such as a gradient that a scaler will skip.
     """
     narrow.copy_(wide)
     remainder.copy_(wide.sub_(narrow.float())).nan_to_num_(0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""How strong a term is at a step: a warm-up, a plateau, and plain steps at the end."""
+"""The strength of a term over training: a warm-up, a plateau, and plain steps at the end."""
 
 from __future__ import annotations
 

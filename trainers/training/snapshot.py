@@ -2,7 +2,7 @@
 
 A safetensors file: parameters, buffers, AdamW's moments, the hook's state and torch's random
 state; the step and the log so far are in its metadata. The order of batches follows from the seed.
-Where several processes train, each has a snapshot of its own, of the parts that it holds.
+With several processes, each has a snapshot of its own, of the parts that it holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training regimes and post-training steps, each with its curve, next to plain training."""
+"""Training regimes and transforms, each with its curve, next to plain training."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def rows(records: Records) -> list[Row]:
         pair = (found.decoded.key, baseline.key if baseline else "", cell.tolerance)
         if pair not in qualities:
             qualities[pair] = _quality(found.decoded, baseline, cell.tolerance)
-        # A checkpoint after a post-training step has no training of its own.
+        # A checkpoint after a transform has no training of its own.
         training = found.point.training or trained.get(
             (cell.model, cell.regime, cell.execution, cell.seed)
         )
