@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from slashbench.bench.plan.estimate import Training, estimate_s, training_of
+from slashbench.bench.plan.estimate import Countdown
 from slashbench.bench.plan.matrix import Cell
 from slashbench.record import CellRecord
 
@@ -23,9 +22,7 @@ class Display:
         self.console = console
         self.done = 0
         self.count = 0
-        self._hinted_s = self._left_s = 0.0
-        self._trainings: set[Training] = set()  # not begun yet
-        self._started = time.monotonic()
+        self._countdown = Countdown([])
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -41,9 +38,7 @@ class Display:
     def over(self, cells: Sequence[Cell]) -> Iterator[None]:
         """Show progress over `cells` while the context lasts."""
         self.count = len(cells)
-        self._hinted_s = self._left_s = estimate_s(cells)
-        self._trainings = {training_of(cell) for cell in cells}
-        self._started = time.monotonic()
+        self._countdown = Countdown(cells)
         self._bars.update(self._all, total=self.count)
         with self._bars:
             yield
@@ -65,11 +60,8 @@ class Display:
     def finished(self, cell: Cell, record: CellRecord) -> None:
         """Count a finished cell."""
         self.done += 1
-        self._left_s -= cell.model.item.cell_hint_s
-        if cell.model.item.plan and training_of(cell) in self._trainings:
-            self._trainings.discard(training_of(cell))
-            self._left_s -= cell.model.item.train_hint_s
-        self._bars.update(self._all, completed=self.done, note=self.time_left())
+        self._countdown.finished(cell)
+        self._bars.update(self._all, completed=self.done, note=self._countdown.spelled())
         if record.status == "failed":
             self.console.print(
                 Text.assemble(("failed", "red"), f" {cell}: {record.reason}"), soft_wrap=True
@@ -79,23 +71,8 @@ class Display:
                 f"[{self.done}/{self.count}] {record.wall_s:.1f} s  {cell}",
             )
 
-    def time_left(self) -> str:
-        """Return an estimate of the time left: the models' hints, corrected by the pace so far."""
-        elapsed = time.monotonic() - self._started
-        hinted = max(self._hinted_s - self._left_s, 0.0)
-        pace = elapsed / hinted if hinted > 30 else 1.0
-        left = max(self._left_s, 0.0) * min(max(pace, 0.2), 5.0)
-        return f"about {spell_seconds(left)} left"
-
     def _line(self, who: str, **fields: Any) -> None:
         if who not in self._lines:
             self._lines[who] = self._bars.add_task("", total=100, note="")
         self._bars.update(self._lines[who], **fields)
-        self._bars.update(self._all, note=self.time_left())
-
-
-def spell_seconds(seconds: float) -> str:
-    """`45 s`, `3 min` or `1.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        self._bars.update(self._all, note=self._countdown.spelled())

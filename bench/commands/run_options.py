@@ -84,9 +84,8 @@ def processes(text: str) -> int | None:
 
 def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
     """Print what is left out, what is done and the time left. Return the missing cells."""
-    from slashbench.bench.commands import progress
     from slashbench.bench.pipeline.other_code import other_code
-    from slashbench.bench.plan.estimate import estimate_s
+    from slashbench.bench.plan.estimate import estimate_s, spell_seconds
 
     for what, why in plan.left_out.items():
         console.print(f"left out: {what}: {why}", style="yellow")
@@ -95,7 +94,7 @@ def announce(plan: Plan, stages: Stages, console: Console) -> list[Cell]:
         console.print(f"{count} cells have records made with other code: {change}", style="yellow")
     console.print(
         f"{len(plan.cells)} cells, {len(plan.cells) - len(missing)} already done, "
-        f"{len(missing)} to run, about {progress.spell_seconds(estimate_s(missing))}",
+        f"{len(missing)} to run, about {spell_seconds(estimate_s(missing))}",
     )
     return missing
 

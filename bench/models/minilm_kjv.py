@@ -45,8 +45,9 @@ class MiniLMKjv(Model):
     licence: ClassVar[str] = minilm.LICENCE
     metric: ClassVar[str] = "cross-entropy, nats"
     tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
-    train_hint_s: ClassVar[float] = 180.0
-    cell_hint_s: ClassVar[float] = 6.0
+    step_hint_s: ClassVar[float] = 1.1
+    evaluate_hint_s: ClassVar[float] = 9.0
+    weights_hint: ClassVar[int] = 22_600_000
     # backslash: in the gradient (Algorithm 1). The default, the authors' decoupled step, is not
     # scaled by the learning rate; here AdamW weighs the term against the loss, weight by weight,
     # and its effect falls with the learning rate. Matrices only: vectors stay floats in a file.

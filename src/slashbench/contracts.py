@@ -198,9 +198,11 @@ class Model(ABC):
     threads: ClassVar[int | None] = None
     #: What training takes at least, evaluating and coding; the execution may ask for more.
     needs: Needs = Needs()
-    #: Seconds on two cores for one training and for one codec, for the estimate of the time left.
-    train_hint_s: ClassVar[float] = 60.0
-    cell_hint_s: ClassVar[float] = 5.0
+    #: For the estimate of the time left: seconds of one core for a training step and for an
+    #: evaluation, and how many weights there are.
+    step_hint_s: ClassVar[float] = 0.1
+    evaluate_hint_s: ClassVar[float] = 5.0
+    weights_hint: ClassVar[int] = 1_000_000
     #: Settings of regimes for this model in place of their defaults, found in a sweep on validation
     #: data. A model that names more than a strength (lam, step) says why.
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -426,6 +428,7 @@ class Quantiser(ABC):
 
     revision: ClassVar[int] = 1
     domain: ClassVar[str] = "integers"  # what it hands to the codec; or "floats"
+    hint_s: ClassVar[float] = 0.05  # of a core for a million weights, for the estimate of time
 
     @abstractmethod
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:

@@ -59,6 +59,7 @@ class GPTQ(Calibrated):
     submission LnKDcqOfgy to ICLR 2025; rates there are NNCodec's adaptive model, here a table.
     """
 
+    hint_s: ClassVar[float] = 2.0
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
 
     def __init__(

@@ -55,6 +55,7 @@ class KMeans(ByRuns):
     they find best: section 3.2.
     """
 
+    hint_s: ClassVar[float] = 0.3
     always_spelled: ClassVar[tuple[str, ...]] = ("levels",)
 
     def __init__(self, levels: int = 16, scope: Scope = "matrices") -> None:

@@ -20,7 +20,7 @@ from slashbench.contracts import Metrics, Needs, Reference, Split
 class Trouble(DigitsMLP):
     """digits-mlp, but for seed 1. pause: seconds before each batch of any seed."""
 
-    train_hint_s: ClassVar[float] = 30.0
+    step_hint_s: ClassVar[float] = 0.05
 
     def __init__(
         self,
