@@ -1,8 +1,19 @@
 """Fixtures that every room may ask for, and the settings of test processes."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on these cores, as are its children
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.helpers.object_store import s3 as s3
+
+# Timing waits for other work on the machine, which it knows by locks in the temporary folder. Each
+# test process has a folder of its own, so that none waits for the cells of another.
+_ROOT = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of `tmp_path`
+os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="sb-", dir=_ROOT)
+Path(tempfile.tempdir).chmod(0o1777)  # for tests of other users
+atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
