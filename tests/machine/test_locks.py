@@ -88,7 +88,7 @@ def test_no_one_times_while_another_works(user: int | str) -> None:
         with locks.at_work():
             pass
     with locks.undisturbed():
-        assert len(timing.time_alone(lambda: None, least=3, most=3).wall_ns) == 3
+        assert timing.time_alone(lambda: None, budget_s=0.01).wall_ns
 
 
 @users
