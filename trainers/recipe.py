@@ -24,7 +24,7 @@ Tuned = Mapping[str, Mapping[str, Any]]  # name of a regime -> settings that a m
 
 @dataclass(frozen=True)
 class Recipe:
-    """How integers come to be: regime, transforms, quantiser."""
+    """A regime, transforms and a quantiser: how integers come to be."""
 
     regime: Link[Regime]
     transforms: tuple[Link[Transform], ...]
@@ -32,14 +32,14 @@ class Recipe:
 
     @property
     def text(self) -> str:
-        """Canonical spelling of the whole chain."""
+        """Return the canonical spelling of the whole chain."""
         return "+".join(
             [self.regime.text, *(link.text for link in self.transforms), self.quantiser.text]
         )
 
 
 def recipes(text: str, tuned: Tuned) -> list[Recipe]:
-    """Every recipe that a chain with sweeps stands for.
+    """Return every recipe that a chain with sweeps stands for.
 
     tuned: settings that replace a regime's defaults where the chain does not give them.
     Raises UnknownName, BadSetting, MissingDependency, or UsageError for links out of order.
@@ -57,7 +57,7 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
 
 
 def _last_quantizes(chain: list[Selector]) -> bool:
-    """Whether the chain ends in a quantiser. Raises UsageError where one stands elsewhere."""
+    """Return whether the chain ends in a quantiser. Raise UsageError for one elsewhere."""
     known = {*QUANTISERS.names(), *renamed.ENTRIES[QUANTISERS.kind]}
     for link in chain[:-1]:
         if link.name in known:

@@ -1,4 +1,4 @@
-"""The contracts between the rooms: a task to train on, a metric, a regime, a transform.
+"""The contracts between the rooms: a model, a metric, a regime, a transform, a quantiser.
 
 The codec contract is `numcodecs.abc.Codec` (see slashbench.codecs.base). Nothing here knows a
 particular codec, regime or model, and torch is imported for types only.
@@ -229,8 +229,8 @@ class Model(ABC):
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
 
     def calibration(self, seed: int) -> Iterator[Any]:
-        """Batches that `loss` takes, for transforms that look at data: of training data,
-        never of validation or test data.
+        """Batches that `loss` takes, for transforms and quantisers that look at data: of training
+        data, never of validation or test data.
         """
         return self.batches(seed)
 
@@ -319,7 +319,7 @@ class Regime(ABC):
 
 @dataclass(slots=True)
 class Calibration:
-    """What a transform may look at beside the weights: the model and its training data.
+    """The model and its training data, for transforms and quantisers that look at them.
 
     Validation and test data are out of its reach.
     """
@@ -370,7 +370,7 @@ class Calibration:
         return module.eval()
 
     def batches(self, count: int) -> list[Any]:
-        """The first `count` batches of the calibration set; fewer where it holds fewer."""
+        """Return the first `count` batches of the calibration set, or all if it has fewer."""
         drawn = list(itertools.islice(self.model.calibration(self.seed), count))
         self.sha256 = sha256_of(drawn)
         return drawn
@@ -381,13 +381,13 @@ class Calibration:
 
 
 class Transform(ABC):
-    """A transform: a middle link of a recipe, from weights to weights."""
+    """A middle link of a recipe, applied after training, from weights to weights."""
 
     revision: ClassVar[int] = 1
 
     @abstractmethod
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
-        """New weights; the ones given are left as they are."""
+        """Return new weights; those given are not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +398,7 @@ class Quantized:
     grid: Grid | None  # None: `values` are the weights themselves
 
     def dequantize(self) -> npt.NDArray[Any]:
-        """The weights a decoder rebuilds, float32 when there is a grid."""
+        """Return the weights that a decoder rebuilds, float32 when there is a grid."""
         return self.values if self.grid is None else self.grid.rebuild(self.values)
 
 
@@ -419,7 +419,7 @@ class Runs:
     integers: Callable[[npt.NDArray[Any], slice], npt.NDArray[Any]] = _as_they_are
 
     def whole(self) -> Quantized:
-        """All rows in one run."""
+        """Return the integers of all rows at once."""
         return Quantized(self.integers(self.weight, slice(None)), self.grid)
 
 
@@ -432,16 +432,16 @@ class Quantiser(ABC):
 
     @abstractmethod
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """The tensor to code, or None for one that is stored in its native dtype.
+        """Return the tensor to code, or None for one that is stored in its native dtype.
 
         Raises Unencodable for weights that are not finite or too large for the step.
         """
 
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
-        """The tensor to code, or None for one that stays as it is: whole, if not overridden.
+        """Return the tensor to code, or None for one that is stored as it is.
 
-        weight: float32, float16 or bfloat16. Raises Unencodable as `quantize` does, if need be when
-        the integers are made.
+        weight: float32, float16 or bfloat16. Unless overridden, it is quantized in one run. Raises
+        Unencodable as `quantize` does, perhaps only when the integers are made.
         """
         made = self.quantize(name, np.asarray(weight, np.float32))
         return None if made is None or made.grid is None else Runs(made.values, made.grid)
@@ -449,9 +449,9 @@ class Quantiser(ABC):
     def quantize_all(
         self, weights: Mapping[str, npt.NDArray[Any]], calibration: Calibration
     ) -> dict[str, Quantized | None]:
-        """Every float tensor of a checkpoint, each tied one once: one by one, if not overridden.
+        """Quantize every float tensor of a checkpoint, each tied one once.
 
-        A quantiser that asks more of a tensor than its weights takes it from `calibration`.
+        Unless overridden, one by one. A quantiser that needs more than weights overrides it.
         """
         return {name: self.quantize(name, weight) for name, weight in weights.items()}
 
@@ -461,10 +461,10 @@ class ByRuns(Quantiser):
 
     @final
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """int32, in one run."""
+        """Return int32, in one run."""
         runs = self.in_runs(name, weight)
         return None if runs is None else runs.whole()
 
     @abstractmethod
     def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
-        """The tensor to code, or None for one that is stored in its native dtype."""
+        """Return the tensor to code, or None for one that is stored in its native dtype."""

@@ -26,12 +26,12 @@ class Link(Generic[T]):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What determines its effect: the configuration, and code that is not slashbench's."""
+        """Return what determines its effect: the configuration, and code that is not ours."""
         return {**self.config, "code": dict(self.code)} if self.code else self.config
 
 
 def links(registry: Registry[T], wanted: Selector) -> Iterator[Link[T]]:
-    """Every configuration that a selector with sweeps stands for.
+    """Yield every configuration that a selector with sweeps stands for.
 
     Raises UnknownName, BadSetting, MissingDependency or BrokenPlugin.
     """
@@ -61,7 +61,7 @@ def configured(registry: Registry[T], name: str, settings: Mapping[str, Any]) ->
 
 
 def only(registry: Registry[T], text: str) -> Link[T]:
-    """The one configuration that `name:key=value` stands for.
+    """Return the one configuration that `name:key=value` stands for.
 
     Raises UsageError for several, and as `links` does.
     """
@@ -78,7 +78,7 @@ def entries(
     first: Sequence[str] = (),
     needed: bool = True,
 ) -> Iterator[Link[Any]]:
-    """Each configuration that the list stands for; `all` begins with the names in `first`.
+    """Yield each configuration that a list stands for; `all` begins with the names in `first`.
 
     What `all` names but can't run here goes to `left_out` with its reason; what the user names by
     itself and can't run is an error: UnknownName, BadSetting, MissingDependency or BrokenPlugin.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a name leads. `needs`: importable modules; `install`: the pip line for them."""
+    """The target of a name. `needs`: importable modules; `install`: the pip line for them."""
 
     name: str
     target: str  # "package.module:attribute"
@@ -33,13 +33,13 @@ class Entry:
     origin: str = "slashbench"  # distribution that registered it
 
     def missing(self) -> list[str]:
-        """Modules this entry needs that can't be found here."""
+        """Return the modules that this entry needs and that are not installed."""
         return [module for module in self.needs if importlib.util.find_spec(module) is None]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `bench list` says of one entry."""
+    """One row of `bench list`."""
 
     name: str
     available: bool
@@ -83,19 +83,19 @@ class Registry(Generic[T]):
         self._add(Entry(name, target, modules, install or "pip install " + " ".join(modules)))
 
     def family(self, prefix: str, target: str, *, needs: str = "") -> None:
-        """Names with this prefix are found by target("rest of the name"); none of them is listed.
+        """Look up names with this prefix by target("rest of the name"); none of them is listed.
 
         target: "module:function" that returns a class or raises UnknownName.
         """
         self._families[prefix] = Entry(prefix, target, tuple(needs.split()))
 
     def names(self) -> list[str]:
-        """All registered names, available or not, in order of registration."""
+        """Return all registered names, available or not, in order of registration."""
         self._read_plugins()
         return list(self._entries)
 
     def get(self, name: str) -> type[T]:
-        """The class behind `name`.
+        """Return the class behind `name`.
 
         Raises UnknownName with a suggestion, MissingDependency with the pip line, or BrokenPlugin.
         """
@@ -145,11 +145,11 @@ class Registry(Generic[T]):
         return self._code[name]
 
     def available(self) -> list[str]:
-        """Names whose class can be used here: what `all` means."""
+        """Return the names whose class can be used here, which is what `all` means."""
         return [status.name for status in self.statuses() if status.available]
 
     def statuses(self) -> Iterator[Status]:
-        """Every entry, with the reason and the cure where one can't be used here."""
+        """Yield every entry; one that can't be used here has the reason and what to do."""
         for name in self.names():
             entry = self._entries[name]
             try:

@@ -123,18 +123,15 @@ def current(kind: str, text: str) -> str:
 def current_recipe(text: str) -> str:
     """Return a recipe, or the first links of one, as it is spelled today.
 
-    How it was executed may follow in brackets, as in records of schema version 1.
-
     Examples
     --------
-    >>> current_recipe("backslash-q:lam=1:steps=by-row+lattice (bf16)")
-    'backslash-q:lam=1:granularity=channel+ongrid (bf16)'
+    >>> current_recipe("backslash-q:lam=1:steps=by-row+lattice")
+    'backslash-q:lam=1:granularity=channel+ongrid'
     """
-    chain, bracket, executed = text.partition(" (")
-    links = chain.split("+")
+    links = text.split("+")
     for kind in _OF_A_RECIPE:
         links = [current(kind, link) for link in links]
-    return "+".join(links) + bracket + executed
+    return "+".join(links)
 
 
 def _pair(known: Settings, pair: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class Setting:
 
 
 def split_list(text: str) -> list[str]:
-    """`a,b` -> [a, b]. Raises UsageError on an empty item."""
+    """Return `a,b` as [a, b]. Raise UsageError for an empty item."""
     items = [item.strip() for item in text.split(",")]
     if not all(items):
         raise UsageError(f"empty item in the list {text!r}")
@@ -58,7 +58,7 @@ def split_list(text: str) -> list[str]:
 
 
 def parse_chain(text: str) -> tuple[Selector, ...]:
-    """`a:x=1+b` -> two selectors. Raises UsageError on an empty link.
+    """Return `a:x=1+b` as two selectors. Raise UsageError for an empty link.
 
     The plus of an exponent, as in `lam=1e+3`, separates nothing.
     """
@@ -66,7 +66,7 @@ def parse_chain(text: str) -> tuple[Selector, ...]:
 
 
 def parse(text: str) -> Selector:
-    """`name:key=value` -> Selector. Raises UsageError when it is not of that form."""
+    """Return `name:key=value` as a Selector. Raise UsageError if it is not of that form."""
     name, *pairs = text.strip().split(":")
     if not name:
         raise UsageError(f"a name is missing in {text!r}; write name:key=value")
@@ -82,7 +82,7 @@ def parse(text: str) -> Selector:
 
 
 def settings_of(cls: type) -> list[Setting]:
-    """The settings of an entry: the keywords of its constructor, which all have defaults."""
+    """Return the settings of an entry: the keywords of its constructor, all with defaults."""
     constructor: Any = getattr(cls, "__init__")  # noqa: B009  # the class's own, unbound
     if constructor is object.__init__:
         return []
@@ -99,7 +99,7 @@ def settings_of(cls: type) -> list[Setting]:
 
 
 def _type_of(parameter: inspect.Parameter) -> Any:
-    """What an unannotated keyword takes: more of its default; for None a number or text."""
+    """Return the type of an unannotated keyword, inferred from its default."""
     if parameter.default is None:
         return int | float | str
     kind = type(parameter.default)
@@ -107,7 +107,7 @@ def _type_of(parameter: inspect.Parameter) -> Any:
 
 
 def expand(cls: type, selector: Selector) -> Iterator[dict[str, Any]]:
-    """Every combination of settings that `selector` sweeps over, as typed values.
+    """Yield every combination of settings that `selector` sweeps over, as typed values.
 
     Raises BadSetting for a setting `cls` does not have or a value it can't take.
     """
@@ -130,7 +130,7 @@ def build(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
 
 
 def spell(cls: type, name: str, settings: Mapping[str, Any]) -> str:
-    """The one canonical spelling: settings in the constructor's order, defaults left out.
+    """Return the canonical spelling: settings in the constructor's order, without defaults.
 
     An entry's `always_spelled` names settings that are shown even at their default.
     """
@@ -143,7 +143,7 @@ def spell(cls: type, name: str, settings: Mapping[str, Any]) -> str:
 
 
 def spell_value(value: object) -> str:
-    """A value as a user writes it; exact powers of two up to 1/8 as 2^-n."""
+    """Return a value as a user writes it; exact powers of two up to 1/8 as 2^-n."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

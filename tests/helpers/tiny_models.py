@@ -45,7 +45,7 @@ class Tiny(Model):
     def evaluate(
         self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
-        raise AssertionError("transforms must not evaluate")
+        raise AssertionError("transforms and quantisers must not evaluate")
 
 
 class Tied(Tiny):

@@ -35,7 +35,7 @@ def count(weights: torch.Tensor, step_sizes: torch.Tensor) -> torch.Tensor:
 
 
 def lengths(counts: torch.Tensor) -> torch.Tensor:
-    """Bits of an integer of magnitude 0 .. LARGEST, sign included, under both signs alike.
+    """Return the bits of an integer of magnitude 0 .. LARGEST, sign included.
 
     counts: of magnitudes. Lengths never fall with the magnitude: a larger integer that happens to
     be more frequent must not attract weights.
@@ -48,7 +48,7 @@ def lengths(counts: torch.Tensor) -> torch.Tensor:
 
 
 def entropy(counts: torch.Tensor) -> float:
-    """Order-0 entropy in bits of all integers, signs alike: the sum of their ideal lengths."""
+    """Return the order-0 entropy in bits of all integers: the sum of their ideal lengths."""
     signed = counts.clone()
     signed[1:] /= 2
     share = signed / counts.sum().clamp(min=1)
@@ -56,16 +56,16 @@ def entropy(counts: torch.Tensor) -> float:
 
 
 def slopes(counts: torch.Tensor) -> torch.Tensor:
-    """d length / d|theta / step| in bits between neighbouring integers, float32, LARGEST + 1.
+    """Return d length / d|theta / step size| in bits between neighbouring integers, float32.
 
-    Entry i holds from i to i + 1; the last one is 0.
+    Entry i holds from i to i + 1; there are LARGEST + 1, and the last one is 0.
     """
     bits = lengths(counts)
     return torch.cat([bits.diff(), bits.new_zeros(1)]).float()
 
 
 class LengthTable:
-    """-log2 of the frequency of each integer of a tensor: what an adaptive or table coder nears.
+    """Code lengths: -log2 of the frequency of each integer of a tensor.
 
     smoothing: added to the count of every integer in reach. With 0 an integer that does not occur
         costs infinitely much, and no table is shorter in sum for the integers it was made from.
@@ -86,12 +86,12 @@ class LengthTable:
         self._bits = torch.log2(counts.sum() / counts).float()
 
     def of(self, integers: torch.Tensor) -> torch.Tensor:
-        """Bits of each, float32, in the shape of `integers`, which are whole numbers."""
+        """Return the bits of each integer, float32, in the shape of `integers`."""
         return self._bits[(integers.long() - self._low).clamp_(0, len(self._bits) - 1)]
 
 
 def candidates(nearest: torch.Tensor) -> list[torch.Tensor]:
-    """What a weight may become: the nearest integer, one and two towards zero, and zero.
+    """Return what a weight may become: the nearest integer, one and two towards zero, and zero.
 
     A longer code never pays for a larger error, and codes grow longer away from zero.
     """

@@ -1,4 +1,4 @@
-"""How much the loss feels a change of each weight: the Fisher information of rows."""
+"""How sensitive the loss is to each weight: the Fisher information of rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from slashbench.errors import UsageError
 def row_sensitivities(
     module: nn.Module, batches: Sequence[Any], calibration: Calibration, floor: float
 ) -> dict[str, torch.Tensor]:
-    """Mean squared gradient of each row of every parameter, float64, (rows,), by first name.
+    """Return the mean squared gradient of each row of every parameter, float64, by first name.
 
     To second order the loss gains half of the Fisher information times change^2, and that of a
     weight is, empirically, its mean squared gradient over batches. A row is all that shares the
     first index: of an embedding a token, whose information grows with its frequency; of a linear
     layer an output.
-    floor: share of the mean over all weights that is added to each row: what no batch holds is not
-    worthless. Where no gradient is left at all, every row is as good as another.
+    floor: share of the mean over all weights that is added to each row: a row that no batch
+    uses still counts. Where all gradients are zero, all rows count alike.
     """
     sums = {
         name: torch.zeros(len(_rows(parameter)), dtype=torch.float64)

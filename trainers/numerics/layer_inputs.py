@@ -21,7 +21,7 @@ from slashbench.errors import UsageError
 
 
 class _Reached(Exception):
-    """The layer asked about has run: what comes after it need not."""
+    """Raised when the layer asked about has run, to skip what follows it."""
 
 
 class LinearLayers:
@@ -103,7 +103,7 @@ class LinearLayers:
         return total / max(count, 1)
 
     def _runs(self) -> Iterator[tuple[nn.Linear, torch.Tensor]]:
-        """Each linear layer and its input, as they run on the first batch."""
+        """Yield each linear layer and its input, as they run on the first batch."""
         seen: list[tuple[nn.Linear, torch.Tensor]] = []
 
         def note(layer: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
