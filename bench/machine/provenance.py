@@ -54,9 +54,16 @@ def command_line() -> str:
 
 
 def provenance(torch_threads: int | None, command: str = "", run: str = "") -> Provenance:
-    """Return where and with what the work at hand is done, now.
+    """Return the provenance of what is measured now.
 
-    command: that asks for it, if it is not this process's own. run: name of the run.
+    Parameters
+    ----------
+    torch_threads
+        Threads of torch, if it takes part.
+    command
+        The command that asked for it, if it is not this process's.
+    run
+        Name of the run that it belongs to.
     """
     commit, dirty = _commit()
     return Provenance(

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def describe(arrays: Sequence[Floats]) -> Distribution | None:
-    """Histogram, moments and fits of the weights of two and more dimensions among `arrays`.
+    """Return histogram, moments and fits of the weights of two and more dimensions.
 
     arrays: every parameter of a checkpoint, each tied one once. Densities have no mass at a point:
     weights that are exactly zero are counted, and left out of the fits. None where no weight has
@@ -61,7 +61,7 @@ def describe(arrays: Sequence[Floats]) -> Distribution | None:
 
 
 def fit(values: Floats) -> DensityFit | None:
-    """The generalised Gaussian of greatest likelihood and the Gaussian, both of zero mean.
+    """Return maximum-likelihood fits of a generalised Gaussian and a Gaussian of zero mean.
 
     values: a sample, shape (n,), none of them zero. None for fewer than two different magnitudes,
     and where the likelihood has no maximum that scipy can find.
@@ -94,14 +94,14 @@ def fit(values: Floats) -> DensityFit | None:
 
 
 def _moments(arrays: Sequence[Floats]) -> tuple[float, float]:
-    """Sums of squares and of magnitudes."""
+    """Return the sums of squares and of magnitudes."""
     square = sum(float(np.square(array, dtype=np.float64).sum()) for array in arrays)
     absolute = sum(float(np.abs(array).sum(dtype=np.float64)) for array in arrays)
     return square, absolute
 
 
 def _sample(arrays: Sequence[Floats]) -> Floats:
-    """At most SAMPLE weights, the same ones every time; of these, those that are not zero."""
+    """Draw at most SAMPLE weights, the same ones every time, and return those that are not zero."""
     count = sum(array.size for array in arrays)
     generator = np.random.default_rng(SEED)
     chosen = np.sort(generator.choice(count, min(SAMPLE, count), replace=False, shuffle=False))

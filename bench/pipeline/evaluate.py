@@ -53,6 +53,6 @@ def evaluate(
 
 
 def _noise(model: Model, module: nn.Module, split: Split, value: float) -> float:
-    """What the same weights change in the metric, computed by another number of threads."""
+    """Return how much the metric changes when another number of threads computes it."""
     with loop.threads(1 if torch.get_num_threads() > 1 else 2):
         return abs(model.evaluate(module, split).value - value)

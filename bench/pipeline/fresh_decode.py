@@ -26,7 +26,7 @@ fresh_process.preload(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the fresh process reported."""
+    """Report of the fresh process."""
 
     weights_sha256: str
     peak_rss_bytes: int | None
@@ -36,7 +36,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why the fresh process could not. environment: nothing is wrong with the file."""
+    """Report of a fresh process that failed. environment: nothing is wrong with the file."""
 
     reason: str
     environment: bool = False
@@ -65,7 +65,7 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
 
 
 def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
-    """Runs in the fresh process: sends a Decoded, or the reason why there is none."""
+    """Send a Decoded or a Failed. Runs in the fresh process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     report = _report(path, weights_out)
     with contextlib.suppress(BrokenPipeError):  # the parent was killed

@@ -72,7 +72,7 @@ class Prepared:
 
     @cached_property
     def weights_sha256(self) -> str:
-        """Hash of what a decoder must rebuild."""
+        """Identity of the weights that a decoder must rebuild."""
         return artifact.weights_sha256(self.dequantized())
 
     def zeros(self) -> float | None:
@@ -149,7 +149,10 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
 
 
 def _unchanged(quantiser: Link[Quantiser], name: str, weight: Array) -> Quantized | None:
-    """What a quantiser for codecs of floats makes of a tensor: a file has no room for others."""
+    """Return a tensor as a quantiser for codecs of floats has it; raise Unencodable for others.
+
+    A file can only say that floats are the checkpoint's own.
+    """
     made = quantiser.item.quantize(name, weight)
     if made is not None and made.values.tobytes() != weight.tobytes():
         raise Unencodable(
@@ -160,7 +163,7 @@ def _unchanged(quantiser: Link[Quantiser], name: str, weight: Array) -> Quantize
 
 
 def _same(one: Quantized | None, other: Quantized | None) -> bool:
-    """Whether two tensors of the same weights are quantized alike, as data may decide."""
+    """Return whether two tensors of the same weights are quantized alike: data may differ."""
     if one is None or other is None:
         return one is other
     alike = np.array_equal(one.values, other.values) or one.grid is None

@@ -96,7 +96,7 @@ class _Last(Generic[T]):
 
 
 class Stages:
-    """Makes the records of cells in one store, each once.
+    """Make the records of cells in one store, each once.
 
     Other processes may work on the same cells: what one of them is making raises StageBusy here.
 
@@ -249,7 +249,7 @@ class Stages:
             )
 
     def _measured(self, cell: Cell, split: Split, made: Fields) -> Measured:
-        """All but timing; the keys of the records go to `made` one by one."""
+        """Make all but the timing; add the keys of the records to `made` one by one."""
         point = self.checkpoint(cell, len(cell.recipe.transforms))
         made["checkpoint"] = point.key
         file = self.compress(cell, point)
@@ -406,7 +406,7 @@ class Stages:
         )
 
     def _float_model(self, cell: Cell, trained: CheckpointRecord) -> Reference:
-        """The model with its trained float weights, and its answers."""
+        """Return the model with its trained float weights, and its outputs."""
 
         def make() -> Reference:
             return Reference(evaluate.module_of(cell.model.item, cell.seed, self._load(trained)))
@@ -423,7 +423,7 @@ class Stages:
         return self._prepared.of((point.artifact_sha256, quantiser.text), make)
 
     def _decoded(self, cell: Cell, point: CheckpointRecord, file: CompressRecord) -> Weights:
-        """The weights that a fresh process decodes from the file; a bound's, dequantized."""
+        """Return what a fresh process decodes from the file; of a bound, dequantized weights."""
         if file.bound:
             return state_dict.to_torch(self._quantized(cell, point).dequantized())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
@@ -443,7 +443,7 @@ class Stages:
     # -- records --------------------------------------------------------------------------------
 
     def _cached(self, kind: type[R], key: str) -> R | None:
-        """A record that need not be made again under the run's policy for existing ones."""
+        """Return a record that the run's policy for existing ones accepts, or None."""
         found = self.store.get(kind, key)
         if found is None:
             return None

@@ -26,7 +26,7 @@ _OURS = {error.__name__: error for error in (TrainingDiverged, UsageError)}
 
 
 class RankOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What each process is told. key: of the checkpoint; parent: the process that asks."""
+    """Instructions for each process. key: of the checkpoint; parent: the process that asks."""
 
     cell: CellText
     key: str
@@ -38,7 +38,7 @@ class RankOrder(msgspec.Struct, frozen=True, kw_only=True):
 def train(
     cell: Cell, key: str, store: str, progress: Callable[[int, int, float], None]
 ) -> tuple[Weights, TrainingLog]:
-    """The trained weights and the log. Raises what went wrong in the first process that failed."""
+    """Train, and return the weights and the log. Raises the error of the first process to fail."""
     count = cell.execution.processes
     threads = cell.model.item.threads or max(len(cores()) // count, 1)
     order = RankOrder(cell=cell.spelled, key=key, store=store, threads=threads, parent=os.getpid())
@@ -75,7 +75,7 @@ def train(
 
 
 def _follow(process: subprocess.Popen[bytes], progress: Callable[[int, int, float], None]) -> None:
-    """Pass on what the first process says of its steps, until the end."""
+    """Pass on the progress that the first process reports, until the end."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(b"["):

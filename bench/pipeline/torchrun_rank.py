@@ -2,7 +2,7 @@
 
 torchrun --nproc-per-node 2 -m slashbench.bench.pipeline.torchrun_rank FOLDER
 
-FOLDER holds what `bench.launch` asks for, and gets the weights, the log and what went wrong.
+FOLDER holds the order of `pipeline.torchrun`; weights, log and errors are written to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WATCH_S = 1.0
 
 
 def main(folder: Path) -> None:
-    """Train with the others; the first of them keeps the weights, whole."""
+    """Train with the other processes; the first of them writes the whole weights."""
     order = msgspec.json.decode((folder / ORDER).read_bytes(), type=RankOrder)
     _end_with(order.parent)
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])

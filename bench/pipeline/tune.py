@@ -1,8 +1,7 @@
-"""The setting of a recipe that just meets a goal: bisection on a logarithmic scale.
+"""Search the setting of a recipe that just meets a goal, by bisection on a logarithmic scale.
 
-Every trial is a training run of its own, cached in the results folder like any other, so that a
-search that was stopped goes on where it was. Metrics are on validation data: test data choose
-nothing.
+Every trial is a training run of its own, cached in the results folder like any other: a search that
+was stopped resumes. Metrics are on validation data; test data choose nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +22,14 @@ SPLIT: Split = "validation"
 
 @dataclass(frozen=True)
 class Goal:
-    """What a trial must keep: at most `bits` per parameter in the file, or at most `loss` of the
-    plain float model's metric, in the metric's unit.
+    """A limit for trials: on the file, in bits per parameter, or on the loss of quality.
+
+    Attributes
+    ----------
+    bits
+        Most bits per parameter, of the whole file.
+    loss
+        Most that the metric may be worse than the plain float model's, in the metric's unit.
     """
 
     bits: float | None = None
@@ -37,7 +42,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Trial:
-    """One value of the setting and what came of it; `reason` says why a trial failed."""
+    """One value of the setting with its result; `reason` says why a trial failed."""
 
     value: float
     recipe: str
@@ -50,8 +55,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Question:
-    """A recipe without the setting, which is varied between low and high; it grows stronger (fewer
-    bits, more loss) with the setting.
+    """A recipe without the setting, which is varied between low and high.
+
+    A larger value must mean a stronger recipe: fewer bits, more loss.
     """
 
     model: str
@@ -68,12 +74,12 @@ class Question:
             raise UsageError(f"between {self.low:g} and {self.high:g}: give 0 < low < high")
 
     def cell(self, value: float) -> Cell:
-        """The cell with the setting at `value`. Raises UsageError where there is not just one."""
+        """Return the cell with the setting at `value`. Raises UsageError for none or several."""
         first, plus, rest = self.recipe.partition("+")
         return self._cell(f"{first}:{self.setting}={selector.spell_value(value)}{plus}{rest}")
 
     def plain(self) -> Cell:
-        """The cell whose float metric losses are counted from."""
+        """Return the cell whose float metric is the reference of losses."""
         return self._cell("plain")
 
     def _cell(self, recipe: str) -> Cell:
@@ -93,13 +99,13 @@ class Question:
 
 
 def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterator[Trial]:
-    """`runs` trials, each in the middle of what is left between low and high."""
+    """Run trials, each in the middle of the interval that is left, and yield them."""
     baseline = stages.measure(question.plain(), SPLIT).evaluate_float
     low, high = math.log(question.low), math.log(question.high)
     for _ in range(runs):
         value = float(f"{math.exp((low + high) / 2):.3g}")
         trial = _try(stages, question.cell(value), value, baseline, goal)
-        # too strong keeps the metric no more; too weak is not small enough yet
+        # too strong loses too much of the metric; too weak is not small enough yet
         if trial.meets == (goal.bits is None) and not trial.reason:
             low = math.log(value)
         else:
@@ -108,7 +114,7 @@ def search(stages: Stages, question: Question, goal: Goal, runs: int) -> Iterato
 
 
 def best(trials: list[Trial], goal: Goal) -> Trial | None:
-    """Of those that meet the goal: the weakest for a size, the strongest for a loss."""
+    """Return the trial that meets the goal: the weakest for a size, the strongest for a loss."""
     good = [trial for trial in trials if trial.meets]
     choose = min if goal.bits is not None else max
     return choose(good, key=lambda trial: trial.value) if good else None

@@ -41,13 +41,13 @@ class Cell:
 
     @property
     def spelled(self) -> CellText:
-        """What it can be built from again."""
+        """The names of its parts, from which another process builds it again."""
         parts = (self.model.text, self.recipe.text, self.codec.text)
         return CellText(*parts, self.seed, self.execution)
 
     @property
     def execution_text(self) -> str:
-        """How the training is executed, where it is not the usual way; empty without training."""
+        """The execution of the training, if it is not the default; empty without training."""
         return self.execution.text if self.model.item.plan else ""
 
 
@@ -61,7 +61,7 @@ class CellText(msgspec.Struct, frozen=True):
     execution: Execution
 
     def cell(self) -> Cell:
-        """The cell. Raises UsageError (and its kinds) where a part of it is not to be had here."""
+        """Build the cell. Raises UsageError (and its kinds) if a part is unavailable here."""
         (recipe,) = recipes(self.recipe, {})
         model, codec = _model(self.model), _codec(self.codec)
         return Cell(model, recipe, codec, self.seed, self.execution)
@@ -111,7 +111,7 @@ class Part:
 
 
 def suites() -> list[str]:
-    """Names of the suites that come with slashbench."""
+    """Return the names of the suites that come with slashbench."""
     return sorted(path.stem for path in SUITES.glob("*.toml"))
 
 
@@ -122,7 +122,7 @@ def about(name: str) -> str:
 
 
 def plan(request: Request) -> Plan:
-    """Build the plan. Raises UsageError (and its kinds) before anything is run."""
+    """Build the plan of a request. Raises UsageError (and its kinds) if nothing can be run."""
     _check_device(request.execution.device)
     suite = _suite(request.suite)
     result = Plan()
@@ -166,7 +166,7 @@ def _check_device(device: str) -> None:
 
 
 def _together(cells: Sequence[Cell]) -> Any:
-    """Sort key: model by model, then seed, checkpoint and quantiser, plain first."""
+    """Return a sort key: model by model, then seed, checkpoint and quantiser, plain first."""
     order = {cell.model.text: i for i, cell in reversed(list(enumerate(cells)))}
     recipe_order = {cell.recipe.text: i for i, cell in reversed(list(enumerate(cells)))}
 
@@ -252,7 +252,7 @@ def _fits(recipe: Recipe, codec: Link[Any], result: Plan) -> bool:
 
 
 def _seeds(text: str) -> list[int]:
-    """`0,2..4` -> [0, 2, 3, 4]."""
+    """Parse seeds: `0,2..4` -> [0, 2, 3, 4]."""
     seeds: list[int] = []
     for item in selector.split_list(text):
         first, dots, last = item.partition("..")

@@ -1,4 +1,4 @@
-"""Records: what one stage of one cell found, as one JSON file. Boards are made of nothing else.
+"""Records: the results of one stage of one cell. Boards are made of nothing else.
 
 Units are in the names: `_s` seconds, `_ns` nanoseconds, `_bytes`, `bits`. What was not measured is
 None, never 0. Ratios are not stored: they follow from the numbers that are.
@@ -38,7 +38,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"):
-    """What every record carries. A failed one has its reason and nothing to go on with."""
+    """Fields of every record. A failed one has a reason, and no results."""
 
     key: str
     status: Literal["ok", "failed"]
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage"):
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """What training cost; absent where the weights came as they are."""
+    """Cost and log of a training; absent for weights that were not trained here."""
 
     steps: int
     wall_s: float
@@ -59,7 +59,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DensityFit(msgspec.Struct, frozen=True, kw_only=True):
-    """Two densities of zero mean, both of greatest likelihood, over a sample of weights."""
+    """Maximum-likelihood fits of two densities of zero mean to a sample of weights."""
 
     n: int  # weights in the sample, exact zeros left out
     shape: float  # of the generalised Gaussian: 1 Laplace, 2 Gaussian
@@ -104,7 +104,7 @@ class CheckpointRecord(Record, frozen=True, kw_only=True, tag="checkpoint"):
 
 
 def executed(recipe: str, execution: str) -> str:
-    """Return how people are shown a recipe, or the first links of one, with its execution.
+    """Return the name of a recipe, or of its first links, on boards: with its execution.
 
     >>> executed("plain+quantize:step=2^-8", "bf16")
     'plain+quantize:step=2^-8 (bf16)'
@@ -217,7 +217,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Speeds(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one `bench speed` measured."""
+    """Everything that one `bench speed` measured."""
 
     speeds: list[Speed]
     against: list[str]  # codecs to whose speed the board compares all others
@@ -237,7 +237,7 @@ class TrainerSpeed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainerSpeeds(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one `bench speed --trainers` measured."""
+    """Everything that one `bench speed --trainers` measured."""
 
     speeds: list[TrainerSpeed]
     provenance: Provenance
@@ -267,18 +267,18 @@ AnyRecord = CheckpointRecord | CompressRecord | EvaluateRecord | TimeRecord | Ce
 
 
 def key_of(stage: str, **parts: Any) -> str:
-    """SHA-256 of the canonical JSON of everything that determines a stage's outcome."""
+    """Return the SHA-256 of the canonical JSON of all that determines a stage's result."""
     text = json.dumps({"stage": stage, **parts}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def encode(record: Record) -> bytes:
-    """One record as one line of JSON."""
+    """Return one record as one line of JSON."""
     return msgspec.json.encode(record) + b"\n"
 
 
 def encode_speeds(speeds: Speeds | TrainerSpeeds) -> bytes:
-    """What `bench speed --json` writes, for people to read as well."""
+    """Return what `bench speed --json` writes, indented for people to read."""
     return msgspec.json.format(msgspec.json.encode(speeds), indent=1) + b"\n"
 
 
