@@ -21,7 +21,7 @@ import msgspec
 
 from slashbench import record as records
 from slashbench.bench.store import backends, published
-from slashbench.bench.store.backends import Backend
+from slashbench.bench.store.backends import Backend, LocalBackend
 from slashbench.bench.store.leases import Leases
 from slashbench.errors import UsageError
 from slashbench.record import AnyRecord, CellRecord, Record
@@ -141,6 +141,9 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         if self.files.size(artifact_name(sha256)) != len(data):
             self.files.write(artifact_name(sha256), data)
+            if isinstance(self.files, LocalBackend):  # read anew where it must be fetched
+                about = (self.files.root / artifact_name(sha256)).stat()
+                self._whole.add((sha256, about.st_size, about.st_mtime_ns))
         return sha256
 
     def find_artifact(self, sha256: str) -> Path | None:
