@@ -11,7 +11,7 @@ from slashbench.bench.report.tables import NOTHING, Table, number
 
 
 def tables(found: Description) -> list[Table]:
-    """The tensors of one file, and where its bytes go."""
+    """Return the tensors of one file, and where its bytes go."""
     bits = number(8 * found.file_bytes / found.parameters, 3) if found.parameters else NOTHING
     tensors = Table(
         title=found.name,
@@ -44,5 +44,5 @@ def tables(found: Description) -> list[Table]:
 
 
 def as_json(found: Sequence[Description]) -> str:
-    """One object for each file."""
+    """Return a JSON list with one object for each file."""
     return msgspec.json.format(msgspec.json.encode(found)).decode()

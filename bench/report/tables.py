@@ -29,7 +29,7 @@ class Table:
 
 
 def provenance(runs: Sequence[Provenance]) -> list[str]:
-    """Machines, versions and commands behind records, one sentence each."""
+    """Return machines, versions and commands behind records, one sentence each."""
 
     def distinct(of: Callable[[Provenance], str]) -> list[str]:
         return sorted({of(run) for run in runs})
@@ -53,7 +53,7 @@ def provenance(runs: Sequence[Provenance]) -> list[str]:
 
 
 def _without_paths(command: str) -> str:
-    """A command line whose --out names no folder of this machine."""
+    """Return a command line whose --out names no folder of this machine."""
     words = shlex.split(command)
     return shlex.join(
         "--out=DIR" if word.startswith("--out=") else ("DIR" if before == "--out" else word)
@@ -62,25 +62,25 @@ def _without_paths(command: str) -> str:
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """A number as the boards print it, – where there is none."""
+    """Return a number as the boards print it, – where there is none."""
     if value is None:
         return NOTHING
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
 def plus_minus(value: float | None, error: float | None, sign: bool = False) -> str:
-    """A mean and its standard error."""
+    """Return a mean and its standard error."""
     text = number(value, 3, sign)
     return text if value is None or not error else f"{text} ± {error:.3f}"
 
 
 def percent(value: float | None, digits: int = 1, sign: bool = False) -> str:
-    """A share in percent."""
+    """Return a share in percent."""
     return NOTHING if value is None else number(100 * value, digits, sign) + " %"
 
 
 def interval(found: Interval | None, digits: int = 1) -> str:
-    """A share in percent and the range about it."""
+    """Return a share in percent and the range about it."""
     if found is None:
         return NOTHING
     text = percent(found.estimate, digits, sign=True)
@@ -88,7 +88,7 @@ def interval(found: Interval | None, digits: int = 1) -> str:
 
 
 def limits(found: Interval, digits: int = 1) -> str:
-    """The two ends of an interval of shares in percent, – where there is none."""
+    """Return the two ends of an interval of shares in percent, – where there is none."""
     if found.low is None or found.high is None:
         return NOTHING
     low, high = (number(100 * end, digits, sign=True) for end in (found.low, found.high))
@@ -96,7 +96,7 @@ def limits(found: Interval, digits: int = 1) -> str:
 
 
 def place(found: Rank | None) -> str:
-    """A rank, or the ranks that noise leaves open."""
+    """Return a rank, or the ranks that noise leaves open."""
     if found is None:
         return NOTHING
     return str(found.first) if found.first == found.last else f"{found.first}–{found.last}"

@@ -25,7 +25,7 @@ class Curve:
 
 
 def bd_rate(anchor: Curve, test: Curve) -> float | str:
-    """By which share `test` takes more bits than `anchor`; below 0: fewer. Or why it can't be said.
+    """Return the share of bits that `test` takes beyond `anchor`, or why it can't be said.
 
     >>> line = Curve([1, 2, 4, 8], [1, 2, 3, 4])
     >>> half = Curve([0.5, 1, 2, 4], [1, 2, 3, 4])
@@ -63,7 +63,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float | str:
 
 
 def _rising(curve: Curve) -> Curve:
-    """The points that are better than every cheaper one: interpolation needs a monotone curve."""
+    """Return the points that are better than every cheaper one: a monotone curve."""
     rates: list[float] = []
     qualities: list[float] = []
     for rate, quality in sorted(zip(curve.rates, curve.qualities, strict=True)):

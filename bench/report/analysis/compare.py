@@ -45,7 +45,7 @@ class Pair:
         return math.hypot(self.a.stderr or 0.0, self.b.stderr or 0.0)
 
     def faster(self, speed_of: Callable[[Row], float | None]) -> float | None:
-        """Logarithm of how many times as fast `b` is, on the machines that timed both sides."""
+        """Return the logarithm of how many times as fast `b` is, on machines that timed both."""
         both = [(speed_of(b), speed_of(a)) for a, b in self.clocks]
         logs = [math.log(mine / other) for mine, other in both if mine and other]
         return math.fsum(logs) / len(logs) if logs else None
@@ -63,11 +63,11 @@ class Comparison:
     broken: Sequence[Row]  # good in a, failed in b
 
     def by_codec(self) -> dict[str, list[Pair]]:
-        """The matched cells of each codec: sizes and speeds."""
+        """Return the matched cells of each codec: sizes and speeds."""
         return _grouped(self.pairs, lambda pair: pair.b.codec)
 
     def by_recipe(self) -> dict[str, list[Pair]]:
-        """One cell a seed of each model and recipe: codecs share the metric."""
+        """Return one cell a seed of each model and recipe: codecs share the metric."""
         found = _grouped(self.pairs, lambda pair: f"{pair.b.model} · {pair.b.recipe}")
         return {
             name: list({pair.b.seed: pair for pair in pairs}.values())
@@ -76,12 +76,12 @@ class Comparison:
 
 
 def of_runs(a: str, rows_a: Iterable[Row], b: str, rows_b: Iterable[Row]) -> Comparison:
-    """The same model, recipe, codec and seed in two results folders."""
+    """Match the same model, recipe, codec and seed of two results folders."""
     return _match(a, rows_a, b, rows_b, lambda r: (r.model, r.recipe, r.codec, r.seed))
 
 
 def of_recipes(a: str, b: str, rows: Sequence[Row]) -> Comparison:
-    """Two recipes of one results folder; without their quantisers: under each that both have.
+    """Match two recipes of one results folder; without quantisers: under each that both have.
 
     Raises UsageError when one of them has no cell.
     """
@@ -104,7 +104,7 @@ def of_recipes(a: str, b: str, rows: Sequence[Row]) -> Comparison:
 
 
 def metric_change(pairs: Sequence[Pair]) -> Interval | None:
-    """The change of one recipe's metric: over seeds, or over test items for a single one."""
+    """Return the change of one recipe's metric: over seeds, or over test items for a single one."""
     gains = [pair.gain for pair in pairs if pair.gain is not None]
     if len(gains) == 1:
         return around(gains[0], quantile() * pairs[0].gain_error)
@@ -112,12 +112,12 @@ def metric_change(pairs: Sequence[Pair]) -> Interval | None:
 
 
 def encode_change(pairs: Sequence[Pair]) -> Interval | None:
-    """The change of one codec's encoding speed, as a share, over (model, seed)."""
+    """Return the change of one codec's encoding speed, as a share, over (model, seed)."""
     return _ratio(_over_clusters(pairs, lambda p: p.faster(lambda r: r.encode_mb_s)))
 
 
 def decode_change(pairs: Sequence[Pair]) -> Interval | None:
-    """The change of one codec's decoding speed, as a share, over (model, seed)."""
+    """Return the change of one codec's decoding speed, as a share, over (model, seed)."""
     return _ratio(_over_clusters(pairs, lambda p: p.faster(lambda r: r.decode_mb_s)))
 
 
@@ -164,7 +164,7 @@ def _grouped(pairs: Iterable[Pair], name: Callable[[Pair], str]) -> dict[str, li
 def _last(
     rows: Iterable[Row], key: Callable[[Row], Hashable]
 ) -> tuple[dict[Hashable, Row], dict[Hashable, dict[str, Row]]]:
-    """The row measured last of each cell, and of each cell and machine that timed it."""
+    """Return the row measured last of each cell, and of each cell and machine that timed it."""
     last: dict[Hashable, Row] = {}
     clocks: dict[Hashable, dict[str, Row]] = {}
     for row in sorted(rows, key=lambda row: row.measured_at):
@@ -177,14 +177,14 @@ def _last(
 
 
 def _under(recipe: str, row: Row) -> str | None:
-    """The quantiser under which a row has that chain of links, or that whole recipe; else None."""
+    """Return the quantiser under which a row has that chain or whole recipe; else None."""
     if row.recipe == recipe:
         return ""
     return row.quantiser if row.chain == recipe else None
 
 
 def _over_clusters(pairs: Sequence[Pair], of: Callable[[Pair], float | None]) -> Interval | None:
-    """The mean over (model, seed) of the mean within each."""
+    """Return the mean over (model, seed) of the mean within each."""
     clusters: dict[tuple[str, int], list[float]] = {}
     for pair in pairs:
         value = of(pair)

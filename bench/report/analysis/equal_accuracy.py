@@ -36,7 +36,7 @@ class Contest:
 
 
 def saving(ours: Line, theirs: Line) -> Interval:
-    """Share of bits that `ours` saves: paired over the seeds that both have."""
+    """Return share of bits that `ours` saves: paired over the seeds that both have."""
     logs = _logs(ours, theirs)
     if not logs:
         return Interval(1 - ours.bits / theirs.bits)
@@ -44,8 +44,9 @@ def saving(ours: Line, theirs: Line) -> Interval:
 
 
 def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
-    """How many models have both sides; their geometric mean saving, exact for these models, and
-    the interval in which that of one more model would lie.
+    """Return the number of models with both sides, and their geometric mean saving.
+
+    It is exact for these models; its interval is where that of one more model would lie.
 
     Each model has one voice, however many seeds. None where fewer than two have both sides.
     """
@@ -59,14 +60,14 @@ def overall_saving(contests: Sequence[Contest]) -> tuple[int, Interval] | None:
 
 
 def _logs(ours: Line, theirs: Line) -> list[float]:
-    """Logarithm of the ratio of sizes for each seed that both have."""
+    """Return logarithm of the ratio of sizes for each seed that both have."""
     a = {row.seed: row.bits_per_parameter or math.nan for row in ours.rows}
     b = {row.seed: row.bits_per_parameter or math.nan for row in theirs.rows}
     return [math.log(a[seed] / b[seed]) for seed in sorted(a.keys() & b.keys())]
 
 
 def shares_saved(logs: Interval) -> Interval:
-    """The logarithm of a ratio of sizes as a share saved."""
+    """Return the logarithm of a ratio of sizes as a share saved."""
 
     def share(log: float | None) -> float | None:
         return None if log is None else -math.expm1(min(log, 700.0))
@@ -75,13 +76,13 @@ def shares_saved(logs: Interval) -> Interval:
 
 
 def best(model: str, lines: Sequence[Line]) -> Contest:
-    """The smallest line of each side among those that keep the quality."""
+    """Return the smallest line of each side among those that keep the quality."""
     trained, after = split(lines)
     return _contest(model, smallest_kept(trained), trained, after)
 
 
 def best_at_equal_steps(model: str, lines: Sequence[Line]) -> Contest | None:
-    """The same where both sides took as many training steps; None where no model is trained."""
+    """Return the same at equal training steps; None if no training-time file is in tolerance."""
     trained, after = split(lines)
     winner = smallest_kept(trained)
     if isinstance(winner, str):
@@ -92,7 +93,7 @@ def best_at_equal_steps(model: str, lines: Sequence[Line]) -> Contest | None:
 
 
 def best_at_equal_compute(model: str, lines: Sequence[Line]) -> Contest | None:
-    """The same where training without compression took as much CPU time; `plain:longer` does."""
+    """Return the same at equal CPU time of training; `plain:longer` trains as long."""
     trained, after = split(lines)
     winner = smallest_kept(trained)
     if isinstance(winner, str):
@@ -121,7 +122,7 @@ def _contest(
 
 
 def best_at_equal_step(model: str, lines: Sequence[Line]) -> list[Contest]:
-    """Each quantiser that both sides ran without further links: each side's best codec."""
+    """Return each quantiser that both sides ran without further links: each side's best codec."""
     by_step: dict[str, list[Line]] = {}
     for line in lines:
         if "+" not in line.first.chain:
@@ -135,7 +136,7 @@ def best_at_equal_step(model: str, lines: Sequence[Line]) -> list[Contest]:
 
 
 def split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
-    """(training-time, post-training)."""
+    """Return (training-time, post-training)."""
     sides: tuple[list[Line], list[Line]] = ([], [])
     for line in lines:
         sides[line.first.regime.partition(":")[0] == PLAIN].append(line)
@@ -143,13 +144,13 @@ def split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
 
 
 def smallest(lines: Sequence[Line]) -> Line:
-    """The line of the fewest bits among those of the most seeds: others mean something else."""
+    """Return the line of the fewest bits among those of the most seeds."""
     most = max(len(line.rows) for line in lines)
     return min((ln for ln in lines if len(ln.rows) == most), key=lambda line: line.bits)
 
 
 def smallest_kept(lines: Sequence[Line], which: str = "") -> Line | str:
-    """The smallest line that keeps the quality, or why there is none."""
+    """Return the smallest line that keeps the quality, or why there is none."""
     if not lines:
         return f"none {which}was run"
     if all(line.loss is None for line in lines):

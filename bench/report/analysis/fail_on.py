@@ -34,7 +34,7 @@ class Condition:
     limit: float  # a share; of a metric in its unit
 
     def violations(self, found: Comparison) -> list[str]:
-        """Each cell (bytes), or codec (speed) or recipe (metric) beyond doubt, that meets it."""
+        """Return each cell (bytes), codec (speed) or recipe (metric) that meets it beyond doubt."""
         if self.what == "bytes":
             return [
                 f"{self.text}: {p.b.model} · {p.b.recipe} · {p.b.codec} · seed {p.b.seed}: "
@@ -59,7 +59,7 @@ _CONDITION = re.compile(r"(bytes|metric|encode|decode)([<>])([-+]?\d+(?:\.\d+)?)
 
 
 def conditions(text: str) -> list[Condition]:
-    """`bytes>0,decode<-10%`. Raises UsageError.
+    """Parse a list such as `bytes>0,decode<-10%`. Raises UsageError.
 
     >>> [condition.limit for condition in conditions("bytes>0,decode<-10%,metric<-0.5")]
     [0.0, -0.1, -0.5]
@@ -83,7 +83,7 @@ def conditions(text: str) -> list[Condition]:
 
 
 def violations(found: Comparison, asked: Iterable[Condition]) -> list[str]:
-    """What meets a condition, and cells that fail now or are gone."""
+    """Return a line for each condition that holds, and for cells that fail now or are missing."""
     broken = [f"failed: {r.model} · {r.recipe} · {r.codec}: {r.reason}" for r in found.broken]
     broken += [
         f"missing: {r.model} · {r.recipe} · {r.codec} · seed {r.seed}"
@@ -94,7 +94,7 @@ def violations(found: Comparison, asked: Iterable[Condition]) -> list[str]:
 
 
 def spelled(what: What, change: Interval | None) -> str:
-    """A change with its interval: of a metric in its unit, else a share in percent."""
+    """Return a change with its interval: of a metric in its unit, else a share in percent."""
     if change is None:
         return NOTHING
     if what != "metric":

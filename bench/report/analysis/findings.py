@@ -44,7 +44,7 @@ def findings(results: Results, most: int = MOST) -> list[str]:
 
 
 def training(results: Results) -> str | None:
-    """Compression while training against compression after it, at equal quality."""
+    """Compare compression while training with compression after it, at equal quality."""
     found = contests(results)
     both = [contest for contest in found if contest.saving is not None]
     if not both:
@@ -72,7 +72,7 @@ def training(results: Results) -> str | None:
 
 
 def bits(results: Results) -> str | None:
-    """The fewest bits a parameter within the tolerance."""
+    """Say how few bits a parameter takes within the tolerance."""
     least: dict[str, Line] = {}
     for contest in contests(results):
         lines = [
@@ -98,12 +98,12 @@ def bits(results: Results) -> str | None:
 
 
 def smallest(results: Results) -> str | None:
-    """The codec of integers that is ranked first, against the second."""
+    """Compare the codec of integers that is ranked first with the second."""
     return _first(results, False, "integers")
 
 
 def fastest(results: Results) -> str | None:
-    """The codec that decodes integers fastest, against the smallest one."""
+    """Compare the codec that decodes integers fastest with the smallest one."""
     rows = [row for row in results.rows if not row.lossless]
     sizes = standings(rows, _bits)
     clocked = [row for row in rows if row.machine and row.machine == results.machines[0]]
@@ -125,7 +125,7 @@ def fastest(results: Results) -> str | None:
 
 
 def after(results: Results) -> str | None:
-    """The quantiser that makes the smallest post-training file at equal quality."""
+    """Say which quantiser makes the smallest post-training file at equal quality."""
     won: Counter[str] = Counter()
     families = set()
     for contest in contests(results):
@@ -145,12 +145,12 @@ def after(results: Results) -> str | None:
 
 
 def lossless(results: Results) -> str | None:
-    """The lossless codec that is ranked first, against native bytes and the second."""
+    """Compare the lossless codec that is ranked first with native bytes and the second."""
     return _first(results, True, "native floats")
 
 
 def failed(results: Results) -> str | None:
-    """How many cells failed."""
+    """Say how many cells failed, and why the first did."""
     last = {(r.model, r.recipe, r.codec, r.seed): r for r in _by_time(results.rows)}
     broken = [row for row in last.values() if row.status == "failed"]
     if not broken:
@@ -166,12 +166,12 @@ def failed(results: Results) -> str | None:
 
 
 def contests(results: Results) -> list[Contest]:
-    """Each model's smallest file of either side at equal quality."""
+    """Return each model's smallest file of either side at equal quality."""
     return [equal_accuracy.best(model, results.lines(model)) for model in results.models]
 
 
 def native_share(rows: Sequence[Row], codec: str) -> float | None:
-    """Geometric mean of a lossless codec's file over the native bytes."""
+    """Return geometric mean of a lossless codec's file over the native bytes."""
     shares = [
         math.log(1 / row.ratio_to_native)
         for row in rows
@@ -217,7 +217,7 @@ def _by_time(rows: Sequence[Row]) -> list[Row]:
 
 
 def _savings(found: Sequence[Contest], sign: int) -> str:
-    """Models and how many bits are saved on each, the most first; or how many models."""
+    """Return models and how many bits are saved on each, the most first; or how many models."""
     saved = {c.model: sign * c.saving.estimate for c in found if c.saving is not None}
     single = {c.model for c in found if c.saving is not None and c.saving.low is None}
     order = sorted(saved, key=lambda model: -saved[model])
@@ -232,14 +232,14 @@ def _savings(found: Sequence[Contest], sign: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in percent with two significant digits, and all that stand before the point."""
+    """Return a share in percent with two significant digits; whole numbers in full."""
     percent = 100 * share
     digits = 0 if abs(percent) >= 10 else 1 if abs(percent) >= 1 else 2
     return f"{percent:.{digits}f} %"
 
 
 def _list(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`; beyond NAMED how many there are."""
+    """Return `a`, `a and b`, `a, b and c`; beyond NAMED how many there are."""
     if len(words) > NAMED:
         return f"{', '.join(words[: NAMED - 1])} and {len(words) - NAMED + 1} more"
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

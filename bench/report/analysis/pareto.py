@@ -1,4 +1,4 @@
-"""The Pareto front over size, metric and time to decode, as far as the data can tell."""
+"""The Pareto front over size, metric and time to decode, within the noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slashbench.bench.report.ties import CLOCK
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A line by what is to be small, each with how far its range goes to either side."""
+    """A line by its costs, each with the reach of its interval."""
 
     line: Line
     costs: tuple[float, float, float]  # bits per parameter, loss, seconds per parameter decoded
@@ -21,7 +21,7 @@ class Point:
 
 
 def points(lines: Sequence[Line]) -> list[Point]:
-    """Lines whose size, loss and time to decode are all known."""
+    """Return lines whose size, loss and time to decode are all known."""
     found = []
     for line in lines:
         loss, speed = line.loss, line.clock(lambda row: row.decode_mparams_s)
@@ -38,7 +38,7 @@ def points(lines: Sequence[Line]) -> list[Point]:
 
 
 def front(candidates: Sequence[Point]) -> list[Point]:
-    """Those that none other beats: as good in all three, and surely better in one.
+    """Return the points that no other one beats: as good in all three, and surely better in one.
 
     Surely: by more than noise explains, the two taken as independent though they share seeds and
     test items, which keeps rather too many than too few.
@@ -58,9 +58,7 @@ def front(candidates: Sequence[Point]) -> list[Point]:
 
 
 def staircase(lines: Sequence[Line]) -> list[Line]:
-    """Lines with less loss than every line of fewer bits: the front of size and loss as they are
-    here, smallest first.
-    """
+    """Return lines with less loss than every line of fewer bits, smallest first."""
     kept: list[Line] = []
     for line in sorted(lines, key=lambda line: (line.bits, line.loss or 0.0)):
         if not kept or (line.loss or 0.0) < (kept[-1].loss or 0.0):

@@ -29,7 +29,7 @@ class RegimeCurve:
         return frozenset.intersection(*(line.seeds for line in self.lines))
 
     def curve(self, seeds: Iterable[int], quality: Quality) -> Curve:
-        """Bits per parameter against quality, means over some of its seeds."""
+        """Return bits per parameter against quality, means over some of its seeds."""
         wanted = frozenset(seeds)
         points = [[row for row in line.rows if row.seed in wanted] for line in self.lines]
         known = [rows for rows in points if all(quality(row) is not None for row in rows)]
@@ -39,12 +39,12 @@ class RegimeCurve:
         )
 
     def smallest(self) -> Line | str:
-        """Its smallest line within the tolerance, or why there is none."""
+        """Return its smallest line within the tolerance, or why there is none."""
         return equal_accuracy.smallest_kept(self.lines)
 
 
 def regimes(model: str, lines: Sequence[Line]) -> list[RegimeCurve]:
-    """The regimes of a model, plain first."""
+    """Return the regimes of a model, plain first."""
     found: dict[str, dict[str, Line]] = {}
     for line in lines:
         chain, quantiser = line.first.chain, line.first.quantiser
@@ -56,7 +56,7 @@ def regimes(model: str, lines: Sequence[Line]) -> list[RegimeCurve]:
 
 
 def bd_rate_to(plain: RegimeCurve, other: RegimeCurve) -> Interval | str:
-    """Share of bits that `other` takes over plain at equal quality, over seeds; or why not."""
+    """Return the share of bits that `other` takes beyond plain at equal quality, or why not."""
     seeds = sorted(plain.seeds & other.seeds)
     if not seeds:
         return "no seed in common with plain"
@@ -73,12 +73,12 @@ def bd_rate_to(plain: RegimeCurve, other: RegimeCurve) -> Interval | str:
 
 
 def _likelihood(row: Row) -> float | None:
-    """Mean log-likelihood, which is smoother than accuracy."""
+    """Return the mean log-likelihood, which is smoother than accuracy."""
     return None if row.nll is None else -row.nll
 
 
 def _metric(row: Row) -> float | None:
-    """The metric, signed so that higher is better."""
+    """Return the metric, signed so that higher is better."""
     if row.value is None:
         return None
     return row.value if row.higher_is_better else -row.value

@@ -88,7 +88,7 @@ def spoken(link: str) -> str:
 
 
 def _groups(names: Mapping[str, str]) -> list[list[str]]:
-    """Recipes that have a name in common, where there are several."""
+    """Return recipes that have a name in common, where there are several."""
     found: dict[str, list[str]] = {}
     for recipe, name in names.items():
         found.setdefault(name, []).append(recipe)
@@ -96,7 +96,7 @@ def _groups(names: Mapping[str, str]) -> list[list[str]]:
 
 
 def _differing(chains: list[tuple[Selector, ...]]) -> list[tuple[int, str]]:
-    """(position of a link, setting) in which the chains are not all alike, the strengths first."""
+    """Return (position of a link, setting) in which the chains differ, strengths first."""
     found = []
     for at in range(min(map(len, chains))):
         settings = [dict(chain[at].settings) for chain in chains]
@@ -106,7 +106,7 @@ def _differing(chains: list[tuple[Selector, ...]]) -> list[tuple[int, str]]:
 
 
 def _name(chain: tuple[Selector, ...], also: Iterable[tuple[int, str]]) -> str:
-    """The name that shows the main settings and those of `also`."""
+    """Return the name that shows the main settings and those of `also`."""
     also = set(also)
     parts = []
     for at, link in enumerate(chain):

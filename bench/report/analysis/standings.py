@@ -146,7 +146,7 @@ def _timings(rows: Iterable[Row], rounds: Rounds, score: Score) -> Board | None:
 
 
 def _scores(rows: Iterable[Row], score: Score) -> dict[str, dict[Case, float]]:
-    """Codec -> cell -> score, of the good cells that are files."""
+    """Return codec -> cell -> score, of the good cells that are files."""
     found: dict[str, dict[Case, float]] = {}
     for row in rows:
         value = None if row.status != "ok" or row.bound else score(row)
@@ -160,7 +160,7 @@ def _case(row: Row) -> Case:
 
 
 def _common(scores: Mapping[str, Mapping[Case, float]]) -> tuple[list[str], list[Case]]:
-    """The codecs that share enough cells, and those cells.
+    """Return the codecs that share enough cells, and those cells.
 
     The codec with the fewest cells goes first, until the others share enough.
     """
@@ -215,7 +215,7 @@ def _board(
 
 
 def _elsewhere(logs: Floats) -> Interval:
-    """The ratio on one more model: each model here has one voice, the mean over its cells."""
+    """Return the ratio on one more model; each model here has one voice."""
     found = new_value_interval(logs.tolist())
     low, high = (None if end is None else _power(end) for end in (found.low, found.high))
     return Interval(_power(found.estimate), low, high)

@@ -44,7 +44,7 @@ BOARDS: dict[str, Callable[[Results], Section]] = {
 
 
 def sections(results: Results, names: Sequence[str] = tuple(BOARDS)) -> list[Section]:
-    """The boards of those names that have something to say. Raises UnknownName."""
+    """Return the boards of those names that are not empty. Raises UnknownName."""
     for name in names:
         if name not in BOARDS:
             raise UnknownName(f"no board {name!r}; there are: {', '.join(BOARDS)}, all")

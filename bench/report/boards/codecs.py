@@ -100,6 +100,6 @@ def elsewhere(found: Interval | None) -> str:
 
 
 def over_entropy(rows: list[Row]) -> dict[str, float]:
-    """Codec -> coded bits over entropy, less 1, on the cells that all ranked codecs ran."""
+    """Return codec -> coded bits over entropy, less 1, on the cells that all ranked codecs ran."""
     board = standings(rows, lambda row: None if row.gap is None else 1 + row.gap)
     return {standing.codec: standing.mean - 1 for standing in board.standings} if board else {}

@@ -24,7 +24,7 @@ seed)"""
 
 
 def tables(found: Comparison) -> list[Table]:
-    """By codec, then the cells whose files changed most, then what has no counterpart."""
+    """Return tables by codec, of the files that changed most, and of what has no counterpart."""
     return [
         table
         for table in (

@@ -10,7 +10,7 @@ from slashbench.bench.report.tables import Table, provenance
 
 
 def section(results: Results) -> Section:
-    """Cells of each model and recipe, and each failure's reason."""
+    """Build the board of cells by model, and of each failure's reason."""
     last = sorted(results.rows, key=lambda r: r.measured_at)
     rows = list({(r.model, r.recipe, r.codec, r.seed): r for r in last}.values())
     every, good = Counter(r.model for r in rows), Counter(r.model for r in rows if r.status == "ok")
@@ -44,6 +44,6 @@ def section(results: Results) -> Section:
 
 
 def origin(results: Results) -> Section:
-    """Machines, versions and commands."""
+    """Build the list of machines, versions and commands."""
     said = provenance([cell.provenance for cell in results.records.cells])
     return Section("origin", "Where the numbers come from", "", said)

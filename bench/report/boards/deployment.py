@@ -18,7 +18,7 @@ LINKS = {
 
 
 def section(results: Results) -> Section:
-    """Per model and recipe, the codec that loads soonest over each link."""
+    """Build the board: for each model and recipe, the codec that loads soonest over each link."""
     rows = []
     for block in results.blocks:
         lines = [line for line in block.lines if not line.first.bound and line.clocks]
@@ -35,7 +35,7 @@ def section(results: Results) -> Section:
 
 
 def load_s(line: Line, bandwidth: float) -> float:
-    """Seconds to read a line's file at so many bytes a second, and to decode it."""
+    """Return the seconds to read a file at so many bytes a second, and to decode it."""
     return (line.mean(lambda r: r.file_bytes) or 0.0) / bandwidth + (_decode_s(line) or 0.0)
 
 
@@ -53,7 +53,7 @@ def _decode_s(line: Line) -> float | None:
 
 
 def shown_machine(results: Results) -> str:
-    """Which machine speeds are of, where there are several."""
+    """Return which machine speeds are of, where there are several."""
     if len(results.machines) < 2:
         return ""
     return f" Speeds are of machine {results.machines[0]}, which timed the most cells."

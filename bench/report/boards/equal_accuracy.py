@@ -24,7 +24,7 @@ COLUMNS = ("model", "side", "recipe", "codec", "bits/param", "metric", "loss", "
 
 
 def section(results: Results) -> Section:
-    """At equal accuracy, then held to equal steps, equal compute and an equal quantiser step."""
+    """Build the board: at equal quality, then at equal training steps, compute, step size."""
     fields = [(model, results.lines(model)) for model in results.models]
 
     tables = [

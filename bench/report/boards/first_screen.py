@@ -91,7 +91,7 @@ def names_section(results: Results) -> Section:
 
 
 def _sides(results: Results, most: int) -> Table:
-    """The best of either side on each model, the difference and its interval."""
+    """Return the best of either side on each model, the difference and its interval."""
     names = names_by_model(results.rows)
     # Those with both sides first: they answer the question.
     found = sorted(contests(results), key=lambda contest: contest.saving is None)
@@ -128,7 +128,7 @@ def _details(line: Line) -> str:
 
 
 def _contest(contest: Contest, names: Mapping[tuple[str, str], str]) -> list[tuple[str, ...]]:
-    """A row for each side that has a file; a side without one is named in the row of the other."""
+    """Return a row for each side with a file; the other side is named in that row."""
     sides = (("post", contest.post_training), ("training", contest.training_time))
     saving = contest.saving
     missing = [f"{side}: {line}" for side, line in sides if isinstance(line, str)]
@@ -215,7 +215,7 @@ def _by_size(
 def _chosen(
     found: Sequence[Standing], most: int, decode: Mapping[str, float]
 ) -> Sequence[Standing]:
-    """The smallest codecs; the fastest decoder, if it is none of them, takes the last row."""
+    """Return the smallest codecs; the fastest decoder takes the last row if it is none of them."""
     if len(found) <= most or most < 2:
         return found[:most]
     fastest = max(found, key=lambda standing: decode.get(standing.codec, 0.0))

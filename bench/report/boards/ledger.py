@@ -9,7 +9,7 @@ from slashbench.bench.report.tables import NOTHING, Table, number, percent
 
 
 def section(results: Results) -> Section:
-    """The smallest codec of each recipe."""
+    """Build the board of each recipe's smallest codec."""
     lines = [block.smallest for block in results.blocks if block.smallest is not None]
     parts = sorted({part for line in lines for part in line.first.ledger}, key=_order)
     return Section(

@@ -10,7 +10,7 @@ from slashbench.bench.report.tables import Table, number, plus_minus
 
 
 def section(results: Results) -> Section:
-    """One table a model, smallest first."""
+    """Build one table a model, the smallest file first."""
     tables = []
     for model in results.models:
         candidates = points(results.lines(model))

@@ -48,7 +48,7 @@ def _table(model: str, blocks: list[RecipeBlock]) -> Table:
 
 
 def _any(block: RecipeBlock) -> Line | None:
-    """Any line: quality is the same for every codec."""
+    """Return any line: quality is the same for every codec."""
     return block.lines[0] if block.lines else None
 
 

@@ -18,7 +18,7 @@ a rank"""
 
 
 def section(results: Results) -> Section:
-    """One table per recipe of each model."""
+    """Build one table per recipe of each model."""
     columns = ("rank", "codec", "bits/param", "coded", "embed", "other", "entropy", "gap", "ratio",
                "enc MB/s", "dec MB/s")  # fmt: skip
     return Section(

@@ -11,7 +11,7 @@ from slashbench.bench.report.tables import NOTHING, Table, interval, number, plu
 
 
 def section(results: Results) -> Section:
-    """One table a model."""
+    """Build one table a model."""
     tables = []
     for model in results.models:
         found = regimes(model, results.lines(model))

@@ -12,7 +12,7 @@ KINDS = ("embedding", "matrix", "vector")
 
 
 def section(results: Results) -> Section:
-    """The smallest codec of each recipe."""
+    """Build the board of each recipe's smallest codec."""
     rows = []
     for block in results.blocks:
         line = block.smallest

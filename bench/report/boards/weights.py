@@ -9,7 +9,7 @@ from slashbench.record import CheckpointRecord
 
 
 def section(results: Results) -> Section:
-    """Checkpoints that say so, of records made since they do."""
+    """Build the board of checkpoints whose record has a distribution."""
     points = described(results)
     return Section(
         "weights",
@@ -31,7 +31,7 @@ def section(results: Results) -> Section:
 
 
 def described(results: Results) -> list[CheckpointRecord]:
-    """Checkpoints with a distribution, the one measured last of those that are alike."""
+    """Return checkpoints with a distribution, the one measured last of those that are alike."""
     points = sorted(results.records.points.values(), key=lambda p: p.provenance.measured_at)
     last = {(p.model, p.recipe, p.seed): p for p in points if p.distribution is not None}
     return [last[key] for key in sorted(last)]

@@ -27,7 +27,7 @@ COLUMNS = (*_FIELDS, *(f"{part}_bytes" for part in PARTS))
 
 
 def flat(row: Row) -> tuple[Any, ...]:
-    """What stands in each of COLUMNS; None where nothing was measured."""
+    """Return a row's value for each of COLUMNS; None if it was not measured."""
     return (
         *(getattr(row, name) for name in _FIELDS),
         *(row.ledger.get(part) for part in PARTS),
@@ -35,7 +35,7 @@ def flat(row: Row) -> tuple[Any, ...]:
 
 
 def to_csv(results: Results) -> str:
-    """One line per cell; empty where nothing was measured."""
+    """Return one line per cell; empty if it was not measured."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -44,7 +44,7 @@ def to_csv(results: Results) -> str:
 
 
 def to_json(results: Results) -> str:
-    """A list with one object per cell; null where nothing was measured."""
+    """Return a list with one object per cell; null if it was not measured."""
     found = [dict(zip(COLUMNS, flat(row), strict=True)) for row in results.rows]
     return json.dumps(found, indent=1) + "\n"
 

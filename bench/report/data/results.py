@@ -27,7 +27,7 @@ class Results:
         return list(dict.fromkeys(block.model for block in self.blocks))
 
     def lines(self, model: str) -> list[Line]:
-        """The lines of a model that are files of integers: no bounds, nothing lossless."""
+        """Return the lines of a model that are files of integers: no bounds, nothing lossless."""
         return [
             line
             for block in self.blocks

@@ -184,7 +184,7 @@ def _failed(cell: CellRecord) -> Row:
 
 
 def _baselines(records: Records) -> dict[tuple[str, int, str], EvaluateRecord]:
-    """(model, seed, execution) -> evaluation of the plain float model."""
+    """Return (model, seed, execution) -> evaluation of the plain float model."""
     found = {}
     for cell in records.cells:
         point = records.points.get(cell.checkpoint)
@@ -223,7 +223,7 @@ def _size(found: Joined) -> dict[str, Any]:
 
 
 def _shares(ledger: Mapping[str, int], entropy: float, n_parameters: int) -> dict[str, float]:
-    """Bits per parameter of each part of a file; `entropy` in bits, 0 where it is not known."""
+    """Return the bits per parameter of each part of a file; entropy: in bits, 0 if unknown."""
     parts = {"payload": 0, "floats": 0, "buffers": 0} | dict(ledger)
     payload, floats = 8 * parts.pop("payload"), 8 * parts.pop("floats")
     del parts["buffers"]  # no parameters
@@ -238,7 +238,7 @@ def _shares(ledger: Mapping[str, int], entropy: float, n_parameters: int) -> dic
 
 
 def _bits(tensors: list[TensorSize], entropy: bool = False) -> float | None:
-    """Bits per value of some tensors: of their streams, or their entropy."""
+    """Return the bits per value of some tensors: of their streams, or their entropy."""
     n = sum(tensor.n for tensor in tensors)
     if not n:
         return None

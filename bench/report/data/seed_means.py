@@ -26,11 +26,11 @@ class Line:
         return self.rows[0]
 
     def mean(self, field_of: Callable[[Row], float | None]) -> float | None:
-        """Mean over seeds, None if any seed lacks the number."""
+        """Return the mean over seeds; None if any seed lacks the number."""
         return _mean([field_of(row) for row in self.rows])
 
     def clock(self, field_of: Callable[[Row], float | None]) -> float | None:
-        """Mean of a speed or time over the seeds that were timed, None if there are none."""
+        """Return the mean of a speed or time over the seeds that were timed; None without one."""
         return _mean([field_of(row) for row in self.clocks])
 
     @property
@@ -95,7 +95,7 @@ class Line:
     def _error(
         self, value: Callable[[Row], float | None], over_items: Callable[[Row], float | None]
     ) -> float | None:
-        """Standard error over seeds where there are several, else the recorded one over items."""
+        """Return the standard error over several seeds, or the recorded one over items."""
         known = [row for row in self.rows if value(row) is not None]
         if len(known) == 1:
             return over_items(known[0])
@@ -117,7 +117,7 @@ class RecipeBlock:
 
 
 def blocks(rows: Iterable[Row], machine: str) -> list[RecipeBlock]:
-    """Every model and recipe with a good cell; models by name, recipes by their smallest size.
+    """Return every model and recipe with a good cell, by model and smallest size.
 
     machine: on which speeds count. Sizes and metrics are the same wherever they were made.
     """

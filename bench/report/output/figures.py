@@ -25,7 +25,7 @@ Values = list[dict[str, Any]]
 
 
 def figures(results: Results) -> dict[str, list[Figure]]:
-    """Name of a board -> its figures; none where there is nothing to draw."""
+    """Return the figures of each board; none if there is nothing to draw."""
     every: dict[str, Callable[[Results], Figure | None]] = {
         "speed": speed_size,
         "ledger": shares,
@@ -37,7 +37,7 @@ def figures(results: Results) -> dict[str, list[Figure]]:
 
 
 def speed_size(results: Results) -> Figure | None:
-    """Decoding speed against size: every codec on one recipe."""
+    """Draw decoding speed against size: every codec on one recipe."""
     values: Values = []
     for block in results.blocks:
         for line in block.lines:
@@ -82,7 +82,7 @@ def speed_size(results: Results) -> Figure | None:
 
 
 def shares(results: Results) -> Figure | None:
-    """The headline of each recipe's smallest codec as stacked bars."""
+    """Draw the headline of each recipe's smallest codec as stacked bars."""
     parts = {
         "entropy": lambda r: r.entropy_share and min(r.entropy_share, r.payload_share or 0.0),
         "waste": lambda r: None if r.waste_share is None else max(r.waste_share, 0.0),
@@ -134,7 +134,7 @@ def shares(results: Results) -> Figure | None:
 
 
 def heat_map(results: Results) -> Figure | None:
-    """Bits per value of every tensor under the smallest recipes of a model."""
+    """Draw the bits per value of every tensor under the smallest recipes of a model."""
     values: Values = []
     for model in results.models:
         found = [block.smallest for block in results.blocks if block.model == model]
@@ -183,7 +183,7 @@ def heat_map(results: Results) -> Figure | None:
 
 
 def histograms(results: Results) -> Figure | None:
-    """Weights of a checkpoint, and the two densities that fit them best."""
+    """Draw the weights of a checkpoint and the two densities that fit them best."""
     values: Values = []
     for point in described(results)[:CHECKPOINTS]:
         found = point.distribution
@@ -250,7 +250,7 @@ def _chart(values: Values) -> Any:
 
 
 def _choice(field: str, names: Sequence[str], first: str | None = None, label: str = "") -> Any:
-    """A list under a chart from which one value of a field is chosen."""
+    """Return a list under a chart from which one value of a field is chosen."""
     options = list(dict.fromkeys(names))
     return alt.selection_point(
         fields=[field],
@@ -261,7 +261,7 @@ def _choice(field: str, names: Sequence[str], first: str | None = None, label: s
 
 
 def _most(values: Values, field: str) -> str:
-    """What most values are of."""
+    """Return the most frequent value of a field."""
     return Counter(str(value[field]) for value in values).most_common(1)[0][0]
 
 

@@ -52,7 +52,7 @@ def page(
     cells: Cells | None = None,
     downloads: Sequence[Download] = (),
 ) -> str:
-    """The page as text. `cells` become the last section."""
+    """Return the page as text. `cells` become the last section."""
     import jinja2
 
     scripts = _scripts()
@@ -141,7 +141,7 @@ def _part(part: Table | Figure | Picture | str | list[str], keep: Any) -> dict[s
 def _listed(
     parts: Sequence[Table | Figure | Picture | str],
 ) -> list[Table | Figure | Picture | str | list[str]]:
-    """Sentences that follow each other as one list."""
+    """Return sentences that follow each other as one list."""
     made: list[Table | Figure | Picture | str | list[str]] = []
     for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
         found = list(group)
@@ -151,18 +151,18 @@ def _listed(
 
 
 def _code(text: str) -> list[tuple[str, bool]]:
-    """Pieces of a sentence, and whether each stands in backquotes."""
+    """Return pieces of a sentence, and whether each stands in backquotes."""
     return [(piece, i % 2 == 1) for i, piece in enumerate(text.split("`"))]
 
 
 def _numeric(table: Table, column: int) -> bool:
-    """Whether most of what a column says are numbers."""
+    """Return whether most cells of a column are numbers."""
     said = [row[column] for row in table.rows if row[column] not in ("", "–", "bound")]
     return sum(bool(_NUMBER.match(text)) for text in said) * 2 > len(said)
 
 
 def _columnar(cells: Cells) -> dict[str, Any]:
-    """Column by column; texts that come again and again are numbered."""
+    """Lay rows out column by column; texts are numbered."""
     columns = []
     for i, name in enumerate(cells.columns):
         values = [row[i] for row in cells.rows]
@@ -180,18 +180,18 @@ def _columnar(cells: Cells) -> dict[str, Any]:
 
 
 def _short(value: Any) -> Any:
-    """A number to nine digits; whole ones are."""
+    """Round to nine significant digits; whole numbers become int."""
     if not isinstance(value, float):
         return value
     return int(value) if value.is_integer() else float(f"{value:.9g}")
 
 
 def _inside_script(document: Any) -> str:
-    """JSON that can't end the script element it stands in."""
+    """Return JSON that can't end the script element it stands in."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 def _guarded(script: str) -> str:
-    """A library's script in a scope of its own, without what would end the element."""
+    """Return a library's script in a scope of its own, without what would end the element."""
     return "(()=>{" + script.replace("</script", "<\\/script") + "})();"

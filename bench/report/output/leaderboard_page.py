@@ -41,7 +41,7 @@ SHOWN = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bi
 
 
 def to_html(results: Results) -> str:
-    """The page as text."""
+    """Return the page as text."""
     html.prepare()
     from slashbench.bench.report.output.figures import figures  # altair takes a second to import
 

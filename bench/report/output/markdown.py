@@ -19,7 +19,7 @@ from slashbench.record import Provenance
 
 
 def to_markdown(results: Results, boards: Sequence[str] = ()) -> str:
-    """The first screen of a store, or the boards of those names.
+    """Return the first screen of a store, or the boards of those names.
 
     The recipes named on the screen and where the numbers come from follow it.
     """
@@ -51,7 +51,7 @@ def to_markdown(results: Results, boards: Sequence[str] = ()) -> str:
 
 
 def document(title: str, parts: Sequence[Section]) -> str:
-    """Sections under a title; figures are pictures beside the file."""
+    """Return sections under a title; figures are pictures beside the file."""
     return "\n\n".join([f"# {title}", *(text for part in parts for text in _section(part))]) + "\n"
 
 

@@ -55,7 +55,7 @@ def pictures(results: Results) -> list[Picture]:
 
 
 def family(line: Line) -> str:
-    """What a point is coloured by: the regime, or what is done after plain training."""
+    """Return the name of a point's colour: its regime, or what is done after plain training."""
     first, *rest = line.first.links.split("+")
     if split([line])[0]:
         return spoken(first)
@@ -63,7 +63,7 @@ def family(line: Line) -> str:
 
 
 def _shown(model: str, lines: Sequence[Line]) -> list[Line]:
-    """Each recipe with its smallest codec, where the loss is known; smallest first."""
+    """Return each recipe with its smallest codec, where the loss is known; smallest first."""
     smallest = [line for regime in regimes(model, lines) for line in regime.lines]
     known = [line for line in smallest if line.loss is not None and line.bits > 0]
     return sorted(known, key=lambda line: line.bits)
@@ -128,7 +128,7 @@ def _picture(
 
 
 def _told(line: Line, name: str) -> list[str]:
-    """What a tooltip says, a sentence a line."""
+    """Return the lines of a tooltip."""
     row = line.first
     spread = f" ± {line.quantile * line.bits_stderr:.3f}" if line.bits_stderr else ""
     loss = f"loss {number(line.loss, 4, sign=True)}"
@@ -184,7 +184,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _stairs(points: Sequence[tuple[float, float]]) -> str:
-    """From point to point, first along the bits, then down or up in loss."""
+    """Join points by steps: first along the bits, then in loss."""
     if not points:
         return ""
     text = f"M{points[0][0]} {points[0][1]}"

@@ -61,7 +61,7 @@ def print_table(table: Table, console: Console) -> None:
 
 
 def _width(table: Table, hidden: Sequence[str]) -> int:
-    """Characters the shown columns take at least, two blanks after each."""
+    """Return the characters that the shown columns take at least, two blanks after each."""
     return sum(
         2 + WORDS.get(column, max(len(row[i]) for row in [table.columns, *table.rows]))
         for i, column in enumerate(table.columns)
