@@ -217,6 +217,13 @@ class TestDeepShape:
         assert shaped["mask"] is weights["mask"]
         assert not torch.equal(shaped["linear.weight"], weights["linear.weight"])
 
+    def test_weights_at_the_end_of_float16_stay_finite(self) -> None:
+        weight = torch.linspace(-65504, 65504, 1000).reshape(20, 50).half()
+        new = DeepShape(shape=0.3, scale=3.0).apply({"w": weight}, NO_DATA)["w"]
+        assert new.dtype == torch.float16
+        assert torch.isfinite(new).all()
+        assert float(new.max()) == 65504
+
     def test_an_outlier_takes_no_table_of_its_size(self) -> None:
         weight = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
         weight[0, 0] = 1e16

@@ -12,7 +12,7 @@ from scipy.special import gammaincinv
 
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics import ggd
-from slashbench.trainers.numerics.layer_inputs import replaced
+from slashbench.trainers.numerics.layer_inputs import cast, replaced
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +65,7 @@ class DeepShape(Transform):
         new = {}
         for name, w in matrices.items():
             magnitudes = torch.from_numpy(table[np.searchsorted(seen, levels[name])])
-            new[name] = magnitudes.to(w.dtype) * w.sign()
+            new[name] = cast(magnitudes, w.dtype) * w.sign()
         return replaced(weights, new)
 
     def _table(self, values: Array, counts: Array) -> Array:

@@ -6,6 +6,7 @@ import torch
 
 from slashbench import validate
 from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.layer_inputs import cast
 from slashbench.trainers.numerics.smallest import count_of
 from slashbench.trainers.transforms.wanda import Wanda
 
@@ -50,4 +51,4 @@ class SparseGPT(Wanda):
             kept = kept.view(block.shape)
             return lambda j, column: column * kept[j - start]
 
-        return obs.sweep(weight, factor, rule_of_block).to(weight.dtype)
+        return cast(obs.sweep(weight, factor, rule_of_block), weight.dtype)
