@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from slashbench.bench import cli
@@ -70,3 +73,19 @@ def bench_process(
     )
     said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return Done(done.returncode, *said, done.stdout)
+
+
+@contextlib.contextmanager
+def started(
+    *arguments: object, cwd: Path | None = None, **options: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the command in a process group of its own, of which nothing is left at the end."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, text=True, start_new_session=True, **options
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

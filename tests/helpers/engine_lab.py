@@ -14,7 +14,7 @@ from typing import Any
 
 from slashbench.bench.store.store import Store
 from slashbench.record import CellRecord, CheckpointRecord
-from tests.helpers.command import COMMAND
+from tests.helpers.command import COMMAND, started
 
 PLUGIN = Path(__file__).parent / "plugin"
 CODECS = "--codecs=pack,entropy"
@@ -84,19 +84,14 @@ def shared_by_two_drivers(out: Path | str) -> None:
 
 def interrupted(*arguments: str, cwd: Path) -> tuple[int, str]:
     """(exit code, what is said after) of a command that gets Ctrl-C when two cells are done."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("[2/"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
-    return process.wait(60), rest
+    with started(*arguments, cwd=cwd, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("[2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        return process.wait(60), rest
 
 
 def cells(out: Path | str) -> dict[tuple[int, str], CellRecord]:
