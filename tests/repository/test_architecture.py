@@ -75,7 +75,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/report/analysis",
         "bench/report/boards",
         "bench/report/data",
+        "bench/report/output/figures",
         "bench/store",
+    ),
+    "bench/report/output/figures": (
+        "bench/report",
+        "bench/report/boards",
+        "bench/report/data",
         "trainers/numerics",
     ),
     "bench/reproduce": (

@@ -43,7 +43,9 @@ SHOWN = ("model", "recipe", "codec", "seed", "status", "bits_per_parameter", "bi
 def to_html(results: Results) -> str:
     """Return the page as text."""
     html.prepare()
-    from slashbench.bench.report.output.figures import figures  # altair takes a second to import
+    from slashbench.bench.report.output.figures.catalog import (
+        figures,  # altair takes a second to import
+    )
 
     drawn = figures(results)
     first = [fitted(results), Section("pictures", "Quality against bits", HOW, pictures(results))]
