@@ -20,21 +20,25 @@ from slashbench.errors import CorruptStream
 class Ans(ModelledCodec):
     """Asymmetric numeral systems over an order-0 frequency table (Duda 2009; constriction).
 
-    J. Duda, "Asymmetric numeral systems", arXiv:0902.0271; the streaming form is rANS,
-    arXiv:1311.2540. The coder is constriction's `stream.stack`: last symbol in, first out, so it
-    encodes from the back.
+    The coder is constriction's `stream.stack`: the last symbol in is the first out, so it encodes
+    from the back.
+
+    References
+    ----------
+    J. Duda, "Asymmetric numeral systems", arXiv:0902.0271, 2009; the streaming form is rANS,
+    arXiv:1311.2540, 2013. constriction: arXiv:2201.01741, 2022.
     """
 
     codec_id: ClassVar[str] = "slashbench.ans"
 
     def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
-        """The payload of places under a model with an entry for each."""
+        """Return the payload of places under a model with an entry for each."""
         coder = constriction.stream.stack.AnsCoder()
         coder.encode_reverse(places, categorical(frequencies))
         return to_bytes(coder.get_compressed())
 
     def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
-        """The `count` places."""
+        """Return the `count` places."""
         words = to_words(payload)
         with refusals():
             coder = constriction.stream.stack.AnsCoder(words)

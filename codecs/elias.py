@@ -9,13 +9,13 @@ from slashbench.codecs.kernels import integer_codes
 
 
 class EliasGamma(IntegerCodec):
-    """Code integers by Elias gamma: the length in unary, then the number.
+    """Elias gamma code: the length in unary, then the number (Elias 1975).
 
-    It codes z + 1, and is the exp-Golomb code of order 0.
+    It codes z + 1, where z is the zig-zagged symbol, and is the exp-Golomb code of order 0.
 
     References
     ----------
-    P. Elias, Universal codeword sets and representations of the integers, IEEE Trans. Inf. Theory
+    P. Elias, "Universal codeword sets and representations of the integers", IEEE Trans. Inf. Theory
     21(2), 1975.
     """
 
@@ -28,13 +28,13 @@ class EliasGamma(IntegerCodec):
 
 
 class EliasDelta(IntegerCodec):
-    """Code integers by Elias delta: the length in Elias gamma, then the number.
+    """Elias delta code: the length in Elias gamma, then the number (Elias 1975).
 
-    Asymptotically optimal; shorter than gamma from 32 on.
+    Asymptotically optimal; shorter than the gamma code for numbers from 32 on.
 
     References
     ----------
-    P. Elias, Universal codeword sets and representations of the integers, IEEE Trans. Inf. Theory
+    P. Elias, "Universal codeword sets and representations of the integers", IEEE Trans. Inf. Theory
     21(2), 1975.
     """
 

@@ -12,7 +12,7 @@ from slashbench.errors import Unencodable
 
 
 def order0_bits(array: Array) -> float:
-    """n * H of the array's own value frequencies, in bits; 0 for an empty or constant one.
+    """Return n * H of the array's own value frequencies, in bits; 0 for an empty or constant one.
 
     >>> order0_bits(np.array([0, 0, 0, 1, 1, 1, 5, 5, 5, -5, -5, -5], np.int8))
     24.0
@@ -29,11 +29,15 @@ def order0_bits(array: Array) -> float:
 class Entropy(Bound):
     """Order-0 entropy of each tensor, in bits: a bound, not a code (Shannon 1948).
 
-    C. E. Shannon, "A mathematical theory of communication", 1948. No code that treats the symbols
-    of a tensor alike and apart can take fewer bits, but nothing can be decoded from it: no table is
-    counted. A code that models neighbours, rows or columns may go below.
+    No code that treats the symbols of a tensor alike and apart takes fewer bits. Nothing can be
+    decoded from it, since no table is counted. A code that models neighbours, rows or columns may
+    go below.
+
+    References
+    ----------
+    C. E. Shannon, "A mathematical theory of communication", Bell System Technical Journal 27, 1948.
     """
 
     def bits(self, array: Array) -> float:
-        """n * H of one tensor of any shape, in bits."""
+        """Return n * H of one tensor of any shape, in bits."""
         return order0_bits(array)

@@ -27,22 +27,23 @@ _RANKED = 0x80  # in version 1, of the byte that holds the order
 
 
 class ExpGolomb(IntegerCodec):
-    """Code integers by exp-Golomb of order `k`, by default the best one for each tensor.
+    """Exp-Golomb code of order `k`, the best one for each tensor by default (Teuhola 1978).
 
     The tables begin with the number of ranked values, as a varint: 0 for zig-zag.
 
     Parameters
     ----------
     k : int
-        0 to 30, or -1 for the order that makes the codewords shortest, counted exactly over the
-        tensor's symbols.
+        Order, 0 to 30. -1: the order with the shortest codewords, counted over the tensor's
+        symbols.
     map : {"zigzag", "rank"}
-        How signed symbols become unsigned integers.
+        How signed symbols become unsigned integers: by magnitude, or by falling frequency, with a
+        table of the values. `k=0, map="rank"` is the coder of BackSlash (Algorithm 2).
 
     References
     ----------
-    J. Teuhola, A compression method for clustered bit-vectors, Inf. Process. Lett. 7(6), 1978.
-    `k=0:map=rank` is the coder of BackSlash, arXiv 2504.16968, Algorithm 2.
+    J. Teuhola, "A compression method for clustered bit-vectors", Information Processing Letters
+    7(6), 1978. BackSlash: arXiv:2504.16968.
     """
 
     codec_id: ClassVar[str] = "slashbench.exp-golomb"
@@ -56,7 +57,7 @@ class ExpGolomb(IntegerCodec):
         self.map = map
 
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,)."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,)."""
         if self.map == "zigzag":
             tables, chunks = super().encode_chunks(symbols, chunk)
             return frame.varint(0) + tables, chunks
@@ -91,7 +92,7 @@ class ExpGolomb(IntegerCodec):
         symbols[:] = values[ranks]
 
     def decode_version1(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The symbols of a stream of version 1: one stream, most significant bit first."""
+        """Return the symbols of a stream of version 1: one stream, most significant bit first."""
         reader = Reader(tables)
         head = reader.byte()
         ranked = from_rank_table(reader.integers(reader.varint(count))) if head & _RANKED else None

@@ -160,13 +160,14 @@ class FloatCodec(TensorCodec):
 
 
 class FloatHuffman(FloatCodec):
-    """Code floats without loss, exponents in pairs by canonical Huffman: for speed.
+    """Lossless floats, exponents in pairs under canonical Huffman: for speed.
 
-    float16 to float64 and bfloat16, every bit pattern.
+    ZipNN's byte planes with two exponents in a codeword. Takes float16 to float64 and bfloat16,
+    every bit pattern.
 
     References
     ----------
-    The planes are those of ZipNN, arXiv 2411.05239, here with two exponents a codeword.
+    ZipNN: arXiv:2411.05239, 2024. DFloat11: arXiv:2504.11651, 2025.
     """
 
     codec_id: ClassVar[str] = "slashbench.float-huffman"
@@ -176,9 +177,13 @@ class FloatHuffman(FloatCodec):
 
 
 class FloatRans(FloatCodec):
-    """Code floats without loss, exponents in pairs by interleaved rANS: for size.
+    """Lossless floats, exponents in pairs under interleaved rANS: for size.
 
-    As `float-huffman`, within half a per cent of the exponents' entropy.
+    As `float-huffman`, but within half a per cent of the exponents' entropy.
+
+    References
+    ----------
+    ZipNN: arXiv:2411.05239, 2024. DFloat11: arXiv:2504.11651, 2025.
     """
 
     codec_id: ClassVar[str] = "slashbench.float-rans"

@@ -10,20 +10,21 @@ from slashbench.codecs.kernels import integer_codes
 
 
 class GolombRice(IntegerCodec):
-    """Code integers by Golomb-Rice of order `k`, by default the best one for each tensor.
+    """Golomb-Rice code of order `k`, the best one for each tensor by default (Rice 1979).
 
-    The quotient by 2^k stands in unary, the remainder in k bits. From a quotient of 24 on the value
-    itself stands in 32 bits, as JPEG-LS limits its codes.
+    A codeword is the quotient by 2^k in unary, then the remainder in k bits. From a quotient of 24
+    on it is 24 zeros and the value in 32 bits, as JPEG-LS limits its codes.
 
     Parameters
     ----------
     k : int
-        0 to 30, or -1 for the order that makes the codewords shortest.
+        Order, 0 to 30. -1: the order with the shortest codewords, counted over the tensor's
+        symbols.
 
     References
     ----------
-    S. W. Golomb, Run-length encodings, IEEE Trans. Inf. Theory 12(3), 1966; R. F. Rice, JPL
-    Publication 79-22, 1979.
+    S. W. Golomb, "Run-length encodings", IEEE Trans. Inf. Theory 12(3), 1966. R. F. Rice, "Some
+    practical universal noiseless coding techniques", JPL Publication 79-22, 1979.
     """
 
     codec_id: ClassVar[str] = "slashbench.golomb-rice"

@@ -26,20 +26,21 @@ _WORTH_A_BIT = 1 / 2000
 
 
 class Huffman(TableCodec):
-    """Code symbols by a canonical Huffman code of at most `max_length` bits (package-merge).
+    """Canonical Huffman code of at most `max_length` bits a symbol (Huffman 1952, package-merge).
 
-    A short limit leaves places for few values, 2^max_length; all others are exceptions. The table
-    is the codeword lengths, four bits each.
+    The table is the codeword lengths, four bits each. A short limit leaves room for 2^max_length
+    values at most; other values are exceptions.
 
     Parameters
     ----------
     max_length : int
-        1 to 14, or -1: for symbols of a byte the shorter result of 12 and 13, otherwise 14.
+        1 to 14. -1: 14, or if symbols take a byte 12 or 13, whichever pays.
 
     References
     ----------
-    D. A. Huffman, A method for the construction of minimum-redundancy codes, Proc. IRE 40(9), 1952;
-    the limit: Larmore & Hirschberg, JACM 37(3), 1990.
+    D. A. Huffman, "A method for the construction of minimum-redundancy codes", Proc. IRE 40(9),
+    1952. L. L. Larmore and D. S. Hirschberg, "A fast algorithm for optimal length-limited Huffman
+    codes", JACM 37(3), 1990.
     """
 
     codec_id: ClassVar[str] = "slashbench.huffman"
@@ -60,7 +61,7 @@ class Huffman(TableCodec):
         self.max_length = max_length
 
     def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(table, pieces of each chunk) of places."""
+        """Return (table, pieces of each chunk) of places."""
         lengths = np.zeros(places.counts.size, np.int64)
         present = np.flatnonzero(places.counts)
         lengths[present] = self._lengths(places.counts[present], places.tally is not None)
@@ -88,7 +89,7 @@ class Huffman(TableCodec):
         return nibbles(lengths), cut(out, layout.chunk_sizes)
 
     def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
-        """(table, its bits) for `count` symbols."""
+        """Return (table, its bits) for `count` symbols."""
         lengths = tables.nibbles(values.size)
         return prefix_streams.decoding_table(
             values.view(f"u{values.itemsize}").astype(np.uint64),
@@ -122,11 +123,11 @@ class Huffman(TableCodec):
             raise CorruptStream("the codewords are cut off or damaged")
 
     def decode_version1(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The symbols of a stream of version 1."""
+        """Return the symbols of a stream of version 1."""
         return _Version1().decode_symbols(tables, payload, count)
 
     def _lengths(self, counts: Int64s, of_bytes: bool) -> Int64s:
-        """The codeword lengths of values that occur so often, shape (n,)."""
+        """Return the codeword lengths of values that occur so often, shape (n,)."""
         if self.max_length > 0:
             return package_merge(counts, self.max_length)
         if not of_bytes:

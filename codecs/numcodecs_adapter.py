@@ -2,7 +2,7 @@
 
     bench run --codecs numcodecs.zlib:level=9,numcodecs.blosc:cname=zstd:clevel=5,rans
 
-Tensors are laid out as integers of their width (layouts.py), framed and checked as all others are.
+Tensors are laid out as integers of their width (byte_layouts.py), framed and checked like others.
 Nothing is known of the codec itself: whether it is lossless shows when a checkpoint is decoded and
 compared, and its decoder is believed to be safe on bytes whose checksum is right.
 """
@@ -41,7 +41,7 @@ class Foreign(ByteCodec):
         self._codec = self.settings_are_of(**settings)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """The payload. Raises Unencodable for numbers that the codec does not take."""
+        """Return the payload. Raises Unencodable for numbers that the codec does not take."""
         try:
             encoded = self._codec.encode(np.frombuffer(raw, f"i{itemsize}"))
             return bytes(ensure_bytes(encoded))
@@ -49,7 +49,7 @@ class Foreign(ByteCodec):
             raise Unencodable(f"{self.codec_id}: {type(error).__name__}: {error}") from error
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The bytes, or whatever else the codec makes of a damaged payload."""
+        """Return the bytes, or whatever else the codec makes of a damaged payload."""
         try:
             return bytes(ensure_bytes(self._codec.decode(payload)))
         except Exception as error:
@@ -58,7 +58,7 @@ class Foreign(ByteCodec):
 
 @functools.cache
 def by_id(name: str) -> type[Foreign]:
-    """The codec class for a numcodecs id, such as `zlib`.
+    """Return the codec class for a numcodecs id, such as `zlib`.
 
     Raises UnknownName for no codec of numbers, MissingDependency for one that can't be used here.
     """

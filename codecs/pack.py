@@ -16,17 +16,18 @@ from slashbench.codecs.stream.table_bytes import Reader
 class Pack(ChunkedCodec):
     """Fixed-length code: each symbol less the smallest, in as many bits as their range needs.
 
-    ceil(log2(max - min + 1)) bits a symbol, none for a constant tensor: the paper's FL row, counted
-    over the range of values, not over those that occur (unsigned symbols count as the signed ones
-    with their bits). The tables are the smallest value, zig-zag as a varint, and one byte with the
-    number of bits; a chunk is the packed bits, most significant first.
+    A symbol takes ceil(log2(max - min + 1)) bits, none in a constant tensor. This is the row FL of
+    the BackSlash paper, counted over the range of values, not over the values that occur. Unsigned
+    symbols count as the signed ones with their bits. The tables are the smallest value, as a
+    zig-zag varint, and one byte with the number of bits. A chunk is the packed bits, most
+    significant first.
     """
 
     codec_id: ClassVar[str] = "slashbench.pack"
     revision: ClassVar[int] = 2
 
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,)."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,)."""
         low, width = packing.range_of(symbols)
         chunks = []
         for start in range(0, symbols.size, chunk):
@@ -45,7 +46,7 @@ class Pack(ChunkedCodec):
             part[:] = packing.unpack(parts.payload(index).tobytes(), part.size, low, width)
 
     def decode_version1(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The symbols of a stream of version 1."""
+        """Return the symbols of a stream of version 1."""
         reader = Reader(tables)
         low, width = packing.read_table(reader)
         reader.end()

@@ -20,20 +20,24 @@ from slashbench.errors import CorruptStream
 class RangeCoder(ModelledCodec):
     """Range coder over an order-0 frequency table, first symbol first (Martin 1979; constriction).
 
+    The coder is constriction's `stream.queue`, which adds whole 32-bit words.
+
+    References
+    ----------
     G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised
-    message", 1979. The coder is constriction's `stream.queue`, which adds whole 32-bit words.
+    message", 1979. constriction: arXiv:2201.01741, 2022.
     """
 
     codec_id: ClassVar[str] = "slashbench.range"
 
     def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
-        """The payload of places under a model with an entry for each."""
+        """Return the payload of places under a model with an entry for each."""
         coder = constriction.stream.queue.RangeEncoder()
         coder.encode(places, categorical(frequencies))
         return to_bytes(coder.get_compressed())
 
     def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
-        """The `count` places."""
+        """Return the `count` places."""
         words = to_words(payload)
         with refusals():
             coder = constriction.stream.queue.RangeDecoder(words)

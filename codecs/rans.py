@@ -17,20 +17,20 @@ from slashbench.errors import CorruptStream
 
 
 class Rans(TableCodec):
-    """Code symbols by interleaved rANS, eight lanes, with a frequency table for each tensor.
+    """Interleaved rANS, eight lanes, a frequency table for each tensor (Duda 2013).
 
     The table is one byte, the bits, and the list of frequencies.
 
     Parameters
     ----------
     bits : int
-        log2 of the sum of the frequencies, 8 to 15, or -1 for 12 if symbols take a byte and 15
-        otherwise.
+        Base-2 logarithm of the sum of the frequencies, 8 to 15. -1: 12 if symbols take a byte, else
+        15.
 
     References
     ----------
-    J. Duda, Asymmetric numeral systems: entropy coding combining speed of Huffman coding with
-    compression rate of arithmetic coding, arXiv 1311.2540.
+    J. Duda, "Asymmetric numeral systems: entropy coding combining speed of Huffman coding with
+    compression rate of arithmetic coding", arXiv:1311.2540, 2013.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans"
@@ -45,7 +45,7 @@ class Rans(TableCodec):
         self.bits = bits
 
     def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(table, pieces of each chunk) of places."""
+        """Return (table, pieces of each chunk) of places."""
         bits = self.bits
         if bits < 0:
             bits = 12 if places.tally is not None else rans.MAX_BITS
@@ -68,7 +68,7 @@ class Rans(TableCodec):
         return bytes([bits]) + listed, chunks
 
     def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
-        """(table, its bits): to the patterns of bytes, to places among wider values."""
+        """Return (table, its bits): to the patterns of bytes, to places among wider values."""
         bits = tables.byte()
         if not 8 <= bits <= rans.MAX_BITS:
             raise CorruptStream(f"frequencies that sum to 2^{bits}")

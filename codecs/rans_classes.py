@@ -61,15 +61,22 @@ _ROUNDS = 2  # of assigning lines to classes and fitting the classes
 
 
 class RansClasses(RansGgd):
-    """Code symbols by rANS under one generalised Gaussian for each scale class of rows or columns.
+    """rANS under one generalised Gaussian for each scale class of rows or columns.
 
-    For the smallest streams. The better axis and the number of classes, up to 16, are chosen by
-    their cost. A vector, or a matrix whose lines are alike, is coded as `rans-ggd` does.
+    For the smallest streams. The encoder chooses the axis and the number of classes, up to 16, by
+    what they cost. A vector, or a matrix whose rows and columns are alike, is coded as `rans-ggd`
+    does. Until slashbench 0.1 its name was `max`.
 
     Parameters
     ----------
     bits : int
-        As in `rans`.
+        Base-2 logarithm of the sum of the frequencies, 8 to 15. -1: 12 if symbols take a byte, else
+        15.
+
+    References
+    ----------
+    W.-H. Chen and H. Smith, "Adaptive coding of monochrome and color images", IEEE Trans. Commun.
+    25(11), 1977, for the idea of classes.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans-classes"
@@ -107,7 +114,7 @@ class RansClasses(RansGgd):
         _from_coded_order(coded, plans, axis, matrix)
 
     def _in_classes(self, matrix: Integers) -> CodedArray | None:
-        """The matrix with its lines in classes, or None if that does not pay."""
+        """Code the matrix with its lines in classes, or None if that does not pay."""
         bits = self.bits_for(matrix)
         found = self._choose(matrix, bits)
         if found is None:
@@ -124,7 +131,7 @@ class RansClasses(RansGgd):
         return CodedArray(head + _classes_to_bytes(models, labels), chunks, height * n_columns)
 
     def _choose(self, matrix: Integers, bits: int) -> tuple[int, Models, Int64s] | None:
-        """(axis, models, class of each line) that take the fewest bits; None for one class."""
+        """Return the (axis, models, class of each line) of fewest bits; None for one class."""
         flat = matrix.reshape(-1)
         counts, of_table = self.counted(flat, bits)
         whole = self.fitted(counts)
@@ -153,7 +160,7 @@ class RansClasses(RansGgd):
     def _classes(
         self, tally: Int32s, whole: GeneralisedGaussian, n_classes: int, bits: int
     ) -> tuple[Models, Int64s, float]:
-        """(models, class of each line, bits of everything) by Lloyd's alternation.
+        """Return (models, class of each line, bits of everything) by Lloyd's alternation.
 
         It begins with classes of equal size in the order of the lines' mean magnitude.
         """
@@ -183,7 +190,7 @@ Plan = tuple[int, int, Int64s, Int64s]
 def _plans(
     shape: tuple[int, ...], height: int, start: int, axis: int, labels: Int64s, n_classes: int
 ) -> list[Plan]:
-    """A plan for each chunk of `height` rows of a matrix whose first row has number `start`."""
+    """Return a plan for each chunk of `height` rows; the first row has number `start`."""
     plans: list[Plan] = []
     shared = _sorted_lines(labels, n_classes) if axis == COLUMNS else None
     for row in range(0, shape[0], height):
@@ -249,7 +256,7 @@ def _classes_to_bytes(models: Models, labels: Int64s) -> bytes:
 
 
 def _read_classes(tables: Reader, n_lines: int) -> tuple[Models, Int64s]:
-    """The inverse of `_classes_to_bytes`. Raises CorruptStream for what it can't have written."""
+    """Undo `_classes_to_bytes`. Raises CorruptStream for what it can't have written."""
     n_classes = tables.varint(MAX_CLASSES)
     if n_classes < 2:
         raise CorruptStream(f"{n_classes} classes")
@@ -266,5 +273,5 @@ def _read_classes(tables: Reader, n_lines: int) -> tuple[Models, Int64s]:
     weights = 1 << np.arange(width - 1, -1, -1)
     labels: Int64s = flags[: n_lines * width].reshape(n_lines, width) @ weights
     if labels.max() >= n_classes:
-        raise CorruptStream("a line is in a class there is not")
+        raise CorruptStream("a line is in an unknown class")
     return models, labels

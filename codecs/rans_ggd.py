@@ -40,25 +40,26 @@ MAX_REACH = 2047  # a table has at most 4096 values
 
 
 class RansGgd(Rans):
-    """Code symbols by interleaved rANS under a generalised Gaussian fitted to each tensor.
+    """Interleaved rANS under a generalised Gaussian of mean zero, fitted to each tensor.
 
-    Its mean is zero, and the probability of a symbol is the integral of the density over the
+    The density is that of BackSlash, and the probability of a symbol is its integral over the
     symbol's cell. A tensor that it does not describe is coded as `rans` does.
 
     Parameters
     ----------
     bits : int
-        As in `rans`.
+        Base-2 logarithm of the sum of the frequencies, 8 to 15. -1: 12 if symbols take a byte, else
+        15.
 
     References
     ----------
-    The density is that of BackSlash, arXiv 2504.16968, section 3.
+    BackSlash, section 3: arXiv:2504.16968, 2025.
     """
 
     codec_id: ClassVar[str] = "slashbench.rans-ggd"
 
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,)."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,)."""
         bits = self.bits_for(symbols)
         counts, most = self.counted(symbols, bits)
         model = self.fitted(counts)
@@ -95,13 +96,13 @@ class RansGgd(Rans):
         rans_runs.decode(parts, first, edges, [model], bits, bool(form & EXCEPTIONS), symbols)
 
     def bits_for(self, symbols: Integers) -> int:
-        """log2 of the sum of the frequencies."""
+        """Return the base-2 logarithm of the sum of the frequencies."""
         if self.bits > 0:
             return self.bits
         return 12 if symbols.itemsize == 1 else rans.MAX_BITS
 
     def counted(self, symbols: Integers, bits: int) -> tuple[Int64s, float]:
-        """(how often 0, 1, ... occur as a magnitude, bits of `rans` about) of symbols, shape (n,).
+        """Return (how often 0, 1, ... occur as a magnitude, about the bits of `rans`).
 
         The last place counts all magnitudes beyond any table.
         """
@@ -116,7 +117,7 @@ class RansGgd(Rans):
         return folded, entropy * (1 + _WORTH_A_TABLE) + table
 
     def fitted(self, counts: Int64s) -> GeneralisedGaussian | None:
-        """The model of magnitudes; those rarer than `rarest` are beyond its reach."""
+        """Fit the model of magnitudes; those rarer than `rarest` are beyond its reach."""
         kept = np.flatnonzero(counts[:-1] > 2 * counts.sum() * self.rarest)
         return ggd.fit(counts[: kept[-1] + 1]) if kept.size else None
 
@@ -127,14 +128,14 @@ def _byte_histogram(symbols: Int8s) -> Histogram:
 
 
 def cost_of_each(model: GeneralisedGaussian, bits: int, size: int) -> Float64s:
-    """Bits of a symbol by magnitude, shape (size,); the last place is for all beyond."""
+    """Return the bits of a symbol by magnitude, shape (size,); the last place is for all beyond."""
     out = np.full(size, float(EXCEPTION_BITS))
     out[: model.reach + 1] = bits - np.log2(model.frequencies(bits)[model.reach :])
     return out
 
 
 def cost(counts: Int64s, model: GeneralisedGaussian, bits: int) -> float:
-    """Bits of symbols whose magnitudes have these counts."""
+    """Return the bits of symbols whose magnitudes have these counts."""
     return float(counts @ cost_of_each(model, bits, counts.size))
 
 

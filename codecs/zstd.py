@@ -11,16 +11,12 @@ from slashbench.errors import CorruptStream
 
 
 class Zstd(ByteCodec):
-    """Compress the best of a few byte layouts by Zstandard: the general-purpose yardstick.
+    """Zstandard of the smallest of a few byte layouts (RFC 8878): the general-purpose yardstick.
 
     Parameters
     ----------
     level : int
         1 (fast) to 22 (small).
-
-    References
-    ----------
-    RFC 8878.
     """
 
     codec_id: ClassVar[str] = "slashbench.zstd"
@@ -30,12 +26,12 @@ class Zstd(ByteCodec):
         self.level = level_in(level, 1, zstandard.MAX_COMPRESSION_LEVEL)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """One frame that declares its size."""
+        """Return one frame that declares its size."""
         compressor = zstandard.ZstdCompressor(level=self.level, write_content_size=True)
         return compressor.compress(raw)
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes. A frame that says it holds another number is refused unopened."""
+        """Return the `size` bytes; refuse unopened a frame that declares another number."""
         try:
             declared = zstandard.get_frame_parameters(payload).content_size
             if declared != size:

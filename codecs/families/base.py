@@ -143,9 +143,9 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         return ndarray_copy(tensor, out)
 
     def decode_chunk(self, buf: Any, index: int) -> Array:
-        """The flat values of one chunk, the others untouched. buf: as `decode` takes it.
+        """Decode one chunk alone to its flat values. buf: as `decode` takes it.
 
-        Raises IndexError for a chunk there is not, CorruptStream as `decode` does.
+        Raises IndexError if there is no such chunk, CorruptStream as `decode` does.
         """
         parts = self._open(buf)
         if not 0 <= index < parts.chunks:
@@ -155,7 +155,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         return values
 
     def ledger(self, buf: bytes) -> dict[str, int]:
-        """Where the bytes of one stream go: header, tables, payload. They sum to `len(buf)`."""
+        """Count the bytes of a stream by part: header, tables, payload. They sum to `len(buf)`."""
         parts = frame.unpack(buf)
         tables, payload = len(parts.tables), int((parts.ends - parts.begins).sum())
         return {"header": len(buf) - tables - payload, "tables": tables, "payload": payload}
@@ -181,7 +181,7 @@ class TensorCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
 
     @abstractmethod
     def _encode(self, flat: Array) -> CodedArray:
-        """Tables and chunks of a flat, contiguous array in native byte order, never empty."""
+        """Return tables and chunks of a flat C array in native byte order, never empty."""
 
     @abstractmethod
     def _decode(self, parts: Frame, first: int, last: int, flat: Array) -> None:
@@ -241,11 +241,11 @@ class SymbolCodec(WholeTensorCodec):
 
     @abstractmethod
     def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
-        """(tables, payload) of symbols, shape (n,), n at least 1."""
+        """Return (tables, payload) of symbols, shape (n,), n at least 1."""
 
     @abstractmethod
     def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The `count` symbols, at least 1."""
+        """Return the `count` symbols, at least 1."""
 
 
 class ChunkedCodec(TensorCodec):
@@ -258,7 +258,7 @@ class ChunkedCodec(TensorCodec):
 
     @classmethod
     def chunk_for(cls, count: int) -> int:
-        """Symbols a chunk, of a tensor of so many."""
+        """Return the symbols in a chunk of a tensor of so many."""
         return frame.chunk_for(count)
 
     def _encode(self, flat: Array) -> CodedArray:
@@ -288,7 +288,7 @@ class ChunkedCodec(TensorCodec):
 
     @abstractmethod
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,), n at least 1."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,), n at least 1."""
 
     @abstractmethod
     def decode_chunks(
@@ -308,18 +308,18 @@ class Bound:
 
     @abstractmethod
     def bits(self, array: Array) -> float:
-        """The bound for one tensor, in bits."""
+        """Return the bound for one tensor, in bits."""
 
 
 def as_int32(flat: Array) -> Symbols:
-    """The symbols of an integer array: uint32 reinterpreted, anything narrower widened."""
+    """Return an integer array as int32: uint32 reinterpreted, anything narrower widened."""
     if flat.dtype == np.uint32:
         return flat.view(np.int32)
     return flat.astype(np.int32, copy=False)
 
 
 def narrowest(symbols: Integers) -> Integers:
-    """The symbols in the narrowest signed type that holds them."""
+    """Return the symbols in the narrowest signed type that holds them."""
     if symbols.itemsize == 1:
         return symbols
     low, high = int(symbols.min()), int(symbols.max())
@@ -331,7 +331,7 @@ def narrowest(symbols: Integers) -> Integers:
 
 
 def from_int32(symbols: Symbols, dtype: np.dtype[Any]) -> Array:
-    """The inverse of `as_int32`. Raises CorruptStream for a symbol that `dtype` can't hold."""
+    """Undo `as_int32`. Raises CorruptStream for a symbol that `dtype` can't hold."""
     if dtype == np.uint32:
         return symbols.view(np.uint32)
     if dtype != np.int32 and symbols.size:

@@ -71,7 +71,7 @@ class ByteLayout:
 
     @property
     def size(self) -> int:
-        """Number of bytes."""
+        """Return the number of bytes."""
         return (self.count * self.width + 7) // 8
 
     def restore(self, raw: Any, flat: Array) -> None:

@@ -26,12 +26,12 @@ def categorical(frequencies: Int64s) -> Any:
 
 
 def to_bytes(words: UInt32s) -> bytes:
-    """The words, little-endian."""
+    """Return the words, little-endian."""
     return words.astype("<u4", copy=False).tobytes()
 
 
 def to_words(payload: bytes) -> UInt32s:
-    """The inverse of `to_bytes`. Raises CorruptStream for part of a word."""
+    """Undo `to_bytes`. Raises CorruptStream for part of a word."""
     if len(payload) % 4:
         raise CorruptStream(f"{len(payload)} bytes are not whole 32-bit words")
     return np.frombuffer(payload, "<u4").astype(np.uint32)

@@ -29,7 +29,7 @@ class IndexedCodec(SymbolCodec):
     """A codec of places in an alphabet: a subclass sees places and how often each occurs."""
 
     def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
-        """(tables, payload) of symbols, shape (n,)."""
+        """Return (tables, payload) of symbols, shape (n,)."""
         alphabet, counts = Alphabet.choose(histogram(symbols), self._most_values())
         places = alphabet.places(symbols)
         tables, payload, escaped = alphabet.to_bytes(), b"", b""
@@ -42,7 +42,7 @@ class IndexedCodec(SymbolCodec):
         return tables, payload + escaped
 
     def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The `count` symbols."""
+        """Return the `count` symbols."""
         reader = Reader(tables)
         alphabet = Alphabet.read(reader)
         values = alphabet.values
@@ -63,7 +63,7 @@ class IndexedCodec(SymbolCodec):
 
     @abstractmethod
     def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
-        """(table, payload) of places 0 to len(counts) - 1, of which there are at least two."""
+        """Return (table, payload) of places 0 to len(counts) - 1, at least two of them."""
 
     @abstractmethod
     def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:

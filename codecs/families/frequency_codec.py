@@ -20,7 +20,7 @@ MAX_TOTAL = 1 << 16
 
 
 def quantize(counts: Int64s) -> Int64s:
-    """Counts divided by the power of two that makes table and payload together shortest.
+    """Divide counts by the power of two that makes table and payload together shortest.
 
     Every symbol keeps a frequency of at least 1 and the sum stays within MAX_TOTAL. A few hundred
     weights don't earn an exact table: what its low bits cost is more than they save (Rissanen's
@@ -41,7 +41,7 @@ def quantize(counts: Int64s) -> Int64s:
 
 
 def ideal_bits(counts: Int64s, frequencies: Int64s) -> float:
-    """What a perfect coder spends on symbols with these counts under the model, in bits."""
+    """Return what a perfect coder spends on symbols with these counts under the model, in bits."""
     share = frequencies / frequencies.sum()
     return float(-(counts * np.log2(share)).sum())
 
@@ -50,12 +50,12 @@ class ModelledCodec(IndexedCodec):
     """A codec that is handed a frequency model. Its table is the list of frequencies, less 1."""
 
     def encode_places(self, places: Symbols, counts: Int64s) -> tuple[bytes, bytes]:
-        """(table, payload) of places."""
+        """Return (table, payload) of places."""
         frequencies = quantize(counts)
         return integer_list(_listed(frequencies)), self.encode_with(places, frequencies)
 
     def decode_places(self, reader: Reader, payload: bytes, count: int, size: int) -> Symbols:
-        """The `count` places."""
+        """Return the `count` places."""
         frequencies = reader.integers(size).astype(np.int64) + 1
         if frequencies.sum() > MAX_TOTAL:
             raise CorruptStream(f"the frequencies sum to {frequencies.sum()}, over {MAX_TOTAL}")
@@ -68,11 +68,11 @@ class ModelledCodec(IndexedCodec):
 
     @abstractmethod
     def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
-        """The payload of places under a model with an entry for each."""
+        """Return the payload of places under a model with an entry for each."""
 
     @abstractmethod
     def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
-        """The `count` places."""
+        """Return the `count` places."""
 
 
 def _listed(frequencies: Int64s) -> UInt32s:

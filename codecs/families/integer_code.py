@@ -1,7 +1,7 @@
 """What the codecs of classic integer codes share: zig-zagged symbols, one codeword each.
 
 tables   u8 width of the symbols (ChunkedCodec), u8 order
-chunk    streams of codewords (streams.py)
+chunk    streams of codewords (prefix_streams.py)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class IntegerCodec(ChunkedCodec):
     family: ClassVar[int]  # in kernels.integer_codes
 
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,)."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,)."""
         n_chunks = -(-symbols.size // chunk)
         if symbols.itemsize == 1:
             counts = prefix_streams.tally(symbols, chunk).astype(np.int64)
@@ -84,7 +84,7 @@ class IntegerCodec(ChunkedCodec):
             raise CorruptStream("the codewords are cut off or damaged")
 
     def _best_order(self, values: UInt32s, counts: Int64s) -> int:
-        """The order with the shortest code for values that occur so often; the lowest on a tie."""
+        """Return the order with the shortest code for these counts; the lowest on a tie."""
         lengths = np.empty(values.size, np.int64)
         best, best_bits = 0, np.inf
         for order in self._orders():
@@ -96,7 +96,7 @@ class IntegerCodec(ChunkedCodec):
 
     @abstractmethod
     def _orders(self) -> Iterable[int]:
-        """The orders to choose from, ascending."""
+        """Return the orders to choose from, ascending."""
 
 
 _NO_CODES = np.zeros(0, np.uint64)

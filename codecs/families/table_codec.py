@@ -52,8 +52,8 @@ class Places:
     """Symbols as the coder sees them: places in a table of `size` entries.
 
     `slots` says which entry belongs to each value of the alphabet, `counts` how often it occurs
-    (exceptions count as the most frequent value, and lead to its entry or to one that is no
-    value's, which the coder fills alike).
+    (exceptions count as the most frequent value, and take its entry, or an unused one,
+    which the coder fills with it too).
     """
 
     array: Array  # uint8, or uint16 below MAX_VALUES
@@ -86,7 +86,7 @@ class TableCodec(ChunkedCodec):
     fallback: ClassVar[ChunkedCodec]  # codes tensors of too many values for a table
 
     def encode_chunks(self, symbols: Integers, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(tables, pieces of each chunk) of symbols, shape (n,)."""
+        """Return (tables, pieces of each chunk) of symbols, shape (n,)."""
         if symbols.itemsize == 1:
             tables, places, positions = self._of_bytes(symbols, chunk)
             form = 0
@@ -130,7 +130,7 @@ class TableCodec(ChunkedCodec):
             exceptions.put(parts.data, heads, ends, parts.chunk, symbols)
 
     def byte_decoder(self, tables: Reader, count: int) -> Decoder:
-        """How the chunks of `count` int8 symbols are decoded, from what `encode_chunks` wrote."""
+        """Read how chunks of `count` int8 symbols are decoded, as `encode_chunks` wrote it."""
         return self._decoder(tables.byte(), tables, np.dtype(np.int8), count)
 
     def _decoder(self, form: int, tables: Reader, dtype: np.dtype[Any], count: int) -> Decoder:
@@ -145,11 +145,11 @@ class TableCodec(ChunkedCodec):
 
     @abstractmethod
     def encode_places(self, places: Places, chunk: int) -> tuple[bytes, list[Pieces]]:
-        """(table, pieces of each chunk)."""
+        """Return (table, pieces of each chunk)."""
 
     @abstractmethod
     def decoding_table(self, tables: Reader, values: Integers, count: int) -> tuple[UInt64s, int]:
-        """(table, its bits) for `count` symbols, from the coder's own table.
+        """Return (table, its bits) for `count` symbols, from the coder's own table.
 
         values: the alphabet, at least two, of the symbols' dtype.
         """

@@ -43,7 +43,7 @@ def to_bytes(words: UInt32s, bits: int) -> bytes:
 
 
 def to_words(data: bytes) -> UInt32s:
-    """The inverse of `to_bytes`, with zeros after the last byte."""
+    """Undo `to_bytes`, with zeros after the last byte."""
     return np.frombuffer(data + bytes(-len(data) % 4), ">u4").astype(np.uint32)
 
 

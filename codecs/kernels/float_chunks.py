@@ -56,9 +56,17 @@ def decode_prefix(
                 if not _begin(data, edges, p, plan, symbols, spans):
                     return False
                 if plan[p, FILL] < 0 and not prefix.decode(
-                    data, spans[0], spans[1], symbols.size, 1, tables[p], plan[p, BITS],
-                    prefix.HUFFMAN, 0, symbols,
-                ):  # fmt: skip
+                    data,
+                    spans[0],
+                    spans[1],
+                    symbols.size,
+                    1,
+                    tables[p],
+                    plan[p, BITS],
+                    prefix.HUFFMAN,
+                    0,
+                    symbols,
+                ):
                     return False
             if not _place(data, edges, p, plan, symbols, values, target):
                 return False
@@ -188,9 +196,12 @@ def _place(
         planes.join(bytes_, data[edges[1] : edges[2]], target)
     elif joined:
         planes.join_four(
-            bytes_, data[edges[1] : edges[2]], data[edges[2] : edges[3]],
-            data[edges[3] : edges[4]], target,
-        )  # fmt: skip
+            bytes_,
+            data[edges[1] : edges[2]],
+            data[edges[2] : edges[3]],
+            data[edges[3] : edges[4]],
+            target,
+        )
     else:
         planes.put(bytes_, n_planes - 1 - p, target)
     return True

@@ -13,7 +13,7 @@ from slashbench.codecs.kernels.prefix import MAX_LENGTH
 
 @brief
 def package_merge(leaves: Int64s, limit: int, lengths: Int64s) -> None:
-    """Codeword lengths, at most `limit`, of symbols whose counts ascend: two of them or more."""
+    """Find codeword lengths, at most `limit`, of two or more symbols whose counts ascend."""
     n = leaves.size
     is_leaf = np.zeros((limit, 2 * n), np.bool_)
     coins = np.empty(2 * n, np.int64)

@@ -35,7 +35,7 @@ def gather(matrix: Integers, columns: Int64s, out: Integers) -> None:
 
 @kernel
 def scatter(symbols: Integers, columns: Int64s, matrix: Integers) -> None:
-    """The inverse of `gather`."""
+    """Undo `gather`."""
     place, n = 0, matrix.shape[1]
     for i in range(matrix.shape[0]):
         for j in columns:

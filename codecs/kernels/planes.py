@@ -144,7 +144,7 @@ def _pair(values: Bytes, low: int, usual: int, out: Bytes) -> int:
 
 @kernel
 def unpair(pairs: Bytes, low: int, out: Bytes) -> None:
-    """The inverse of `pair`, of one chunk."""
+    """Undo `pair`, of one chunk."""
     half = pairs.size
     first, second = out[:half], out[half:]
     n, base = min(second.size, half), np.uint8(low)

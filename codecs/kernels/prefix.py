@@ -479,9 +479,19 @@ def decode(
             )
             position = 8 * at - np.int64(have)
             if not _finish(
-                stream, data.size, position, e[s], entries, bits, family, order, width, target,
-                to, f[s],
-            ):  # fmt: skip
+                stream,
+                data.size,
+                position,
+                e[s],
+                entries,
+                bits,
+                family,
+                order,
+                width,
+                target,
+                to,
+                f[s],
+            ):
                 return False
     return True
 

@@ -42,7 +42,7 @@ def count(flags: Bytes) -> int:
 
 @kernel
 def scatter(flags: Bytes, values: Integers, symbols: Integers) -> bool:
-    """The inverse of `gather`; values: those flagged, and one more that is never used.
+    """Undo `gather`; values: those flagged, and one more that is never used.
 
     False unless there are so many flags, none beyond the symbols and none for a zero.
     """

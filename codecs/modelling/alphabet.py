@@ -93,7 +93,7 @@ class Alphabet:
         return cls(found.values[keep], escaped > 0), counts
 
     def places(self, symbols: Symbols) -> Symbols:
-        """The place of each symbol in the alphabet; the escape symbol's for all others."""
+        """Return the place of each symbol in the alphabet; the escape symbol's for all others."""
         codes = np.arange(self.values.size, dtype=np.int32)
         return translate(symbols, self.values, codes, self.values.size)
 
@@ -104,7 +104,7 @@ class Alphabet:
 
     @classmethod
     def read(cls, tables: Reader) -> Alphabet:
-        """The inverse of `to_bytes`. Raises CorruptStream for what it can't have written."""
+        """Undo `to_bytes`. Raises CorruptStream for what it can't have written."""
         head = tables.varint(MAX_VALUES << 1 | 1)
         size, escape = head >> 1, bool(head & 1)
         if size + escape == 0:

@@ -38,7 +38,7 @@ class GeneralisedGaussian:
             raise CorruptStream(f"no generalised Gaussian for tables of {bits} bits: {self}")
 
     def frequencies(self, bits: int) -> Int64s:
-        """Frequencies that sum to 2^bits, all at least 1, shape (2 reach + 1,)."""
+        """Return frequencies that sum to 2^bits, all at least 1, shape (2 reach + 1,)."""
         masses = np.empty(self.reach + 1)
         kernels.cells(self.shape, self.scale, masses)
         frequencies = np.empty(2 * self.reach + 1, np.int64)
@@ -52,7 +52,7 @@ def max_reach(bits: int) -> int:
 
 
 def fit(folded: Int64s) -> GeneralisedGaussian:
-    """The model that codes magnitudes with these counts in the fewest bits; its reach is theirs.
+    """Fit the model that codes these magnitudes in the fewest bits; its reach is theirs.
 
     folded: how often 0, 1, 2, ... occur as a magnitude, shape (reach + 1,). Approximate maximum
     likelihood; the encoder's business alone, so it may use any logarithm.

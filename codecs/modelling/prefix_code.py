@@ -11,7 +11,7 @@ from slashbench.errors import CorruptStream
 
 
 def package_merge(counts: Int64s, limit: int) -> Int64s:
-    """Codeword lengths, at most `limit`, that minimise (counts * lengths).sum().
+    """Return codeword lengths, at most `limit`, that minimise (counts * lengths).sum().
 
     Larmore and Hirschberg, "A fast algorithm for optimal length-limited Huffman codes", JACM
     37(3), 1990. For two or more symbols. Ties are broken by order: of two equal counts the later
@@ -28,7 +28,7 @@ def package_merge(counts: Int64s, limit: int) -> Int64s:
 
 
 def canonical(lengths: Int64s) -> UInt64s:
-    """The codewords, least significant bit first; 0 for a symbol of length 0, which has none.
+    """Return the codewords, least significant bit first; 0 for a symbol of length 0.
 
     Raises CorruptStream unless the lengths make a complete code, whose codewords begin every
     possible string of bits (Kraft's sum is exactly 1), each from 1 to MAX_LENGTH.

@@ -14,14 +14,12 @@ _MOST = 2**31 - 1 - 32  # bytes that a chunk of Blosc2 can hold
 
 
 class Blosc2(ByteCodec):
-    """Compress bytes by Blosc2: bit-shuffle and Zstandard in cached blocks.
-
-    Decode trusted streams only.
+    """Blosc2: bit-shuffle and Zstandard in cached blocks. Decode trusted streams only.
 
     Parameters
     ----------
     level : int
-        1 to 9.
+        1 (fast) to 9 (small).
     """
 
     codec_id: ClassVar[str] = "slashbench.blosc2"
@@ -32,7 +30,7 @@ class Blosc2(ByteCodec):
         self.level = level_in(level, 1, 9)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """A Blosc2 chunk. Raises Unencodable for a tensor of over 2 GiB."""
+        """Return a Blosc2 chunk. Raises Unencodable for a tensor of over 2 GiB."""
         if len(raw) > _MOST:
             raise Unencodable(
                 f"blosc2 takes at most {_MOST} bytes, not {len(raw)}; split the tensor"
@@ -49,7 +47,7 @@ class Blosc2(ByteCodec):
         return out
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes. A chunk that says it holds another number is refused unopened."""
+        """Return the `size` bytes; refuse unopened a chunk that declares another number."""
         if len(payload) < 32:
             raise CorruptStream("the blosc2 chunk is cut off")
         try:

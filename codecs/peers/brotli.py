@@ -11,16 +11,12 @@ from slashbench.errors import CorruptStream
 
 
 class Brotli(ByteCodec):
-    """Compress bytes by Brotli: Lempel-Ziv and Huffman codes chosen by context.
+    """Brotli (RFC 7932): Lempel-Ziv and Huffman codes chosen by context.
 
     Parameters
     ----------
     level : int
-        0 to 11.
-
-    References
-    ----------
-    RFC 7932.
+        0 (fast) to 11 (small).
     """
 
     codec_id: ClassVar[str] = "slashbench.brotli"
@@ -29,12 +25,12 @@ class Brotli(ByteCodec):
         self.level = level_in(level, 0, 11)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """A brotli stream."""
+        """Return a brotli stream."""
         out: bytes = brotli.compress(raw, quality=self.level)
         return out
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes."""
+        """Return the `size` bytes."""
         reader = brotli.Decompressor()
         pieces: list[bytes] = []
         left = size + 1

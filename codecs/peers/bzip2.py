@@ -10,16 +10,12 @@ from slashbench.errors import CorruptStream
 
 
 class Bzip2(ByteCodec):
-    """Compress bytes by bzip2: the Burrows-Wheeler transform and Huffman codes.
+    """bzip2: the transform of Burrows and Wheeler (SRC Report 124, 1994).
 
     Parameters
     ----------
     level : int
-        1 to 9, the block in units of 100 kB.
-
-    References
-    ----------
-    Burrows & Wheeler, SRC Research Report 124, 1994.
+        Size of a block in units of 100 kB, 1 to 9.
     """
 
     codec_id: ClassVar[str] = "slashbench.bz2"
@@ -28,11 +24,11 @@ class Bzip2(ByteCodec):
         self.level = level_in(level, 1, 9)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """A bzip2 stream."""
+        """Return a bzip2 stream."""
         return bz2.compress(raw, self.level)
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes."""
+        """Return the `size` bytes."""
         try:
             return in_pieces(bz2.BZ2Decompressor(), payload, size)
         except OSError as error:

@@ -22,7 +22,7 @@ class ConstrictionHuffman(ModelledCodec):
     codec_id: ClassVar[str] = "slashbench.constriction-huffman"
 
     def encode_with(self, places: Symbols, frequencies: Int64s) -> bytes:
-        """The payload of places under a model with an entry for each."""
+        """Return the payload of places under a model with an entry for each."""
         tree = constriction.symbol.huffman.EncoderHuffmanTree(frequencies.astype(np.float64))
         coder = constriction.symbol.QueueEncoder()
         for place in places.tolist():
@@ -31,7 +31,7 @@ class ConstrictionHuffman(ModelledCodec):
         return to_bytes(words)
 
     def decode_with(self, payload: bytes, frequencies: Int64s, count: int) -> Symbols:
-        """The `count` places."""
+        """Return the `count` places."""
         if count > 8 * len(payload):
             raise CorruptStream(f"{len(payload)} bytes can't hold {count} codewords")
         words = to_words(payload)

@@ -24,9 +24,14 @@ _NO_HISTORY = np.zeros(0, np.int8)
 class DeepCabac(SymbolCodec):
     """DeepCABAC of nncodec (arXiv:1905.08318; ISO/IEC 15938-17). Decode trusted streams only.
 
-    Context-adaptive binary arithmetic coding without dependent quantization, one stream a tensor.
-    optimise: 1 to search the contexts' adaptation, as the standard's encoder does, or 0. A tensor
-    with a magnitude over 2^20 is packed. Tables: u8 form, 0 coded, 1 as `pack`.
+    Context-adaptive binary arithmetic coding without dependent quantization, one stream a tensor. A
+    tensor with a magnitude over 2^20 is packed. The tables are one byte: 0 coded, 1 packed, and
+    then those of `pack`.
+
+    Parameters
+    ----------
+    optimise : int
+        1: search the adaptation of the contexts, as the standard's encoder does. 0: don't.
     """
 
     codec_id: ClassVar[str] = "slashbench.deepcabac"
@@ -38,7 +43,7 @@ class DeepCabac(SymbolCodec):
         self.optimise = optimise
 
     def encode_symbols(self, symbols: Symbols) -> tuple[bytes, bytes]:
-        """(tables, payload) of symbols, shape (n,)."""
+        """Return (tables, payload) of symbols, shape (n,)."""
         if int(symbols.max()) > _LARGEST or int(symbols.min()) < -_LARGEST:
             low, width = packing.range_of(symbols)
             return bytes([_PACKED]) + packing.table(low, width), packing.pack(symbols, low, width)
@@ -50,7 +55,7 @@ class DeepCabac(SymbolCodec):
         return bytes([_CODED]), encoder.finish().tobytes()
 
     def decode_symbols(self, tables: bytes, payload: bytes, count: int) -> Symbols:
-        """The `count` symbols."""
+        """Return the `count` symbols."""
         reader = Reader(tables)
         form = reader.byte()
         if form == _PACKED:

@@ -10,16 +10,12 @@ from slashbench.errors import CorruptStream
 
 
 class Deflate(ByteCodec):
-    """Compress bytes by zlib's Deflate: Lempel-Ziv and Huffman codes.
+    """Deflate by zlib (RFC 1951): Lempel-Ziv and Huffman codes.
 
     Parameters
     ----------
     level : int
-        1 to 9.
-
-    References
-    ----------
-    RFC 1951.
+        1 (fast) to 9 (small).
     """
 
     codec_id: ClassVar[str] = "slashbench.zlib"
@@ -28,11 +24,11 @@ class Deflate(ByteCodec):
         self.level = level_in(level, 1, 9)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """A zlib stream (RFC 1950)."""
+        """Return a zlib stream (RFC 1950)."""
         return zlib.compress(raw, self.level)
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes."""
+        """Return the `size` bytes."""
         try:
             return in_pieces(zlib.decompressobj(), payload, size)
         except zlib.error as error:

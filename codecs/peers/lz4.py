@@ -13,7 +13,7 @@ _MOST = 0x7E000000  # bytes: LZ4_MAX_INPUT_SIZE
 
 
 class Lz4(ByteCodec):
-    """Compress bytes by LZ4 blocks: Lempel-Ziv and no entropy coder, for speed.
+    """LZ4 block: Lempel-Ziv and no entropy coder, for speed.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Lz4(ByteCodec):
         self.level = level_in(level, 0, 12)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """A block without a header. Raises Unencodable for more than a block can hold."""
+        """Return a block without a header. Raises Unencodable for more than a block can hold."""
         if len(raw) > _MOST:
             raise Unencodable(f"lz4 takes at most {_MOST} bytes, not {len(raw)}; split the tensor")
         mode = "high_compression" if self.level else "default"
@@ -36,7 +36,7 @@ class Lz4(ByteCodec):
         return out
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes."""
+        """Return the `size` bytes."""
         try:
             raw: bytes = lz4.block.decompress(payload, uncompressed_size=size)
         except lz4.block.LZ4BlockError as error:

@@ -17,7 +17,7 @@ class _OpenZL(ByteCodec):
     trusts_input: ClassVar[bool] = True
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """An OpenZL frame."""
+        """Return an OpenZL frame."""
         compressor, context = zl.Compressor(), zl.CCtx()
         compressor.select_starting_graph(self.graph().parameterize(compressor))
         context.ref_compressor(compressor)
@@ -26,7 +26,7 @@ class _OpenZL(ByteCodec):
         return frame
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes. A frame that says it holds another number is refused unopened."""
+        """Return the `size` bytes; refuse unopened a frame that declares another number."""
         payload = bytes(payload)
         info = zl.FrameInfo(payload)
         if info.num_outputs != 1 or info.output_content_size(0) != size:

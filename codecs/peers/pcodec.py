@@ -14,19 +14,15 @@ from slashbench.errors import CorruptStream
 
 
 class Pcodec(WholeTensorCodec):
-    """Compress numbers by Pcodec: numbers in bins, and tANS over the bins.
+    """Pcodec (arXiv:2502.06112): numbers in bins, and tANS over the bins.
 
-    Integers are in their narrowest signed type, bfloat16 as 16-bit integers. The tables are one
+    Integers go in their narrowest signed type, bfloat16 as 16-bit integers. The tables are one
     byte, the width of the numbers.
 
     Parameters
     ----------
     level : int
-        0 to 12.
-
-    References
-    ----------
-    arXiv 2502.06112.
+        0 (fast) to 12 (small).
     """
 
     codec_id: ClassVar[str] = "slashbench.pcodec"

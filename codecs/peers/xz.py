@@ -12,12 +12,12 @@ _MEMORY = 1 << 28  # bytes: enough for every preset, too little for a hostile di
 
 
 class Xz(ByteCodec):
-    """Compress bytes by LZMA2 in an xz container: Lempel-Ziv and an adaptive range coder.
+    """LZMA2 in an xz container: Lempel-Ziv and an adaptive binary range coder.
 
     Parameters
     ----------
     level : int
-        Preset, 0 to 9. The default is low because it is slow; on weights a higher one gains little.
+        Preset, 0 to 9. The default is low: a higher one is slow and finds little more in weights.
     """
 
     codec_id: ClassVar[str] = "slashbench.lzma"
@@ -26,11 +26,11 @@ class Xz(ByteCodec):
         self.level = level_in(level, 0, 9)
 
     def compress(self, raw: Buffer, itemsize: int) -> bytes:
-        """An xz stream without a check of its own: the frame has one."""
+        """Return an xz stream without a check of its own: the frame has one."""
         return lzma.compress(raw, check=lzma.CHECK_NONE, preset=self.level)
 
     def decompress(self, payload: Buffer, size: int) -> Buffer:
-        """The `size` bytes."""
+        """Return the `size` bytes."""
         try:
             return in_pieces(lzma.LZMADecompressor(lzma.FORMAT_XZ, _MEMORY), payload, size)
         except lzma.LZMAError as error:

@@ -22,9 +22,9 @@ _BYTES = "float8_e4m3fn"  # Huff0 of the bytes as they are: its only way for oth
 class ZipNN(WholeTensorCodec):
     """ZipNN (arXiv:2411.05239): byte groups of floats under Huff0. Decode trusted streams only.
 
-    Floats of 16 and 32 bits by its own methods; integers in their narrowest type, and float64, as
-    plain bytes. Its decoder is C that believes what it reads. The first byte of the tables is the
-    width of an integer, 0 for floats.
+    Its decoder is C that believes what it reads. Floats of 16 and 32 bits go by its own methods;
+    integers in their narrowest type, and float64, go as plain bytes. The first byte of the tables
+    is the width of an integer, 0 for floats.
     """
 
     codec_id: ClassVar[str] = "slashbench.zipnn"

@@ -25,7 +25,7 @@ from slashbench.errors import CorruptStream
 
 
 def outside(symbols: Int8s, low: int, high: int, count: int) -> Int64s:
-    """The positions of the `count` symbols that lie outside low to high, ascending."""
+    """Return the positions of the `count` symbols that lie outside low to high, ascending."""
     positions = np.empty(count, np.int64)
     if count:
         tally.outside(symbols, low, high, positions)
@@ -33,7 +33,7 @@ def outside(symbols: Int8s, low: int, high: int, count: int) -> Int64s:
 
 
 def to_bytes(positions: Int64s, values: Integers) -> bytes:
-    """The exceptions of one chunk; positions ascend."""
+    """Write the exceptions of one chunk; positions ascend."""
     gaps = positions.copy()
     gaps[1:] -= positions[:-1] + 1
     if gaps.size and int(gaps.max()) >= LONG:
@@ -57,14 +57,14 @@ def by_chunk(positions: Int64s, symbols: Array, chunk: int) -> list[bytes]:
 
 
 def before(patches: list[bytes], chunks: list[frame.Pieces]) -> list[frame.Pieces]:
-    """The chunks with every patch in front of its own; none is no change."""
+    """Return the chunks with every patch in front of its own; none is no change."""
     if not patches:
         return chunks
     return [(patch, *pieces) for patch, pieces in zip(patches, chunks, strict=True)]
 
 
 def skip(data: Bytes, begins: Int64s, ends: Int64s, width: int) -> Int64s:
-    """Where in `data` each chunk goes on after its exceptions. Raises CorruptStream."""
+    """Return where in `data` each chunk goes on after its exceptions. Raises CorruptStream."""
     after = np.empty(begins.size, np.int64)
     if not kernel.skip(data, begins, ends, width, after):
         raise CorruptStream("the exceptions of a chunk are cut off")

@@ -24,7 +24,7 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -128,8 +128,7 @@ class Frame:
     ) -> Frame:
         """A coder's own stream inside this one's chunks; its checksums are these."""
         values = self.chunk if chunk is None else chunk
-        return Frame(self.version, self.dtype, self.shape, self.count, values, tables, self.data,
-                     begins, ends, self.checksums)  # fmt: skip
+        return replace(self, chunk=values, tables=tables, begins=begins, ends=ends)
 
     def verify(self, first: int, last: int) -> None:
         """Raises CorruptStream if the checksum of one of these chunks does not match."""
@@ -139,7 +138,7 @@ class Frame:
 
 
 def chunk_for(count: int) -> int:
-    """Values per chunk of a tensor: CHUNK up to nearly twice that, in chunks of equal length."""
+    """Return the values per chunk of a tensor: CHUNK to nearly twice that, all alike."""
     return -(-count // max(1, count // CHUNK))
 
 
@@ -152,7 +151,7 @@ def domain_of(dtype: np.dtype[Any]) -> str:
 
 
 def pack(dtype: np.dtype[Any], shape: tuple[int, ...], coded: CodedArray | None) -> bytes:
-    """The stream of one coded tensor; None for an empty one."""
+    """Return the stream of one coded tensor; None for an empty one."""
     return b"".join(pieces(dtype, shape, coded))
 
 
@@ -187,7 +186,7 @@ def pieces(
 
 
 def cut(payload: Any, sizes: Iterable[int]) -> list[Pieces]:
-    """Each chunk of a payload as one piece, nothing copied. payload: a buffer of bytes."""
+    """Cut a payload into chunks of one piece, nothing copied. payload: a buffer of bytes."""
     view, begin, chunks = memoryview(payload), 0, []
     for size in sizes:
         chunks.append((view[begin : begin + size],))
@@ -301,7 +300,7 @@ def _checked_count(shape: list[int], dtype: np.dtype[Any]) -> int:
 
 
 def varint(value: int) -> bytes:
-    """LEB128 of a number >= 0."""
+    """Write a number >= 0 in LEB128."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -25,7 +25,7 @@ def zigzag(symbols: Symbols) -> UInt32s:
 
 
 def unzigzag(values: UInt32s) -> Symbols:
-    """The inverse of `zigzag`."""
+    """Undo `zigzag`."""
     negative = np.uint32(0) - (values & np.uint32(1))
     symbols: UInt32s = values >> np.uint32(1)
     symbols ^= negative
@@ -38,12 +38,12 @@ def zigzag_of(symbol: int) -> int:
 
 
 def unzigzag_of(value: int) -> int:
-    """The inverse of `zigzag_of`."""
+    """Undo `zigzag_of`."""
     return value >> 1 ^ -(value & 1)
 
 
 def by_rank(values: Symbols, counts: Int64s) -> Symbols:
-    """Distinct values in the paper's order: most frequent first, then small |v|, then v < 0.
+    """Return distinct values in the paper's order: most frequent first, then small |v|, then v < 0.
 
     >>> by_rank(np.array([-3, -1, 0, 1], np.int32), np.array([9, 2, 5, 2])).tolist()
     [-3, 0, -1, 1]
@@ -53,15 +53,15 @@ def by_rank(values: Symbols, counts: Int64s) -> Symbols:
 
 
 def rank_table(ranked: Symbols) -> UInt32s:
-    """The ranked values as small numbers: zig-zagged steps from one zig-zagged value to the next.
+    """Return ranked values as zig-zagged differences between neighbours' zig-zag values.
 
-    Frequency falls with |v| in a typical tensor, so the steps are short. Sums wrap around at 2^32.
+    Frequency falls with |v| in a typical tensor, so they are small. Sums wrap around at 2^32.
     """
     places = zigzag(ranked)
     return zigzag(np.diff(places, prepend=np.uint32(0)).view(np.int32))
 
 
 def from_rank_table(table: UInt32s) -> Symbols:
-    """The inverse of `rank_table`."""
+    """Undo `rank_table`."""
     places = np.cumsum(unzigzag(table).view(np.uint32), dtype=np.uint32)
     return unzigzag(places)

@@ -44,19 +44,19 @@ class StreamLayout:
         return tuple((self.ends[:, -1] - self.begins).tolist())
 
     def room(self) -> Bytes:
-        """An array for the whole payload."""
+        """Return an array for the whole payload."""
         return np.empty(int(self.ends[-1, -1]), np.uint8)
 
 
 def tally(symbols: Int8s, chunk: int) -> UInt32s:
-    """How often each byte occurs in each stream; shape (chunks, STREAMS, 256)."""
+    """Count how often each byte occurs in each stream; shape (chunks, STREAMS, 256)."""
     counts = np.zeros((-(-symbols.size // chunk), STREAMS, 256), np.uint32)
     prefix.tally(symbols.view(np.uint8), chunk, counts)
     return counts
 
 
 def entry_of(codes: UInt64s, lengths: Int64s) -> UInt64s:
-    """What the encoder looks up: codeword << 8 | length."""
+    """Return what the encoder looks up: codeword << 8 | length."""
     entries: UInt64s = codes << np.uint64(8) | lengths.astype(np.uint64)
     return entries
 

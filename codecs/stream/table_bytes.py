@@ -17,7 +17,7 @@ from slashbench.errors import CorruptStream
 
 
 def integer_list(values: UInt32s) -> bytes:
-    """The values in as few bytes as exp-Golomb codewords of one order allow."""
+    """Write the values in as few bytes as exp-Golomb codewords of one order allow."""
     order, bits = golomb.best_order(values)
     return bytes([order]) + golomb.encode(values, order, bits)
 
@@ -28,7 +28,7 @@ def integer_list_bits(values: UInt32s) -> int:
 
 
 def nibbles(values: Int64s) -> bytes:
-    """Values below 16 in four bits each, the first one in the low half of a byte."""
+    """Write values below 16 in four bits each, the first one in the low half of a byte."""
     padded = np.append(values, 0) if values.size % 2 else values
     return (padded[::2] | padded[1::2] << 4).astype(np.uint8).tobytes()
 
@@ -41,28 +41,28 @@ class Reader:
         self._position: int = 0
 
     def byte(self) -> int:
-        """The next byte, 0 to 255."""
+        """Return the next byte, 0 to 255."""
         if self._position >= len(self._data):
             raise CorruptStream("the tables are cut off")
         self._position += 1
         return int(self._data[self._position - 1])
 
     def varint(self, limit: int) -> int:
-        """The next varint, which may be at most `limit`."""
+        """Return the next varint, which may be at most `limit`."""
         value, self._position = frame.read_varint(self._data, self._position)
         if value > limit:
             raise CorruptStream(f"a number in the tables is {value}, over its limit of {limit}")
         return value
 
     def integers(self, count: int) -> UInt32s:
-        """The next integer list, `count` values long."""
+        """Return the next integer list, `count` values long."""
         order = self.byte()
         values, used = golomb.decode(self._data[self._position :], count, order)
         self._position += used
         return values
 
     def nibbles(self, count: int) -> Int64s:
-        """The next `count` values of four bits."""
+        """Return the next `count` values of four bits."""
         end = self._position + (count + 1) // 2
         if end > len(self._data):
             raise CorruptStream("the tables are cut off")
@@ -75,7 +75,7 @@ class Reader:
         return values[:count]
 
     def array(self, dtype: np.dtype[Any], count: int) -> Array:
-        """The next `count` numbers as they are; read-only."""
+        """Return the next `count` numbers as they are; read-only."""
         end = self._position + count * dtype.itemsize
         if end > len(self._data):
             raise CorruptStream("the tables are cut off")
@@ -84,7 +84,7 @@ class Reader:
         return found
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
+        """Return the next `size` bytes."""
         end = self._position + size
         if end > len(self._data):
             raise CorruptStream("the tables are cut off")
