@@ -13,7 +13,9 @@ from slashbench.bench.report.analysis import equal_accuracy
 from slashbench.bench.report.analysis.pareto import front, points
 from slashbench.bench.report.analysis.rate_curves import bd_rate_to, regimes
 from slashbench.bench.report.analysis.standings import decoding, duel, standings
+from slashbench.bench.report.boards import codecs
 from slashbench.bench.report.statistics import Interval
+from slashbench.bench.report.tables import Table
 from slashbench.bench.report.ties import Rank
 from tests.helpers.report_lab import Lab, N
 
@@ -53,7 +55,11 @@ def test_what_a_new_model_would_show_stands_beside_what_is_exact_here(lab: Lab) 
     assert second.elsewhere is not None
     reach = stats.t.ppf(0.975, 2) * np.std(logs, ddof=1) * math.sqrt(1 + 1 / 3)
     assert second.elsewhere.high == pytest.approx(math.exp(np.mean(logs) + reach))
-    assert "3 of 3" in lab.shown(200, ["codecs"])
+    (table,) = codecs.section(lab.results()).parts
+    assert isinstance(table, Table)
+    shown = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [row["smallest in"] for row in shown] == ["3 of 3", "0 of 3"]
+    assert [row["beats next in"] for row in shown] == ["3 of 3", "–"]
 
 
 def test_of_one_model_nothing_is_said_of_others(lab: Lab) -> None:

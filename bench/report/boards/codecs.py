@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from slashbench.bench.report import ties
-from slashbench.bench.report.analysis.standings import Board, Standing, standings
+from slashbench.bench.report.analysis.standings import Board, Standing, duel, standings
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.sections import Section
@@ -12,9 +14,9 @@ from slashbench.bench.report.tables import NOTHING, Table, number, percent, plac
 
 HERE = (
     f"Here: {ties.OF_SIZES}. size, least, most: the file over that of the first, geometric mean "
-    "and the two extreme cells; smallest in: cells in which no codec was smaller. Elsewhere: the "
-    "ratio on one more model would lie in this interval (95 %, a prediction from the models here, "
-    "each with one voice)"
+    "and the two extreme cells; smallest in: cells in which no codec was smaller; beats next in: "
+    "cells in which it is smaller than the codec below it. Elsewhere: the ratio on one more model "
+    "would lie in this interval (95 %, a prediction from the models here, each with one voice)"
 )
 
 
@@ -48,9 +50,24 @@ def by_size(title: str, rows: list[Row], over: dict[str, float]) -> list[Table]:
     if board is None:
         return []
     models = list(board.standings[0].per_model)
-    columns = ["rank", "codec", "size", "least", "most", "smallest in", "on a new model"]
+    columns = [
+        "rank",
+        "codec",
+        "size",
+        "least",
+        "most",
+        "smallest in",
+        "beats next in",
+        "on a new model",
+    ]
     columns += ["over entropy"] if over else []
     columns += [f"{model} bits" for model in models] + ["cells"]
+
+    codecs = [standing.codec for standing in board.standings]
+    beaten = dict.fromkeys(codecs, NOTHING)
+    for codec, after in pairwise(codecs):
+        met = duel(rows, codec, after, lambda row: row.bits_per_parameter)
+        beaten[codec] = f"{met.wins} of {met.cells}" if met else NOTHING
 
     def row_of(standing: Standing) -> tuple[str, ...]:
         beyond = [percent(over.get(standing.codec), 2, sign=True)] if over else []
@@ -62,6 +79,7 @@ def by_size(title: str, rows: list[Row], over: dict[str, float]) -> list[Table]:
             number(standing.least, 3),
             number(standing.most, 3),
             f"{standing.wins} of {board.common}",
+            beaten[standing.codec],
             elsewhere(standing.elsewhere),
             *beyond,
             *bits,
