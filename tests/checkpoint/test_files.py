@@ -459,7 +459,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 def test_memory_of_quantizing_is_that_of_two_tensors(
     tmp_path: Path, quantiser: str, dtype: npt.DTypeLike
 ) -> None:
-    """600 MB in tensors of 200: at most 2 tensors + 200 MB beside the quantiser's own libraries."""
+    """600 MB in tensors of 200: at most 2 tensors + 200 MB beside the quantiser's own libraries.
+
+    Verifying it quantizes it anew, with no more.
+    """
     path, tiny = tmp_path / "plain", tmp_path / "tiny"
     rows = 20_000 // np.dtype(dtype).itemsize
     values = np.random.default_rng(0).laplace(size=(rows, 10_000)) * 0.02
@@ -470,6 +473,8 @@ def test_memory_of_quantizing_is_that_of_two_tensors(
     safetensors.numpy.save_file({f"w{i}": np.roll(tensor, i, axis=0) for i in range(3)}, path)
     safetensors.numpy.save_file({"w": tensor[:2]}, tiny)
     taken = [peak("compress", p, "-o", f"{p}-out", "--quantize", quantiser) for p in (tiny, path)]
+    assert taken[1] - taken[0] <= 2 * tensor.nbytes + 200e6
+    taken = [peak("verify", f"{p}-out", "--against", p) for p in (tiny, path)]
     assert taken[1] - taken[0] <= 2 * tensor.nbytes + 200e6
 
 
