@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from slashbench.bench.engines.jobs import Job, JobOutcome
-from slashbench.bench.pipeline.stages import OnExisting
+from slashbench.bench.pipeline.record_cache import OnExisting
 from slashbench.bench.plan.matrix import Cell
 from slashbench.record import CellRecord
 

@@ -25,7 +25,8 @@ from typing_extensions import override
 from slashbench.bench.engines.base import RunContext
 from slashbench.bench.engines.jobs import Job, Kind, perform
 from slashbench.bench.machine import provenance
-from slashbench.bench.pipeline.stages import Stages, StageWatcher
+from slashbench.bench.pipeline.record_cache import StageWatcher
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.bench.store.store import Store
 from slashbench.version import __version__
@@ -61,7 +62,7 @@ def work(order: bytes) -> bytes:
     with _one_at_a_time:
         mine = _stages(asked.run)
         mine.patient = asked.patient
-        mine.watcher = Reporter(asked)
+        mine.records.watcher = Reporter(asked)
         job = Job(_cell(asked.cell), asked.kind, asked.depth)
         return msgspec.json.encode(perform(mine, job))
 

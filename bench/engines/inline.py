@@ -6,7 +6,8 @@ from typing_extensions import override
 
 from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
 from slashbench.bench.engines.jobs import Job, JobOutcome, perform
-from slashbench.bench.pipeline.stages import Stages, StageWatcher
+from slashbench.bench.pipeline.record_cache import StageWatcher
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 

@@ -18,7 +18,8 @@ from typing import Literal
 import msgspec
 
 from slashbench.bench.pipeline.keys import checkpoint_key
-from slashbench.bench.pipeline.stages import StageFailed, Stages
+from slashbench.bench.pipeline.record_cache import StageFailed
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.contracts import Needs
 from slashbench.errors import StageBusy, StoreUnusable, VerificationMismatch

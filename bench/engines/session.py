@@ -12,7 +12,8 @@ from slashbench.bench.engines.driver import Driver
 from slashbench.bench.engines.inline import InlineProgress
 from slashbench.bench.engines.placement import EngineChoice, PlacementRequest
 from slashbench.bench.machine import provenance
-from slashbench.bench.pipeline.stages import OnExisting, Stages
+from slashbench.bench.pipeline.record_cache import OnExisting
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 

@@ -11,7 +11,7 @@ from slashbench.bench.commands.console import console
 from slashbench.bench.commands.progress import Display
 from slashbench.bench.engines import session
 from slashbench.bench.engines.placement import PlacementRequest
-from slashbench.bench.pipeline.stages import OnExisting
+from slashbench.bench.pipeline.record_cache import OnExisting
 from slashbench.bench.plan import matrix
 from slashbench.bench.report.data import export_rows
 from slashbench.bench.report.data.results import load

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slashbench import selector
-from slashbench.bench.pipeline.stages import StageFailed, Stages
+from slashbench.bench.pipeline.record_cache import StageFailed
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell, Request, plan
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, Split
 from slashbench.errors import UsageError

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.pipeline.stages import OnExisting, Stages
+from slashbench.bench.pipeline.record_cache import OnExisting
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
 from slashbench.bench.report.data import results
@@ -158,7 +159,9 @@ def test_always_runs_everything_again(tmp_path: Path) -> None:
     assert spy.stages.count("train") == 1
     assert spy.stages.count("compress") == 2
     assert all(stages.cached_cell(cell) for cell in wanted)
-    other = Stages(Store(tmp_path), "always", spy, run=stages.name)  # another process of the run
+    other = Stages(
+        Store(tmp_path), "always", spy, run=stages.records.run
+    )  # another process of the run
     assert all(other.cached_cell(cell) for cell in wanted)
 
 

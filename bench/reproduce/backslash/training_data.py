@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slashbench.bench.pipeline.stages import StageFailed, Stages
+from slashbench.bench.pipeline.record_cache import StageFailed
+from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell
 
 ROUNDING = "quantize:step=2^-8"  # the paper's
