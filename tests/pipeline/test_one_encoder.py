@@ -195,12 +195,11 @@ def test_a_run_and_then_compress(
     recipe: str,
     codec: str,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "results"
     done = bench(
-        capsys, "run", "--models=digits-mlp:steps=3", f"--recipes={recipe}", f"--codecs={codec}",
-        "--seeds=0", "--jobs=0", f"--out={out}",
+        "run", "--models=digits-mlp:steps=3", f"--recipes={recipe}", f"--codecs={codec}",
+        "--seeds=0", "--jobs=0", f"--out={out}", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     store = Store(out)
@@ -212,9 +211,9 @@ def test_a_run_and_then_compress(
     assert ours is not None
     quantiser = recipe.partition("+")[2]
     how = [] if quantiser == "native" else [f"--quantize={quantiser}"]
-    done = bench(capsys, "compress", str(plain), "-o", str(small), f"--codec={codec}", *how)
+    done = bench("compress", plain, "-o", small, f"--codec={codec}", *how, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert small.read_bytes() == ours.read_bytes()
     assert size.file_bytes == small.stat().st_size
-    done = bench(capsys, "verify", str(ours), "--against", str(plain))
+    done = bench("verify", ours, "--against", plain, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
