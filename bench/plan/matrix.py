@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +203,14 @@ class Suite:
 
 
 def _suite(name: str) -> Suite:
+    """Return the suite of that name; one that extends another has its recipes, with more codecs."""
     path = SUITES / f"{name}.toml"
     if name not in suites():
         raise UnknownName(f"no suite {name!r}; known: {', '.join(suites())}")
     document = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "extends" in document:
+        base = _suite(document["extends"])
+        return replace(base, parts={m: _with(p, document["codecs"]) for m, p in base.parts.items()})
     suite = Suite({}, {}, Part(**document["default"]))
     for entry in document["part"]:
         for text in entry.pop("models"):
@@ -214,6 +218,10 @@ def _suite(name: str) -> Suite:
             suite.models.setdefault(model, text)
             suite.parts.setdefault(model, []).append(Part(**entry))
     return suite
+
+
+def _with(parts: Sequence[Part], codecs: str) -> list[Part]:
+    return [replace(part, codecs=codecs) for part in parts]
 
 
 def _models(request: Request, suite: Suite, result: Plan) -> Iterator[Link[Model]]:

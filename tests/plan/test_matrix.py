@@ -5,6 +5,8 @@ from __future__ import annotations
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Request
 
+SUITES = "core", "full"
+
 
 def codecs_of(request: Request, recipe: str) -> set[str]:
     return {c.codec.name for c in matrix.plan(request).cells if c.recipe.text.startswith(recipe)}
@@ -32,3 +34,10 @@ def test_a_model_without_settings_has_those_of_the_suite() -> None:
     assert mine == suites
     (own,) = {c.model.text for c in matrix.plan(Request(models="kjv-gpt:steps=7")).cells}
     assert own == "kjv-gpt:steps=7"
+
+
+def test_the_full_suite_has_every_codec_on_every_recipe_of_the_default_one() -> None:
+    core, full = (matrix.plan(Request(suite, models="digits-mlp")).cells for suite in SUITES)
+    assert {(c.recipe.text, c.seed) for c in core} == {(c.recipe.text, c.seed) for c in full}
+    lossy = {c.codec.text for c in full if c.recipe.quantiser.name == "rdoq"}
+    assert {"lzma", "bz2", "rans-classes"} <= lossy
