@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import zstandard
 
 from slashbench.bench.data.germlines import Germlines
 from slashbench.bench.models.catalog import MODELS
@@ -115,9 +116,11 @@ def test_records_say_what_was_drawn(tmp_path: Path) -> None:
 
 
 def test_records_from_before_calibration_was_recorded_still_decode() -> None:
-    results = Path(__file__).parents[2] / "results" / "minilm-1500"
-    path = next(results.glob("records/compress/**/*.json"))
-    assert b"calibration" not in path.read_bytes()
-    record = decode(path.read_bytes())
+    path = Path(__file__).parents[2] / "results" / "minilm-1500" / "records.jsonl.zst"
+    with zstandard.open(path, "rb") as file:
+        lines = file.read().splitlines()
+    line = next(line for line in lines if b'"stage":"compress"' in line)
+    assert b"calibration" not in line
+    record = decode(line)
     assert isinstance(record, CompressRecord)
     assert record.calibration_sha256 == ""
