@@ -9,7 +9,7 @@ from slashbench.codecs.kernels import integer_codes
 
 
 class EliasGamma(IntegerCodec):
-    """Elias gamma code: the length in unary, then the number (Elias 1975).
+    """Code integers by Elias gamma: the length in unary, then the number.
 
     It codes z + 1, where z is the zig-zagged symbol, and is the exp-Golomb code of order 0.
 
@@ -28,7 +28,7 @@ class EliasGamma(IntegerCodec):
 
 
 class EliasDelta(IntegerCodec):
-    """Elias delta code: the length in Elias gamma, then the number (Elias 1975).
+    """Code integers by Elias delta: the length in Elias gamma, then the number.
 
     Asymptotically optimal; shorter than the gamma code for numbers from 32 on.
 

@@ -160,7 +160,7 @@ class FloatCodec(TensorCodec):
 
 
 class FloatHuffman(FloatCodec):
-    """Lossless floats, exponents in pairs under canonical Huffman: for speed.
+    """Code floats without loss, exponents in pairs by canonical Huffman: for speed.
 
     ZipNN's byte planes with two exponents in a codeword. Takes float16 to float64 and bfloat16,
     every bit pattern.
@@ -177,7 +177,7 @@ class FloatHuffman(FloatCodec):
 
 
 class FloatRans(FloatCodec):
-    """Lossless floats, exponents in pairs under interleaved rANS: for size.
+    """Code floats without loss, exponents in pairs by interleaved rANS: for size.
 
     As `float-huffman`, but within half a per cent of the exponents' entropy.
 

@@ -17,7 +17,7 @@ from slashbench.errors import CorruptStream
 
 
 class Rans(TableCodec):
-    """Interleaved rANS, eight lanes, a frequency table for each tensor (Duda 2013).
+    """Code symbols by interleaved rANS, eight lanes, with a frequency table for each tensor.
 
     The table is one byte, the bits, and the list of frequencies.
 

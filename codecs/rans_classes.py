@@ -61,7 +61,7 @@ _ROUNDS = 2  # of assigning lines to classes and fitting the classes
 
 
 class RansClasses(RansGgd):
-    """rANS under one generalised Gaussian for each scale class of rows or columns.
+    """Code symbols by rANS under one generalised Gaussian for each class of rows or columns.
 
     For the smallest streams. The encoder chooses the axis and the number of classes, up to 16, by
     what they cost. A vector, or a matrix whose rows and columns are alike, is coded as `rans-ggd`

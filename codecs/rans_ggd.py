@@ -40,7 +40,7 @@ MAX_REACH = 2047  # a table has at most 4096 values
 
 
 class RansGgd(Rans):
-    """Interleaved rANS under a generalised Gaussian of mean zero, fitted to each tensor.
+    """Code symbols by interleaved rANS under a generalised Gaussian fitted to each tensor.
 
     The density is that of BackSlash, and the probability of a symbol is its integral over the
     symbol's cell. A tensor that it does not describe is coded as `rans` does.
