@@ -1,4 +1,8 @@
-"""How long a codec takes for the tensors of a checkpoint."""
+"""How long a codec takes for the tensors of a checkpoint, in a run.
+
+The rule of when to stop is slashbench.bench.machine.timing's. `bench speed` compares codecs side by
+side and has rounds of its own: slashbench.bench.speed.codec_speed.
+"""
 
 from __future__ import annotations
 
