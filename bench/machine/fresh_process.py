@@ -11,7 +11,8 @@ import multiprocessing
 import multiprocessing.util
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +22,11 @@ _LONGEST = 70  # characters of a folder in which a socket's name fits: 103 in al
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # a folder of its own is made there
 
 _preloaded = ["slashbench.bench.machine.preload_codecs"]
+
+
+_unshadowed_lock = threading.Lock()
+_unshadowed: list[None] = []  # one for each context that lasts
+_before: dict[str, str | None] = {}
 
 
 class Died(Exception):
@@ -68,18 +74,29 @@ def started(target: Callable[..., None], *arguments: Any) -> Iterator[Callable[[
 def unshadowed() -> Iterator[None]:
     """Start Python without the working directory in its path while the context lasts.
 
-    A `signal.py` there would be imported in place of the standard library's.
+    A `signal.py` there would be imported in place of the standard library's. Threads may be in
+    such contexts at once: the environment is as before when the last of them ends.
     """
-    before = {name: os.environ.get(name) for name in SAFE_PATH}
-    os.environ.update(SAFE_PATH)
+    with _unshadowed_lock:
+        if not _unshadowed:
+            _before.update({name: os.environ.get(name) for name in SAFE_PATH})
+            os.environ.update(SAFE_PATH)
+        _unshadowed.append(None)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        with _unshadowed_lock:
+            _unshadowed.pop()
+            if not _unshadowed:
+                _restore(_before)
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @functools.cache
