@@ -130,6 +130,19 @@ class Checkpoint:
         self._decode_into(room.arrays)
         return room.arrays[name]
 
+    def values(self, name: str) -> Array:
+        """Return what the codec was given of a tensor: its integers, or its values as they are.
+
+        Raises CorruptFile.
+        """
+        tensor, blob = self.header.tensors[name], self.blob(name)
+        if blob.grid is None:
+            whole = self.tensor(name).view(plain_header.numpy_dtype(tensor))
+        else:
+            with self._explained(name):
+                whole = self._integers(tensor, blob, 0, tensor.count)
+        return whole.reshape(tensor.shape)
+
     def rows(self, name: str, first: int, last: int) -> Bytes:
         """Return the bytes of rows `first` to `last` - 1; no other chunks are decoded.
 
@@ -265,16 +278,20 @@ class Checkpoint:
 
         They must be whole rows, or any range if the grid has one scale or levels for the tensor.
         """
-        dtype = self._integers(blob)
+        grid: Grid = blob.grid  # type: ignore[assignment]
+        out[:] = rebuilt(grid, tensor, first, self._integers(tensor, blob, first, last))
+
+    def _integers(self, tensor: Tensor, blob: Blob, first: int, last: int) -> Array:
+        """Decode the integers `first` to `last` - 1 of a quantized tensor."""
+        dtype = self._integer_type(blob)
         integers = np.empty(last - first, dtype)
         self._collect(
             Blob(blob.unit * dtype.itemsize, blob.segments), tensor.count * dtype.itemsize,
             first * dtype.itemsize, integers.view(np.uint8),
         )  # fmt: skip
-        grid: Grid = blob.grid  # type: ignore[assignment]
-        out[:] = rebuilt(grid, tensor, first, integers)
+        return integers
 
-    def _integers(self, blob: Blob) -> np.dtype[Any]:
+    def _integer_type(self, blob: Blob) -> np.dtype[Any]:
         """Return the type of a quantized tensor's integers."""
         first = blob.segments[0]
         if first.codec != STORED:

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from slashbench.bench.machine import locks, timing
 from slashbench.bench.pipeline import timing_sample
+from slashbench.bench.pipeline.compress import CodedValues
 from slashbench.bench.pipeline.keys import Fields
-from slashbench.bench.pipeline.quantized import Prepared
 from slashbench.bench.pipeline.timing_sample import Array
 from slashbench.codecs.base import TensorCodec
 from slashbench.errors import StageBusy
 
 
-def timed(prepared: Prepared, codec: TensorCodec, patient: bool) -> Fields:
+def timed(coded: CodedValues, codec: TensorCodec, patient: bool) -> Fields:
     """Encode and decode the coded tensors, in memory, and return the fields of a timing.
 
     A codec that is too slow for the budget is timed on a fixed sample of rows; the record says on
@@ -36,7 +36,7 @@ def timed(prepared: Prepared, codec: TensorCodec, patient: bool) -> Fields:
             if patient:
                 raise
             disturbed = True
-        every = [tensor.values for tensor in prepared.coded.values()]
+        every = coded.arrays
         share = timing_sample.largest_share(
             every, lambda arrays: _slower_pass_s(codec, arrays), timing.BUDGET_S
         )
@@ -48,10 +48,9 @@ def timed(prepared: Prepared, codec: TensorCodec, patient: bool) -> Fields:
 
         encode = timing.time_alone(encode_all)
         decode = timing.time_alone(lambda: [codec.decode(stream) for stream in streams])
-    native = sum(prepared.source.header.tensors[name].nbytes for name in prepared.coded)
     n_all, n_coded = sum(a.size for a in every), sum(a.size for a in arrays)
     return {
-        "native_bytes": round(native * n_coded / max(n_all, 1)),
+        "native_bytes": round(coded.native_bytes * n_coded / max(n_all, 1)),
         "n_coded": n_coded,
         "share": float(share),
         "encode": encode,

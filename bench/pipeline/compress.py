@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from slashbench.bench.checkpoint import convert, describe, encoder, plain_header
+import numpy.typing as npt
+
+from slashbench.bench.checkpoint import convert, describe, encoder, plain_header, reader
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.pipeline.fresh_decode import Decoded
@@ -14,6 +19,9 @@ from slashbench.bench.pipeline.quantized import Prepared
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.contracts import Model
 from slashbench.link import Link
+from slashbench.record import CompressRecord
+
+Array = npt.NDArray[Any]
 
 
 def compressed(prepared: Prepared, codec: Link[TensorCodec]) -> bytes:
@@ -36,6 +44,22 @@ def file_fields(prepared: Prepared, model: Model, decoded: Decoded, file_bytes: 
         "decode_peak_rss_bytes": decoded.peak_rss_bytes,
         **_fields(prepared),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CodedValues:
+    """What the codec of a file was given, and the bytes of those tensors as floats."""
+
+    arrays: list[Array]
+    native_bytes: int
+
+
+def coded_values(path: Path, record: CompressRecord) -> CodedValues:
+    """Read back what the codec of a file was given, without quantizing anew. Raises CorruptFile."""
+    file = reader.opened(path, trusted=True)
+    names = [tensor.name for tensor in record.tensors if tensor.coded]
+    native = sum(file.header.tensors[name].nbytes for name in names)
+    return CodedValues([file.values(name) for name in names], native)
 
 
 def bound_fields(prepared: Prepared, model: Model, bound: Bound) -> Fields:

@@ -147,7 +147,7 @@ class Stages:
             if not measured.compress.bound:
                 if not timed:
                     return None
-                made["time"] = self.time(cell, measured.checkpoint, measured.compress).key
+                made["time"] = self.time(cell, measured.compress).key
         except StageFailed as error:
             return self._conclude(cell, made, started, error)
         return self._conclude(cell, made, started)
@@ -301,14 +301,14 @@ class Stages:
         key = keys.evaluate_key(cell, weights_sha256, reference, split)
         return self.records.stage(cell, "evaluate", EvaluateRecord, key, what, make)
 
-    def time(self, cell: Cell, point: CheckpointRecord, file: CompressRecord) -> TimeRecord:
-        """Encode and decode all coded tensors, alone on this machine."""
+    def time(self, cell: Cell, file: CompressRecord) -> TimeRecord:
+        """Encode and decode all coded tensors of a file, alone on this machine."""
 
         def make() -> Fields:
             if self.machine != provenance.machine():
                 raise StageBusy("its times are those of another kind of machine")
-            prepared = self.weights.quantized(cell, point)
-            return codec_timing.timed(prepared, cell.codec.item, self.patient)
+            coded = compress.coded_values(self.weights.artifact(file.artifact_sha256), file)
+            return codec_timing.timed(coded, cell.codec.item, self.patient)
 
         key = keys.time_key(file.key, self.machine)
         what = {**keys.cell_fields(cell), "machine": self.machine}

@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from slashbench import selector
 from slashbench.bench.checkpoint import convert, encoder, sources, state_dict
 from slashbench.bench.checkpoint.encoder import Coding
-from slashbench.bench.pipeline.compress import bound_bytes, compressed, ledger
+from slashbench.bench.commands.progress import Display
+from slashbench.bench.engines.inline import InlineProgress
+from slashbench.bench.pipeline.compress import bound_bytes, coded_values, compressed, ledger
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.quantized import prepare
+from slashbench.bench.pipeline.stages import Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Request
 from slashbench.bench.store.store import Store
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
@@ -217,3 +223,21 @@ def test_a_run_and_then_compress(
     assert size.file_bytes == small.stat().st_size
     done = bench("verify", ours, "--against", plain, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "quantiser", ["rtn:granularity=channel:bits=4", "rdoq:step=2^-5", "native"]
+)
+def test_a_file_gives_back_what_its_codec_was_given(quantiser: str, tmp_path: Path) -> None:
+    """Timing reads the integers of the file: it does not quantize again."""
+    codec = "float-rans" if quantiser == "native" else "huffman"
+    arguments = {"models": "digits-mlp:steps=3", "recipes": f"plain+{quantiser}", "codecs": codec}
+    (cell,) = matrix.plan(Request(**arguments, seeds="0")).cells
+    stages = Stages(Store(tmp_path), "missing", InlineProgress(Display(Console(quiet=True))))
+    measured = stages.measure(cell, "test")
+    prepared = stages.weights.quantized(cell, measured.checkpoint)
+    path = stages.weights.artifact(measured.compress.artifact_sha256)
+    read = coded_values(path, measured.compress)
+    given = [prepared.coded[t.name].values for t in measured.compress.tensors if t.coded]
+    assert [a.dtype for a in read.arrays] == [a.dtype for a in given]
+    assert all(np.array_equal(a, b) for a, b in zip(read.arrays, given, strict=True))
