@@ -36,7 +36,7 @@ class AntiBERTy(Model):
     metric: ClassVar[str] = "cross-entropy, nats"
     tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
 
-    evaluate_hint_s: ClassVar[float] = 4.0
+    evaluate_hint_s: ClassVar[float] = 7.7
     weights_hint: ClassVar[int] = 25_800_000
 
     def __init__(self) -> None:

@@ -24,8 +24,8 @@ class DigitsMLP(Model):
     metric: ClassVar[str] = "cross-entropy, nats"
     tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
     threads: ClassVar[int | None] = 1
-    step_hint_s: ClassVar[float] = 0.0015
-    evaluate_hint_s: ClassVar[float] = 0.02
+    step_hint_s: ClassVar[float] = 0.0025
+    evaluate_hint_s: ClassVar[float] = 0.06
     weights_hint: ClassVar[int] = 85_000
     # backslash: in the gradient (Algorithm 1). The default, the authors' decoupled step, is not
     # scaled by the learning rate; here AdamW weighs the term against the loss, weight by weight,

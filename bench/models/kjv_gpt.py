@@ -29,8 +29,8 @@ class KjvGpt(Model):
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "bits per byte"
     tolerance: ClassVar[float] = scoring.TOLERANCE_BITS
-    step_hint_s: ClassVar[float] = 0.18
-    evaluate_hint_s: ClassVar[float] = 2.0
+    step_hint_s: ClassVar[float] = 0.29
+    evaluate_hint_s: ClassVar[float] = 3.3
     weights_hint: ClassVar[int] = 1_070_000
     # backslash: in the gradient (Algorithm 1). The default, the authors' decoupled step, is not
     # scaled by the learning rate; here AdamW weighs the term against the loss, weight by weight,

@@ -1,4 +1,4 @@
-"""How long cells may take: hints of models and quantisers, in seconds of one core, added up."""
+"""How long cells may take: hints of models and quantisers, added up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from slashbench.bench.plan.matrix import Cell
 
-#: Of two processes on two cores, as records of the default suite had it: what the hints, which
-#: were taken on an idle machine, must be divided by.
-PARALLEL = 1.6
-#: Seconds of a core for a regime's own work in each training step, relative to the step.
-REGIME_OVERHEAD = 0.15
-#: Seconds of a core that a cell costs whatever its size: the file, a fresh process, records.
-CELL_S = 0.25
+#: Processes that work side by side. The hints are seconds of one of two processes on two cores, as
+#: records of the default suite had them.
+PARALLEL = 2.0
+#: Seconds for a regime's own work in each training step, relative to the step.
+REGIME_OVERHEAD = 0.05
+#: Seconds that a cell costs whatever its size: the file, a fresh process, records.
+CELL_S = 0.15
 #: Seconds for a million weights, written, decoded and compared, by a codec that is not slow.
 CODEC_S = 0.1
 #: The same of slow ones.
@@ -23,7 +23,7 @@ SLOW_CODECS_S = {
     "constriction-huffman": 1.5, "ans": 0.5, "range": 0.5, "sparse": 0.3, "pcodec": 0.2,
 }  # fmt: skip
 #: Seconds that timing takes, alone on the machine: budgets of encoding and decoding, and probes.
-TIMING_S = 0.4
+TIMING_S = 0.35
 
 Part = tuple[str, ...]
 

@@ -64,7 +64,7 @@ class Rdoq(Quantiser):
     Wiedemann et al., DeepCABAC, arXiv 1907.11900, eq. 1, with unit importance.
     """
 
-    hint_s: ClassVar[float] = 0.4
+    hint_s: ClassVar[float] = 0.8
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
 
     def __init__(
