@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +154,10 @@ def test_every_process_writes_the_same_bytes() -> None:
     )
     seen = {
         subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},  # for tests.helpers
         ).stdout
         for _ in range(4)
     }
