@@ -13,7 +13,7 @@ from dask.system import CPU_COUNT
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
-from slashbench.bench.machine.fresh_process import SAFE_PATH
+from slashbench.bench.machine.fresh_process import SAFE_PATH, restore
 from slashbench.contracts import Needs
 from slashbench.errors import UsageError
 
@@ -67,15 +67,23 @@ def workers(count: int) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def settings(count: int) -> Iterator[None]:
-    """Configure Dask for `count` workers while the context lasts."""
+    """Configure Dask for `count` workers while the context lasts.
+
+    Its Nannies write what they start workers with into the environment of this process: it is as
+    before when the context ends.
+    """
     threads = str(threads_each(count))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {name: os.environ.get(name, threads) for name in names}
     environment |= SAFE_PATH
+    before = {name: os.environ.get(name) for name in environment}
     with dask.config.set(
         SETTINGS | {f"{_ENVIRONMENT}.{name}": value for name, value in environment.items()}
     ):
-        yield
+        try:
+            yield
+        finally:
+            restore(before)
 
 
 def check_address(address: str, role: Literal["client", "worker"]) -> None:

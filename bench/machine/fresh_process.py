@@ -88,10 +88,11 @@ def unshadowed() -> Iterator[None]:
         with _unshadowed_lock:
             _unshadowed.pop()
             if not _unshadowed:
-                _restore(_before)
+                restore(_before)
 
 
-def _restore(before: Mapping[str, str | None]) -> None:
+def restore(before: Mapping[str, str | None]) -> None:
+    """Give variables of the environment these values again; None: there was none."""
     for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)
