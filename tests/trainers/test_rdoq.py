@@ -11,9 +11,30 @@ from hypothesis.extra import numpy as hnp
 
 from slashbench.codecs.entropy import order0_bits
 from slashbench.errors import Unencodable
-from slashbench.trainers.numerics.code_length import LengthTable, candidates
+from slashbench.trainers.numerics.code_length import LengthTable
 from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rdoq import Rdoq, choose
+
+
+def candidates(scaled: torch.Tensor) -> list[torch.Tensor]:
+    """The nearest integer, one and two towards zero from there, and zero."""
+    nearest = scaled.round()
+    one = nearest - nearest.sign()
+    return [nearest, one, one - one.sign(), torch.zeros_like(nearest)]
+
+
+def chosen(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.Tensor:
+    """What `choose` has to return, candidate by candidate for all weights at once."""
+    best = scaled.round()
+    for _ in range(20):
+        lengths = LengthTable(best)
+        before, cost = best, importance * (scaled - best).square() + lam * lengths.of(best)
+        for other in candidates(scaled):
+            price = importance * (scaled - other).square() + lam * lengths.of(other)
+            best, cost = torch.where(price < cost, other, best), torch.minimum(price, cost)
+        if torch.equal(before, best):
+            break
+    return best
 
 
 def cost(scaled: torch.Tensor, integers: torch.Tensor, lam: float, importance: float) -> float:
@@ -38,12 +59,22 @@ def test_error_plus_price_of_bits_is_never_above_that_of_rounding(
     assert cost(scaled, best, lam, importance) <= limit * (1 + 1e-4) + 1e-4
 
 
+@pytest.mark.parametrize("lam", [0.03, 0.2, 2.0])
+def test_the_kernel_chooses_what_whole_tensors_at_once_do(lam: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    scaled = torch.randn(70, 90, generator=generator) * 4
+    scaled[0] = scaled[0].round() + 0.5  # ties
+    importance = torch.rand(70, generator=generator)[:, None]
+    assert torch.equal(choose(scaled, importance, lam), chosen(scaled, importance, lam))
+    assert torch.equal(choose(scaled, torch.ones(()), lam), chosen(scaled, torch.ones(()), lam))
+
+
 def test_no_candidate_is_cheaper_at_the_final_code_lengths() -> None:
     scaled = torch.randn(60, 50, generator=torch.Generator().manual_seed(0)) * 1.5
     best = choose(scaled, torch.ones(()), 0.2)
     lengths = LengthTable(best)
     own = (scaled - best).square() + 0.2 * lengths.of(best)
-    for other in candidates(scaled.round()):
+    for other in candidates(scaled):
         assert ((scaled - other).square() + 0.2 * lengths.of(other) >= own).all()
 
 

@@ -80,20 +80,12 @@ class LengthTable:
                 "the step is too fine to price bits: integers span more than 2^24 values; "
                 "take a coarser step, or lam=0"
             )
-        self._low = int(flat.min()) - MARGIN
-        counts = torch.bincount(flat - self._low).double()
+        self.low = int(flat.min()) - MARGIN
+        counts = torch.bincount(flat - self.low).double()
         counts = torch.cat([counts, torch.zeros(MARGIN, dtype=torch.float64)]) + smoothing
-        self._bits = torch.log2(counts.sum() / counts).float()
+        self.bits = torch.log2(counts.sum() / counts).float().numpy()
 
     def of(self, integers: torch.Tensor) -> torch.Tensor:
         """Return the bits of each integer, float32, in the shape of `integers`."""
-        return self._bits[(integers.long() - self._low).clamp_(0, len(self._bits) - 1)]
-
-
-def candidates(nearest: torch.Tensor) -> list[torch.Tensor]:
-    """Return what a weight may become: the nearest integer, one and two towards zero, and zero.
-
-    A longer code never pays for a larger error, and codes grow longer away from zero.
-    """
-    one = nearest - nearest.sign()
-    return [nearest, one, one - one.sign(), torch.zeros_like(nearest)]
+        index = (integers.long() - self.low).clamp_(0, len(self.bits) - 1)
+        return torch.from_numpy(self.bits)[index]

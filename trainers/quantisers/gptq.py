@@ -13,7 +13,8 @@ from slashbench import validate
 from slashbench.contracts import Calibration, Quantized
 from slashbench.grid import TensorScale
 from slashbench.trainers.numerics import obs
-from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable, candidates
+from slashbench.trainers.numerics.choice import cheapest
+from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable
 from slashbench.trainers.numerics.integers import to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
@@ -59,7 +60,7 @@ class GPTQ(Calibrated):
     submission LnKDcqOfgy to ICLR 2025; rates there are NNCodec's adaptive model, here a table.
     """
 
-    hint_s: ClassVar[float] = 2.0
+    hint_s: ClassVar[float] = 1.0
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
 
     def __init__(
@@ -145,11 +146,12 @@ def _cheapest(
 ) -> obs.Rule:
     """Return the rule of least error plus code length. integers: those whose lengths count."""
     lengths = LengthTable(integers, smoothing=SMOOTHING)
+    price = np.float32(lam)
 
     def rule(j: int, column: torch.Tensor) -> torch.Tensor:
-        choices = torch.stack(candidates(column.round()))
-        error = factor.curvature[j] * importance * (column - choices).square()
-        cost = error + lam * lengths.of(choices)
-        return choices.gather(0, cost.argmin(0, keepdim=True))[0]
+        result = torch.empty_like(column)
+        weights = (factor.curvature[j] * importance).numpy()
+        cheapest(column.numpy(), weights, price, lengths.bits, lengths.low, result.numpy())
+        return result
 
     return rule

@@ -57,7 +57,7 @@ class GPTQLoss(Calibrated):
     gradients: Radio, arXiv 2505.03031; Optimal Formats, arXiv 2505.12988. RDOQ: see `rdoq`.
     """
 
-    hint_s: ClassVar[float] = 2.7
+    hint_s: ClassVar[float] = 1.2
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
 
     def __init__(

@@ -11,7 +11,8 @@ import torch
 from slashbench import validate
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import TensorScale
-from slashbench.trainers.numerics.code_length import LengthTable, candidates
+from slashbench.trainers.numerics.choice import improve
+from slashbench.trainers.numerics.code_length import LengthTable
 from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
 MAX_PASSES = 20  # until no integer changes; it is rarely more than ten
@@ -25,17 +26,15 @@ def choose(scaled: torch.Tensor, importance: torch.Tensor, lam: float) -> torch.
     scaled: weights in step sizes, float32, (rows, columns). importance: broadcasts to it.
     lam: squared step sizes a bit is worth. Returns whole numbers in float32.
     """
-    best = scaled.round()
+    best = scaled.round().contiguous()
     if lam == 0.0:
         return best
+    flat = (1, -1) if importance.numel() == 1 else (len(scaled), -1)
+    weights, integers = (t.contiguous().numpy().reshape(flat) for t in (scaled, best))
+    rows = importance.float().flatten().numpy()
     for _ in range(MAX_PASSES):
         lengths = LengthTable(best)
-        before, cost = best, importance * (scaled - best).square() + lam * lengths.of(best)
-        for other in candidates(scaled.round()):
-            price = importance * (scaled - other).square() + lam * lengths.of(other)
-            better = price < cost
-            best, cost = torch.where(better, other, best), torch.where(better, price, cost)
-        if torch.equal(before, best):
+        if not improve(weights, integers, rows, np.float32(lam), lengths.bits, lengths.low):
             break
     return best
 
@@ -64,7 +63,7 @@ class Rdoq(Quantiser):
     Wiedemann et al., DeepCABAC, arXiv 1907.11900, eq. 1, with unit importance.
     """
 
-    hint_s: ClassVar[float] = 0.8
+    hint_s: ClassVar[float] = 0.15
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
 
     def __init__(

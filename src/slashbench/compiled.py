@@ -1,4 +1,4 @@
-"""Where machine code of kernels is kept on disk, and what happens where it can't be.
+"""Inner loops compiled by Numba, and where their machine code is kept on disk.
 
 Numba keeps it beside the source, or in the user's cache folder. A container often has neither
 (packages of root, a user id without a home): then it goes to a folder of this user in the temporary
@@ -15,7 +15,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import caching
@@ -23,6 +23,32 @@ from numba.core import caching
 # Numba is typed in part.
 _CONFIG: Any = numba.config
 _FunctionCache: Any = caching.FunctionCache
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compile on first use, keep the machine code on disk, and let other threads run meanwhile.
+
+    Numba looks at a kernel's own file only to see whether it has changed: after editing a helper
+    that other files' kernels call (`bitio`), delete `kernels/__pycache__`.
+    """
+    return _compiled(function, nogil=True)
+
+
+def brief(function: Function) -> Function:
+    """Compile a kernel of some microseconds, which keeps the interpreter's lock.
+
+    To let it go and to wait for it again takes longer than the work, where threads contend for it.
+    """
+    return _compiled(function, nogil=False)
+
+
+def _compiled(function: Function, nogil: bool) -> Function:
+    compiled: Any = numba.njit(nogil=nogil)(function)
+    if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
+        compiled._cache = cache_of(function)  # `cache=True` sets this, and fails without a folder
+    return cast(Function, compiled)
 
 
 class _Cache(_FunctionCache):  # type: ignore[misc]
