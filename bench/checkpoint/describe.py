@@ -10,6 +10,7 @@ from slashbench import renamed, selector
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.file_format import STORED
 from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.bench.checkpoint.sources import Source
 from slashbench.codecs.catalog import CODECS
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 
@@ -37,7 +38,7 @@ class Description:
     """One file."""
 
     name: str
-    format: int
+    format: int  # of our files; 0 for a file that is not compressed
     file_bytes: int
     plain_bytes: int
     parameters: int  # floats, each tied one once
@@ -62,6 +63,37 @@ def describe(name: str, checkpoint: Checkpoint) -> Description:
         metadata=checkpoint.header.metadata,
         ledger=ledger(checkpoint),
         tensors=found,
+    )
+
+
+def describe_plain(name: str, source: Source, file_bytes: int) -> Description:
+    """Return what is in a file that is not compressed, whatever its format."""
+    tensors = [
+        TensorEntry(
+            name=key,
+            dtype=tensor.dtype,
+            shape=tensor.shape,
+            plain_bytes=tensor.nbytes,
+            file_bytes=0 if key in source.tied else tensor.nbytes,
+            how=f"tied to {source.tied[key]}" if key in source.tied else "not compressed",
+            step="",
+        )
+        for key, tensor in source.header.tensors.items()
+    ]
+    held = sum(entry.file_bytes for entry in tensors)
+    return Description(
+        name=name,
+        format=0,
+        file_bytes=file_bytes,
+        plain_bytes=len(source.header.front) + source.header.nbytes,
+        parameters=sum(
+            entry.count
+            for entry in tensors
+            if plain_header.is_float(entry.dtype) and entry.name not in source.tied
+        ),
+        metadata=source.header.metadata,
+        ledger={"tensors": held, "container": file_bytes - held},
+        tensors=tensors,
     )
 
 

@@ -14,10 +14,9 @@ from slashbench.errors import CorruptFile, UsageError
 SUFFIX = ".safetensors"
 INDEX = ".safetensors.index.json"
 
-#: Weights in other formats, which a compressed folder does without.
-OTHER_WEIGHTS = frozenset(
-    (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".tflite", ".znn")
-)
+#: Weights in other formats. Those of the first kind can be read (bench/formats).
+READABLE = frozenset((".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx"))
+OTHER_WEIGHTS = READABLE | {".h5", ".msgpack", ".ot", ".tflite", ".znn"}
 
 
 class _Index(msgspec.Struct):
@@ -29,9 +28,11 @@ class Members:
     """What is below a folder, each path relative to it, in order."""
 
     weights: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)  # that may hold weights in another format
     beside: list[Path] = field(default_factory=list)  # files that are copied
     empty: list[Path] = field(default_factory=list)  # folders that hold nothing
     left_out: dict[Path, str] = field(default_factory=dict)  # and why
+    renamed: dict[Path, Path] = field(default_factory=dict)  # what a compressed folder calls them
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -91,13 +92,15 @@ def indexed(index: Path) -> list[Path]:
 def members(path: Path) -> Members:
     """Return what is below a folder. Links are followed, as `cp -L` does.
 
-    Hidden files, links that lead nowhere or back, and weights in other formats are left out. Raises
-    UsageError where there are no weights, or where something can't be read; CorruptFile for an
-    index that names a file which is not there.
+    Hidden files, links that lead nowhere or back, and weights in formats that are not read are left
+    out. Raises UsageError where there are no weights, or where something can't be read; CorruptFile
+    for an index that names a file which is not there.
     """
     found = Members()
     for file in _walk(path, path, (), found):
-        if file.suffix in OTHER_WEIGHTS:
+        if file.suffix in READABLE:
+            found.others.append(file)
+        elif file.suffix in OTHER_WEIGHTS:
             found.left_out[file] = "weights in another format"
         elif file.suffix == SUFFIX:
             found.weights.append(file)
@@ -105,8 +108,8 @@ def members(path: Path) -> Members:
             if file.name.endswith(INDEX):
                 indexed(path / file)
             found.beside.append(file)
-    if not found.weights:
-        raise UsageError(f"no {SUFFIX} file in {path}")
+    if not found.weights and not found.others:
+        raise UsageError(f"no {SUFFIX} file in {path}, and none of {', '.join(sorted(READABLE))}")
     return found
 
 

@@ -40,6 +40,7 @@ class Source:
     release: Callable[[str], None] = _nothing
     tied: Mapping[str, str] = field(default_factory=dict)
     buffers: frozenset[str] = frozenset()  # known to be no weights: they are not quantized
+    left_out: Mapping[str, str] = field(default_factory=dict)  # what a file holds besides, and why
 
 
 def of_file(path: Path) -> Source:
@@ -101,11 +102,11 @@ def is_ours(path: Path) -> bool:
 class Files:
     """Plain files to compress, of which only one or two are open at a time."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths = list(paths)
+    def __init__(self, paths: Iterable[Path], opened: Callable[[Path], Source] = of_file) -> None:
+        self._paths, self._opened = list(paths), opened
 
     def __iter__(self) -> Iterator[Source]:
-        return map(of_file, self._paths)
+        return map(self._opened, self._paths)
 
 
 def copies(source: Source) -> dict[str, str]:

@@ -9,6 +9,7 @@ how it was quantized, each value must be the nearest of its grid.
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from slashbench import renamed, selector
 from slashbench.bench.checkpoint import convert, encoder, folders, plain_header, reader
+from slashbench.bench.checkpoint.folders import Members
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint, DecodedSegment
 from slashbench.bench.checkpoint.sources import Source
@@ -57,8 +59,12 @@ def check(checkpoint: Checkpoint, progress: convert.Progress = convert.quiet) ->
         progress(done)
 
 
-def pairs(path: Path, original: Path) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
+def pairs(
+    path: Path, original: Path, members: Callable[[Path], Members] = folders.members
+) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
     """Match the files of a compressed folder, or one file, with those of the original.
+
+    members: finds what is in the original, where its weights may be in other formats.
 
     Returns
     -------
@@ -72,17 +78,20 @@ def pairs(path: Path, original: Path) -> tuple[list[tuple[Path, Path]], dict[str
         raise UsageError(f"{folder} is a folder, {file} is none: name two of a kind")
     if not path.is_dir():
         return [(path, original)], {}
-    ours, theirs = folders.members(path), folders.members(original)
+    ours, theirs = folders.members(path), members(original)
+    before = {theirs.renamed.get(name, name): name for name in (*theirs.weights, *theirs.beside)}
     differing = {}
-    for mine, other in ((ours.weights, theirs.weights), (ours.beside, theirs.beside)):
+    weights = [theirs.renamed.get(name, name) for name in theirs.weights]
+    beside = [theirs.renamed.get(name, name) for name in theirs.beside]
+    for mine, other in ((ours.weights, weights), (ours.beside, beside)):
         for name in set(mine) ^ set(other):
             where = "compressed folder" if name in mine else "original"
             differing[str(name)] = f"only in the {where}"
-    for name in set(ours.beside) & set(theirs.beside):
+    for name in set(ours.beside) & set(theirs.beside):  # others were written anew
         if not filecmp.cmp(path / name, original / name, shallow=False):
             differing[str(name)] = "other bytes"
-    both = sorted(set(ours.weights) & set(theirs.weights))
-    return [(path / name, original / name) for name in both], differing
+    both = sorted(set(ours.weights) & set(weights))
+    return [(path / name, original / before[name]) for name in both], differing
 
 
 def compare(

@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples
   bench compress model.safetensors -o small.safetensors      lossless, and quick to load
   bench compress model/ -o small/                            a folder, shards and all
+  bench compress pytorch_model.bin -o small.safetensors      also .pt, .gguf, .onnx
   bench compress model.safetensors -o small.safetensors --codec float-rans
   bench compress model.safetensors -o small.safetensors --quantize quantize:step=0.25:unit=std
   bench compress model.safetensors -o small.safetensors --target 4bits
@@ -30,8 +31,12 @@ In Python, slashbench.load_file("small.safetensors") does for a compressed file 
 safetensors.torch.load_file does for a plain one. Nothing is overwritten without --force. Ctrl-C and
 SIGTERM leave what was there. New files have at most the permissions of the originals.
 
-Of a folder, links are followed and other files are copied; hidden files, links that lead nowhere
-and weights in other formats are left out and listed. With --quantize, tensors that hold NaN or
+Checkpoints of torch.save (.bin, .pt, .pth, .ckpt; nothing in them is run), GGUF and the weights of
+ONNX become safetensors files of the same tensors, under the names that Hugging Face gives them.
+
+Of a folder, links are followed and other files are copied; hidden files, links that lead nowhere,
+weights in formats that are not read, and those whose tensors stand in a safetensors file as well
+are left out and listed. With --quantize, tensors that hold NaN or
 infinity stay as they are and are listed.
 
 exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted
@@ -44,7 +49,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
     verb = verbs.add_parser("compress", help="compress a checkpoint", epilog=EXAMPLES)
     verb.add_argument(
-        "path", type=Path, help="a .safetensors file, a folder of them, or - (standard input)"
+        "path", type=Path, help="a file of weights, a folder of them, or - (standard input)"
     )
     verb.add_argument(
         "--codec",
@@ -70,10 +75,11 @@ def add(verbs: Verbs) -> None:
 
 
 def _compress(options: argparse.Namespace) -> int:
-    from slashbench.bench.checkpoint import convert, sources, target_size
+    from slashbench.bench.checkpoint import convert, target_size
     from slashbench.bench.checkpoint.encoder import Coding
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import Bar, console
+    from slashbench.bench.formats import opening
     from slashbench.codecs.catalog import CODECS
     from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
@@ -91,7 +97,9 @@ def _compress(options: argparse.Namespace) -> int:
 
         def work(file: Path, into: Any) -> None:
             nonlocal before, after, count
-            source = sources.of_file(file)
+            source = opening.source_of(file)
+            for name, why in source.left_out.items():
+                shown.print(f"{file.name}: left out: {name}: {why}", style="yellow")
             progress = checkpoint_options.share(bar, file, source.header.nbytes)
             kept = convert.compress(into, source, how, progress)
             for name, why in kept.items():
@@ -122,6 +130,7 @@ def _of_size(
 ) -> Link[Quantiser]:
     """Return the quantiser that reaches the target."""
     from slashbench.bench.checkpoint import sources, target_size
+    from slashbench.bench.formats import opening
     from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
 
@@ -136,7 +145,7 @@ def _of_size(
         bar.show(f"{spelled}: {bits:.3f} bits a parameter", trials / 10)
 
     return target_size.search(
-        sources.Files(files),
+        sources.Files(files, opening.source_of),
         codec,
         quantiser or only(QUANTISERS, "quantize:step=0.25:unit=std"),
         float(wanted[1]),

@@ -1,4 +1,4 @@
-"""The verb `inspect`: what is in a compressed checkpoint."""
+"""The verb `inspect`: what is in a checkpoint, compressed or not."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ EXAMPLES = """\
 examples
   bench inspect small.safetensors                each tensor, and where the bytes go
   bench inspect small.safetensors --json | jq .ledger
+  bench inspect pytorch_model.bin                the tensors of a file in another format
 """
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to `bench`."""
     verb = verbs.add_parser(
-        "inspect", help="list what is in a compressed checkpoint", epilog=EXAMPLES
+        "inspect", help="list what is in a checkpoint, compressed or not", epilog=EXAMPLES
     )
     verb.add_argument(
-        "path", type=Path, help="a compressed file, a folder of them, or - (standard input)"
+        "path", type=Path, help="a file of weights, a folder of them, or - (standard input)"
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     checkpoint_options.add_trusted(verb)
@@ -33,15 +34,20 @@ def add(verbs: Verbs) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from slashbench.bench.checkpoint import describe, reader
+    from slashbench.bench.checkpoint import describe, reader, sources
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import console
+    from slashbench.bench.formats import opening
     from slashbench.bench.report import checkpoint_tables as board
     from slashbench.bench.report.output.terminal import print_table
 
     found = []
     with paths.on_disk(options.path) as path:
         for file in paths.weights(path):
+            if not sources.is_ours(file):
+                source = opening.source_of(file)
+                found.append(describe.describe_plain(file.name, source, file.stat().st_size))
+                continue
             checkpoint = reader.opened(file, max_bytes=sys.maxsize, trusted=options.trusted)
             found.append(describe.describe(file.name, checkpoint))
     if options.json:

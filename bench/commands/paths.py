@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slashbench.bench.checkpoint import folders, sources
+from slashbench.bench.formats import folder_contents
 from slashbench.bench.machine.atomic_files import (
     atomically,
     explained,
@@ -42,9 +43,7 @@ def on_disk(path: Path) -> Iterator[Path]:
     with as_an_exception():
         if path != PIPE:
             if not path.exists():
-                raise UsageError(
-                    f"nothing at {path}; name a {folders.SUFFIX} file, or a folder of them"
-                )
+                raise UsageError(f"nothing at {path}; name a file of weights, or a folder of them")
             yield path
             return
         if sys.stdin.isatty():
@@ -60,14 +59,14 @@ def weights(path: Path) -> list[Path]:
     """Return the files that a command works on: the path itself, or the weights below it."""
     if not path.is_dir():
         return [path]
-    return [path / file for file in folders.members(path).weights]
+    return [path / file for file in folder_contents.members(path).weights]
 
 
 def left_out(path: Path) -> dict[str, str]:
     """Return what a command leaves out of a folder, and why; of a file nothing."""
     if not path.is_dir():
         return {}
-    return {str(file): why for file, why in folders.members(path).left_out.items()}
+    return {str(file): why for file, why in folder_contents.members(path).left_out.items()}
 
 
 def check_free(out: Path, force: bool) -> None:
@@ -106,18 +105,23 @@ def convert(path: Path, out: Path, work: Work, *, piped: bool = False) -> None:
         raise UsageError(f"{out} is a file, {path} is a folder; name another folder")
     if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
         raise UsageError(f"{out} is in the folder that is read; name another one")
-    members = folders.members(path)
+    members = folder_contents.members(path)
+    named = {m: members.renamed.get(m, m) for m in (*members.weights, *members.beside)}
     if out.exists() and not out.is_symlink():
-        _check_replaceable(out, {*members.weights, *members.beside})
+        _check_replaceable(out, set(named.values()))
     with folder_atomically(out) as made:
         for member in members.weights:
-            with atomically(made / member) as file:
+            with atomically(made / named[member]) as file:
                 _restrict(file, path / member)
                 work(path / member, file)
         for member in members.beside:
-            with atomically(made / member) as file:
+            with atomically(made / named[member]) as file:
                 _restrict(file, path / member)
-                _copy(path / member, file)
+                text = folder_contents.rewritten_index(path / member, members.renamed)
+                if text is None:
+                    _copy(path / member, file)
+                else:
+                    file.write(text)
         for member in members.empty:
             (made / member).mkdir(parents=True, exist_ok=True)
         for folder in [made, *(each for each in made.rglob("*") if each.is_dir())]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SCANNING = """\
 examples
   bench scan model.safetensors                   lossless, a board for each dtype
+  bench scan model.gguf                          also .bin, .pt, .onnx
   bench scan model.safetensors --quantize quantize:step=0.25:unit=std
   bench scan folder/ --codecs huffman,rans,rans-classes,zstd:level=3/19 --sample 100
 
@@ -32,7 +33,11 @@ def add(verbs: Verbs) -> None:
         help="compare codecs on a checkpoint: size and speed",
         epilog=SCANNING,
     )
-    scan.add_argument("path", type=Path, help="a .safetensors file, or a folder of them")
+    scan.add_argument(
+        "path",
+        type=Path,
+        help="a file of weights (.safetensors, .bin, .pt, .gguf, .onnx), or a folder of them",
+    )
     scan.add_argument(
         "--quantize",
         metavar="NAME",

@@ -73,18 +73,19 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verify_against(options: argparse.Namespace, path: Path, shown: Console, bar: Bar) -> int:
-    from slashbench.bench.checkpoint import sources, verify
+    from slashbench.bench.checkpoint import verify
+    from slashbench.bench.formats import folder_contents, opening
     from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
 
     quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
-    files, differing = verify.pairs(path, options.against)
+    files, differing = verify.pairs(path, options.against, folder_contents.members)
     unchecked: dict[str, str] = {}
     for file, original in files:
         label = file.relative_to(path) if path.is_dir() else file.name
         checkpoint = checkpoint_options.opened(file, options)
         show = checkpoint_options.share(bar, file, checkpoint.header.nbytes)
-        found = verify.compare(checkpoint, sources.of_file(original), quantiser, show)
+        found = verify.compare(checkpoint, opening.source_of(original), quantiser, show)
         differing |= {f"{label}: {name}": how for name, how in found.differing.items()}
         unchecked |= {f"{label}: {name}": why for name, why in found.unchecked.items()}
         shown.print(f"{label}: {_compared(found)}")

@@ -1,4 +1,4 @@
-"""What is in a compressed checkpoint, as tables and as JSON."""
+"""What is in a checkpoint, compressed or not, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from slashbench.bench.report.tables import NOTHING, Table, number
 def tables(found: Description) -> list[Table]:
     """Return the tensors of one file, and where its bytes go."""
     bits = number(8 * found.file_bytes / found.parameters, 3) if found.parameters else NOTHING
+    form = f"format {found.format}" if found.format else "not compressed"
     tensors = Table(
         title=found.name,
-        about=f"format {found.format} · {found.file_bytes / 1e6:.1f} of "
+        about=f"{form} · {found.file_bytes / 1e6:.1f} of "
         f"{found.plain_bytes / 1e6:.1f} MB · {found.parameters:,} parameters · {bits} bits each",
         columns=("tensor", "dtype", "shape", "bytes", "bits/value", "step", "how"),
         rows=[

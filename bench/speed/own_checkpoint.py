@@ -1,4 +1,4 @@
-"""A user's own weights, to try codecs on: rows of every tensor of safetensors files."""
+"""A user's own weights, to try codecs on: rows of every tensor."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import torch
 
-from slashbench.bench.checkpoint import folders
+from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.checkpoint.plain_header import Tensor
+from slashbench.bench.checkpoint.sources import Source
+from slashbench.bench.formats import folder_contents, opening
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.contracts import Quantiser
-from slashbench.errors import CorruptFile, UsageError
+from slashbench.errors import UsageError
 from slashbench.weight_rule import why_kept
 
 Array = npt.NDArray[Any]
 
 _SMALL = 4096  # values of a tensor that is taken whole
-
-# What NumPy has no name for, and what no codec takes, as integers of their width where one does.
-_AS_BYTES = {torch.bool, *(t for n, t in vars(torch).items() if n.startswith("float8_"))}
 
 
 @dataclass(frozen=True)
@@ -47,22 +44,24 @@ def read(path: Path, budget_bytes: int) -> Weights:
     Raises UsageError where there is no such file, CorruptFile for one that is damaged.
     """
     if path.is_dir():
-        members = folders.members(path)
+        members = folder_contents.members(path)
         files = [path / file for file in members.weights]
         left_out = {str(file): why for file, why in members.left_out.items()}
     elif path.is_file():
         files, left_out = [path], {}
     else:
         raise UsageError(
-            f"no safetensors file at {path}; name a .safetensors file, or a folder that holds some"
+            f"nothing at {path}; name a file of weights ({', '.join(opening.SUFFIXES)}), or a "
+            "folder that holds some"
         )
     n_bytes = sum(file.stat().st_size for file in files)
     share = min(1.0, budget_bytes / max(n_bytes, 1))
     tensors: dict[str, Array] = {}
     for file in files:
-        for tensor, rows in _rows(file, share):
+        source = opening.source_of(file)
+        left_out |= {f"{file.name}: {name}": why for name, why in source.left_out.items()}
+        for tensor, array in _rows(source, share):
             name = tensor if len(files) == 1 else f"{file.relative_to(path)}: {tensor}"
-            array = as_array(rows)
             if domain_of(array.dtype) == "unsupported":
                 left_out[name] = (
                     f"no codec takes {array.dtype} by itself; bench compress codes the bytes of "
@@ -108,30 +107,21 @@ def samples(weights: Weights, quantiser: Quantiser | None, spelled: str) -> Iter
         yield Sample(name, tensors, bound, native[name])
 
 
-def as_array(tensor: torch.Tensor) -> Array:
-    """Return the tensor's memory as a NumPy array; bool and floats of a byte as uint8."""
-    tensor = tensor.detach().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    if tensor.dtype in _AS_BYTES:
-        return tensor.view(torch.uint8).numpy()
-    array: Array = tensor.numpy()
-    return array
+def _array(raw: Array, tensor: Tensor) -> Array:
+    """Return a tensor's bytes as an array that codecs know; bool and small floats as uint8."""
+    dtype = plain_header.DTYPES[tensor.dtype]
+    if dtype.bits < 8:
+        return raw
+    as_bytes = dtype.bits == 8 and tensor.dtype not in ("I8", "U8")
+    return raw.view(np.uint8 if as_bytes else dtype.numpy).reshape(tensor.shape)
 
 
-def _rows(file: Path, share: float) -> Iterator[tuple[str, torch.Tensor]]:
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118
-                part = opened.get_slice(name)
-                shape = part.get_shape()
-                if not shape or np.prod(shape) <= _SMALL or share >= 1:
-                    yield name, opened.get_tensor(name)
-                    continue
-                n_rows = max(1, round(shape[0] * share))
-                first = (shape[0] - n_rows) // 2
-                yield name, part[first : first + n_rows]
-    except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
-    except safetensors.SafetensorError as error:
-        raise CorruptFile(f"{file} is no safetensors file, or damaged: {error}") from error
+def _rows(source: Source, share: float) -> Iterator[tuple[str, Array]]:
+    for name, tensor in source.header.tensors.items():
+        whole = _array(source.read(name), tensor)
+        if whole.ndim and whole.size > _SMALL and share < 1:
+            n_rows = max(1, round(len(whole) * share))
+            first = (len(whole) - n_rows) // 2
+            whole = whole[first : first + n_rows]
+        yield name, whole.copy()
+        source.release(name)

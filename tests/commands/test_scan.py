@@ -80,10 +80,10 @@ def test_a_part_of_every_tensor_is_enough(folder: Path) -> None:
 def test_wrong_use_and_damage(folder: Path) -> None:
     (folder / "broken.safetensors").write_bytes(b"\xff" * 100)
     for arguments, code, said in [
-        (["nowhere.safetensors"], 2, "no safetensors file"),
+        (["nowhere.safetensors"], 2, "nothing at nowhere"),
         (["model-a.safetensors", "--quantize=nothing"], 2, "no quantiser 'nothing'"),
         (["model-a.safetensors", "--codecs=nothing"], 2, "no codec 'nothing'"),
-        (["broken.safetensors"], 1, "no safetensors file, or damaged"),
+        (["broken.safetensors"], 1, "it is no safetensors file"),
         (["model-a.safetensors", "--sample=nan"], 2, "not a finite number"),
         (["model-a.safetensors", "--sample=-1"], 2, "not above 0"),
         (["model-a.safetensors", "--sample=1e999"], 2, "not a finite number"),

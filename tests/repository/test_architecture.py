@@ -26,6 +26,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/conformance",
         "bench/data",
         "bench/engines",
+        "bench/formats",
         "bench/machine",
         "bench/models",
         "bench/pipeline",
@@ -45,6 +46,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "bench/conformance": ("bench/machine", "bench/pipeline", "codecs", "codecs/stream"),
     "bench/data": (),
     "bench/engines": ("bench/machine", "bench/pipeline", "bench/plan", "bench/store"),
+    "bench/formats": ("bench/checkpoint",),
     "bench/machine": ("codecs",),
     "bench/models": ("bench/data",),
     "bench/pipeline": (
@@ -102,6 +104,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "bench/speed": (
         "bench/checkpoint",
+        "bench/formats",
         "bench/machine",
         "bench/models",
         "bench/report",
