@@ -285,7 +285,7 @@ class safe_open:  # noqa: N801  # safetensors' name for it
     def get_tensor(self, name: str) -> torch.Tensor:
         """Decode one tensor and no other. Raises CorruptFile, UsageError for no such name."""
         tensor = self._entry(name)
-        return _tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
+        return as_tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
 
     def get_slice(self, name: str) -> Slice:
         """Return one tensor, to be indexed. Raises UsageError for no such name."""
@@ -301,7 +301,7 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         shape = (last - first, *tensor.shape[1:])
         part = Tensor(tensor.dtype, shape, 0, 0)
         rows = self._shards.holding(name).rows(name, first, last)
-        return _tensor(rows, part, name).to(self._device)
+        return as_tensor(rows, part, name).to(self._device)
 
     def _entry(self, name: str) -> Tensor:
         if name not in self._shards.tensors:
@@ -418,14 +418,14 @@ def _all(checkpoint: Checkpoint, device: Any) -> Weights:
     raw = checkpoint.all()
     ties = checkpoint.index.tied
     weights = {
-        name: _tensor(raw[name], tensor, name).to(device)
+        name: as_tensor(raw[name], tensor, name).to(device)
         for name, tensor in tensors.items()
         if name not in ties
     }
     return {name: weights[ties.get(name, name)] for name in tensors}
 
 
-def _tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
+def as_tensor(raw: Bytes, tensor: Tensor, name: str) -> torch.Tensor:
     """Return the bytes, which are not copied, as a tensor."""
     dtype = DTYPES.get(tensor.dtype)
     shape = tensor.shape

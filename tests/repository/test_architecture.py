@@ -49,6 +49,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "bench/formats": ("bench/checkpoint",),
     "bench/machine": ("codecs",),
     "bench/models": ("bench/data",),
+    "bench/models/external": (
+        "bench/checkpoint",
+        "bench/data",
+        "bench/formats",
+        "bench/models",
+    ),
     "bench/pipeline": (
         "bench/checkpoint",
         "bench/machine",
