@@ -130,9 +130,10 @@ def _run(options: argparse.Namespace) -> int:
                 driver.run(missing)
         except KeyboardInterrupt:
             return run_options.stopped(display, out)
-    html.prepare()
+    if missing:
+        html.prepare()
     found = results.load(store)
-    written = export.write_boards(found, store)
+    written = export.refresh(found, store)
     for warning in store.warnings:
         out.print(warning, style="yellow")
     page = next(path for path in written if path.endswith(".html"))

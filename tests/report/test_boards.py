@@ -274,6 +274,20 @@ def test_files_are_the_same_for_the_same_records(lab: Lab) -> None:
         assert (line["decode_mb_s"] == "") == (entry["decode_mb_s"] is None)
 
 
+def test_boards_are_made_anew_only_where_their_records_are_others(lab: Lab) -> None:
+    lab.cell("huffman", 600)
+    page, *_ = (Path(p) for p in export.refresh(lab.results(), lab.store) if p.endswith(".md"))
+    page.write_text("as it was", encoding="utf-8")
+    export.refresh(lab.results(), lab.store)
+    assert page.read_text(encoding="utf-8") == "as it was"
+    lab.cell("entropy", 520)
+    export.refresh(lab.results(), lab.store)
+    assert "huffman" in page.read_text(encoding="utf-8")
+    page.unlink()
+    export.refresh(lab.results(), lab.store)
+    assert page.is_file()
+
+
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_terminal_shows_what_counts_at_any_width(lab: Lab, width: int) -> None:
     lab.cell("huffman", 600)

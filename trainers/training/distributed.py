@@ -12,13 +12,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from slashbench import trees
 from slashbench.contracts import Execution, Weights
 from slashbench.errors import UsageError
+from slashbench.trainers.training.sharding import is_sharded
 
 
 def count() -> int:
@@ -30,6 +29,8 @@ def spread(module: nn.Module, execution: Execution) -> nn.Module:
     """Return what to call in place of `module`; under FSDP2 its parameters are sharded in place."""
     if execution.sharding == "ddp":
         return DistributedDataParallel(module)
+    from torch.distributed.fsdp import fully_shard  # a second to load
+
     device = torch.device(execution.device).type
     fully_shard(module, mesh=dist.device_mesh.init_device_mesh(device, (count(),)))
     return module
@@ -81,7 +82,7 @@ def whole(module: nn.Module) -> Weights:
     state = module.state_dict(keep_vars=True)
     for tensor in state.values():
         if id(tensor) not in found:
-            full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+            full = tensor.full_tensor() if is_sharded(tensor) else tensor
             found[id(tensor)] = full.detach().cpu()
     return {name: found[id(tensor)] for name, tensor in state.items()}
 

@@ -13,10 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
 from torch.nn.parameter import is_lazy
 
 from slashbench.errors import UsageError
+from slashbench.trainers.training.sharding import is_sharded
 
 Scope = Literal["all", "matrices"]
 
@@ -117,7 +117,7 @@ def _in_scope(name: str, parameter: nn.Parameter, scope: Scope) -> bool:
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return the part of a parameter or gradient that is on this process, without autograd."""
     detached = tensor.detach()
-    return detached.to_local() if isinstance(detached, DTensor) else detached
+    return detached.to_local() if is_sharded(detached) else detached
 
 
 def gradient(name: str, parameter: nn.Parameter) -> torch.Tensor | None:
@@ -223,7 +223,7 @@ def sum_over_ranks(sums: torch.Tensor, parameters: Iterable[nn.Parameter]) -> to
     """
     meshes: dict[tuple[DeviceMesh, int], list[int]] = {}
     for row, parameter in enumerate(parameters):
-        if isinstance(parameter, DTensor):
+        if is_sharded(parameter):
             for dim, placement in enumerate(parameter.placements):
                 if placement.is_shard():
                     meshes.setdefault((parameter.device_mesh, dim), []).append(row)

@@ -16,11 +16,11 @@ import safetensors
 import torch
 from safetensors.torch import load, save
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from slashbench.contracts import TrainingHook
 from slashbench.errors import CorruptFile
 from slashbench.trainers.training.parameters import local
+from slashbench.trainers.training.sharding import is_sharded
 
 KEY = "slashbench-training-2"
 _RANDOM = "random"
@@ -104,8 +104,10 @@ def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tens
     if what == "step":
         return value
     part = value.to(parameter.device)
-    if not isinstance(parameter, DTensor):
+    if not is_sharded(parameter):
         return part
+    from torch.distributed.tensor import DTensor  # here it has been loaded already
+
     whole = parameter.shape, parameter.stride()
     return DTensor.from_local(
         part, parameter.device_mesh, parameter.placements, shape=whole[0], stride=whole[1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report.data.export_rows import to_csv, to_json, to_parquet
@@ -25,6 +28,11 @@ FORMATS: dict[str, Callable[[Results], str | bytes]] = {
 BESIDE = {f"leaderboard.{kind}": kind for kind in FORMATS}
 PUBLISHED = {"README.md": "md"}  # records.jsonl.zst beside it is the data
 
+#: Name of the file that holds the hash of what the boards beside it were made of.
+MADE_OF = "leaderboard.sha256"
+
+REPORT = Path(__file__).parents[1]  # what boards are made by
+
 
 def write(results: Results, kind: str, path: Path, boards: Sequence[str] = ()) -> None:
     """Write one of FORMATS. Raises StoreUnusable.
@@ -42,6 +50,23 @@ def write_boards(results: Results, store: Store, files: Mapping[str, str] = BESI
     for name, kind in files.items():
         store.files.write(name, _made(results, kind))
     return [f"{store.files.where}/{name}" for name in files]
+
+
+def refresh(results: Results, store: Store) -> list[str]:
+    """Write the boards beside the records of a run; return where they are.
+
+    Boards that were made of the same records by the same code stay as they are.
+    """
+    found = hashlib.sha256(msgspec.msgpack.encode(results.records))
+    for path in sorted(REPORT.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            found.update(path.read_bytes())
+    made_of = found.hexdigest().encode()
+    if store.files.read(MADE_OF) == made_of and all(map(store.files.size, BESIDE)):
+        return [f"{store.files.where}/{name}" for name in BESIDE]
+    written = write_boards(results, store)
+    store.files.write(MADE_OF, made_of)
+    return written
 
 
 def _made(results: Results, kind: str) -> bytes:
