@@ -2,7 +2,8 @@
 
 `backslash:lam=1000+prune:sparsity=0.8+quantize:step=2^-8`: the first link trains, the last makes
 integers (where it is not written, the one that goes with the regime), those between transform a
-trained checkpoint.
+trained checkpoint. A regime between trains on, from the weights that the links before it made, and
+may be taught by them: `plain+backslash-q:distil=0.7`.
 """
 
 from __future__ import annotations
@@ -24,18 +25,49 @@ Tuned = Mapping[str, Mapping[str, Any]]  # name of a regime -> settings that a m
 
 @dataclass(frozen=True)
 class Recipe:
-    """A regime, transforms and a quantiser: how integers come to be."""
+    """A regime, what follows it and a quantiser: how integers come to be.
+
+    transforms: of the checkpoint; a regime among them trains on from the weights before it.
+    """
 
     regime: Link[Regime]
-    transforms: tuple[Link[Transform], ...]
+    transforms: tuple[Link[Transform] | Link[Regime], ...]
     quantiser: Link[Quantiser]
+
+    @property
+    def trained(self) -> int:
+        """Return how many links stand after the first, up to the last one that trains."""
+        return self.trained_before(len(self.links))
+
+    def regime_at(self, depth: int) -> Regime:
+        """Return the regime that stands after `depth` links. Raises UsageError for a transform."""
+        link = self.links[depth]
+        if not isinstance(link.item, Regime):
+            raise UsageError(f"{link.name} trains nothing")
+        return link.item
+
+    def trained_before(self, depth: int) -> int:
+        """Return the depth of the last link that trains among the first `depth`."""
+        return max(at for at in range(depth) if self.trains_at(at))
+
+    def trains_at(self, depth: int) -> bool:
+        """Return whether a regime stands after `depth` links."""
+        return isinstance(self.links[depth].item, Regime)
+
+    @property
+    def training(self) -> str:
+        """Return the canonical spelling of the links up to the last one that trains."""
+        return "+".join(link.text for link in self.links[: self.trained + 1])
+
+    @property
+    def links(self) -> list[Link[Any]]:
+        """Return all links but the quantiser."""
+        return [self.regime, *self.transforms]
 
     @property
     def text(self) -> str:
         """Return the canonical spelling of the whole chain."""
-        return "+".join(
-            [self.regime.text, *(link.text for link in self.transforms), self.quantiser.text]
-        )
+        return "+".join(link.text for link in [*self.links, self.quantiser])
 
 
 def recipes(text: str, tuned: Tuned) -> list[Recipe]:
@@ -47,13 +79,26 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
     chain = list(selector.parse_chain(text))
     last = chain.pop() if _last_quantizes(chain) else None
     first, *middle = chain
-    transforms = [list(links(TRANSFORMS, link)) for link in middle]
+    transforms = [_middle(link, tuned) for link in middle]
     return [
         Recipe(regime, steps, quantiser)
         for regime in links(REGIMES, _with_tuned(first, tuned))
         for steps in itertools.product(*transforms)
-        for quantiser in links(QUANTISERS, last or selector.parse(regime.item.quantiser))
+        for quantiser in links(QUANTISERS, last or selector.parse(_own_quantiser(regime, steps)))
     ]
+
+
+def _middle(link: Selector, tuned: Tuned) -> list[Link[Any]]:
+    """Return the configurations of a link between the first and the quantiser."""
+    if link.name in REGIMES.names():
+        return list(links(REGIMES, _with_tuned(link, tuned)))
+    return list(links(TRANSFORMS, link))
+
+
+def _own_quantiser(regime: Link[Regime], steps: tuple[Link[Any], ...]) -> str:
+    """Return the quantiser that goes with the regime that trained last."""
+    trained = [regime, *(link for link in steps if isinstance(link.item, Regime))]
+    return str(trained[-1].item.quantiser)
 
 
 def _last_quantizes(chain: list[Selector]) -> bool:

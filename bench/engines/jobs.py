@@ -50,7 +50,8 @@ class Job:
     def needs(self) -> Needs:
         """Return what a worker needs for it; training takes a GPU for each process on one."""
         least = self.cell.model.item.needs
-        if self.kind != "checkpoint" or self.depth or self.cell.model.item.plan is None:
+        trains = self.kind == "checkpoint" and self.cell.recipe.trains_at(self.depth)
+        if not trains or self.cell.model.item.plan is None:
             return least
         execution = self.cell.execution
         return Needs(

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from slashbench.bench.data.digits import Digits
 from slashbench.bench.models import scoring
-from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, TrainingPlan
 
 BATCH = 64
 
@@ -63,10 +63,15 @@ class DigitsMLP(Model):
             for index in torch.split(order, BATCH):
                 yield images[index], labels[index]
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the digits, and the labels."""
+        images, labels = batch
+        return Prediction(module(images), labels)
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy in nats."""
-        images, labels = batch
-        return functional.cross_entropy(module(images), labels)
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

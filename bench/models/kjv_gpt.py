@@ -16,7 +16,7 @@ from torch.nn import functional
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import scoring
 from slashbench.bench.models.gpt import Gpt, GptConfig
-from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, TrainingPlan
 
 BATCH = 16
 EVALUATION_CHUNKS = 256  # of `context` tokens each, evenly spread over the held-out books
@@ -82,10 +82,14 @@ class KjvGpt(Model):
             starts = torch.randint(len(ids) - len(offsets), (BATCH, 1), generator=generator)
             yield ids[starts + offsets]
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the next token, and the next token."""
+        return Prediction(module(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy of the next token in nats."""
-        logits = module(batch[:, :-1])
-        return functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

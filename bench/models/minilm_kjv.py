@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from slashbench.bench.data.kjv import DIVISIONS, KingJames
 from slashbench.bench.models import minilm, scoring
-from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, TrainingPlan
 
 BATCH = 32
 EVALUATION_VERSES = 600  # evenly spread over the held-out chapters
@@ -85,10 +85,15 @@ class MiniLMKjv(Model):
                 chosen = groups[index]
                 yield (*minilm.pad([rows[i] for i in chosen]), labels[chosen])
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the divisions, and the labels."""
+        ids, mask, labels = batch
+        return Prediction(module(ids, mask), labels)
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy in nats."""
-        ids, mask, labels = batch
-        return functional.cross_entropy(module(ids, mask), labels)
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

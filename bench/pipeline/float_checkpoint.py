@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import msgspec
+
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.pipeline import artifact, distribution, torchrun
 from slashbench.bench.pipeline.keys import Fields
@@ -15,18 +17,28 @@ from slashbench.trainers.training.snapshot import SnapshotStore
 
 
 def train(
-    cell: Cell, key: str, store: str, snapshots: SnapshotStore, progress: loop.Progress
+    cell: Cell,
+    depth: int,
+    key: str,
+    store: str,
+    snapshots: SnapshotStore,
+    progress: loop.Progress,
+    before: setup.Trained | None = None,
 ) -> tuple[Weights, Training | None]:
     """Train the cell's model, in as many processes as its execution asks for.
 
     Parameters
     ----------
+    depth
+        Of the link that trains: how many stand before it.
     key, store
         Of the checkpoint, and where several processes keep its snapshots.
     snapshots
         Of the snapshot of one process.
     progress
         Called after every step.
+    before
+        What the links before it have made.
 
     Returns
     -------
@@ -37,12 +49,23 @@ def train(
         setup.seed_everything(cell.seed)
         return model.build(cell.seed).state_dict(), None
     if cell.execution.processes > 1:
-        state, log = torchrun.train(cell, key, store, progress)
+        state, log = torchrun.train(cell, depth, key, store, progress, before)
     else:
+        regime = cell.recipe.regime_at(depth)
         state, log = setup.train_model(
-            model, cell.recipe.regime.item, cell.seed, cell.execution, progress, snapshots
+            model, regime, cell.seed, cell.execution, progress, snapshots, before
         )
     return state, Training(steps=log.steps, wall_s=log.wall_s, cpu_s=log.cpu_s, log=log.rows)
+
+
+def with_cost(training: Training, before: Training) -> Training:
+    """Return a training whose steps and times are those of an earlier one too."""
+    return msgspec.structs.replace(
+        training,
+        steps=training.steps + before.steps,
+        wall_s=training.wall_s + before.wall_s,
+        cpu_s=training.cpu_s + before.cpu_s,
+    )
 
 
 def fields(model: Model, state: Weights, buffers: Collection[str]) -> Fields:

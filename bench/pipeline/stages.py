@@ -26,7 +26,7 @@ from slashbench.bench.pipeline.record_cache import (
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
 from slashbench.codecs.base import Bound
-from slashbench.contracts import Calibration, Split, Transform, Weights
+from slashbench.contracts import Calibration, Regime, Split, Transform, Weights
 from slashbench.errors import StageBusy, VerificationMismatch
 from slashbench.record import (
     CellRecord,
@@ -36,6 +36,7 @@ from slashbench.record import (
     Record,
     TimeRecord,
 )
+from slashbench.trainers.training.setup import Trained
 
 SPLIT: Split = "test"
 
@@ -173,10 +174,11 @@ class Stages:
             point = self.checkpoint(cell, len(cell.recipe.transforms))
             return self.weights.decoded(cell, point, self.compress(cell, point))
 
+        trained = cell.recipe.trained
         file = self.records.cached(CompressRecord, keys.compress_key(cell))
         if file is None:
             file = self.compress(cell, self.checkpoint(cell, len(cell.recipe.transforms)))
-        return self.evaluate(cell, file.weights_sha256, load, self.checkpoint(cell, 0), split)
+        return self.evaluate(cell, file.weights_sha256, load, self.checkpoint(cell, trained), split)
 
     def fail(self, cell: Cell, reason: str) -> CellRecord:
         """Keep a record of a cell that could not be run to an end here."""
@@ -203,7 +205,7 @@ class Stages:
         made["checkpoint"] = point.key
         file = self.compress(cell, point)
         made["compress"] = file.key
-        trained = self.checkpoint(cell, 0)
+        trained = self.checkpoint(cell, cell.recipe.trained)
         floats = self.evaluate(
             cell, point.weights_sha256, lambda: self.weights.load(point), trained, split
         )
@@ -231,7 +233,7 @@ class Stages:
             reason=failure.reason if failure else "",
             wall_s=time.perf_counter() - started,
             provenance=self.records.provenance(cell),
-            regime=cell.recipe.regime.text,
+            regime=cell.recipe.training,
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
             code=keys.code(cell),
@@ -251,10 +253,12 @@ class Stages:
         found = self.records.found(CheckpointRecord, key, self.weights.has_artifact)
         if found is not None:
             return found
-        name, make = "train", lambda: self._train(cell)
-        if depth:
-            parent, link = self.checkpoint(cell, depth - 1), cell.recipe.transforms[depth - 1]
-            name, make = link.name, lambda: self._transform(cell, link.item, parent)
+        link = cell.recipe.transforms[depth - 1] if depth else cell.recipe.regime
+        parent = self.checkpoint(cell, depth - 1) if depth else None
+        transform = link.item
+        name, make = "train", lambda: self._train(cell, depth, parent)
+        if parent is not None and not isinstance(transform, Regime):
+            name, make = link.name, lambda: self._transform(cell, transform, parent)
         return self.records.stage(
             cell, name, CheckpointRecord, key, what, make, self.weights.has_artifact
         )
@@ -314,17 +318,32 @@ class Stages:
         what = {**keys.cell_fields(cell), "machine": self.machine}
         return self.records.stage(cell, "time", TimeRecord, key, what, make)
 
-    def _train(self, cell: Cell) -> Fields:
-        key = keys.checkpoint_key(cell, 0)
+    def _train(self, cell: Cell, depth: int, parent: CheckpointRecord | None) -> Fields:
+        """Train; what it costs is that of the links before too."""
+        key = keys.checkpoint_key(cell, depth)
         snapshots = self.store.snapshot_slot(key)
+        before = self._before(cell, depth, parent) if parent is not None else None
         state, training = float_checkpoint.train(
-            cell, key, self.store.where, snapshots, self._progress
+            cell, depth, key, self.store.where, snapshots, self._progress, before
         )
+        if training is not None and depth:
+            spent = self.checkpoint(cell, cell.recipe.trained_before(depth)).training
+            assert spent is not None
+            training = float_checkpoint.with_cost(training, spent)
         fields = {**self._saved(cell, state), "training": training}
         if training is not None:
             self.store.leases.check()  # or the snapshot is another process's
             snapshots.clear()
         return fields
+
+    def _before(self, cell: Cell, depth: int, parent: CheckpointRecord) -> Trained:
+        trained = self.checkpoint(cell, cell.recipe.trained_before(depth))
+        teacher = self.weights.load(trained)
+        return Trained(
+            weights=teacher if trained.key == parent.key else self.weights.load(parent),
+            teacher=teacher,
+            steps=trained.training.steps if trained.training else 0,
+        )
 
     def _progress(self, step: int, steps: int, loss: float) -> None:
         self.store.leases.check()

@@ -19,16 +19,24 @@ from slashbench.contracts import Weights
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.parallel import cores
 from slashbench.trainers.training.loop import TrainingLog
+from slashbench.trainers.training.setup import Trained
 
 ORDER, WEIGHTS, LOG, ERROR = "order.json", "weights.safetensors", "log.json", "error-"
+BEFORE, TEACHER = "before.safetensors", "teacher.safetensors"
 
 _OURS = {error.__name__: error for error in (TrainingDiverged, UsageError)}
 
 
 class RankOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Instructions for each process. key: of the checkpoint; parent: the process that asks."""
+    """Instructions for each process. key: of the checkpoint; parent: the process that asks.
+
+    depth: of the link that trains. steps_before: those of the links before; -1 if there are none,
+    and else BEFORE has the weights that they made, TEACHER those that teach.
+    """
 
     cell: CellText
+    depth: int
+    steps_before: int
     key: str
     store: str
     threads: int
@@ -36,15 +44,31 @@ class RankOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def train(
-    cell: Cell, key: str, store: str, progress: Callable[[int, int, float], None]
+    cell: Cell,
+    depth: int,
+    key: str,
+    store: str,
+    progress: Callable[[int, int, float], None],
+    before: Trained | None = None,
 ) -> tuple[Weights, TrainingLog]:
     """Train, and return the weights and the log. Raises the error of the first process to fail."""
     count = cell.execution.processes
     threads = cell.model.item.threads or max(len(cores()) // count, 1)
-    order = RankOrder(cell=cell.spelled, key=key, store=store, threads=threads, parent=os.getpid())
+    order = RankOrder(
+        cell=cell.spelled,
+        depth=depth,
+        steps_before=before.steps if before is not None else -1,
+        key=key,
+        store=store,
+        threads=threads,
+        parent=os.getpid(),
+    )
     with tempfile.TemporaryDirectory(prefix="slashbench-") as name:
         folder = Path(name)
         (folder / ORDER).write_bytes(msgspec.json.encode(order))
+        if before is not None:
+            (folder / BEFORE).write_bytes(state_dict.to_bytes(before.weights))
+            (folder / TEACHER).write_bytes(state_dict.to_bytes(before.teacher))
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command = [
             *torchrun,

@@ -21,9 +21,11 @@ import torch.distributed as dist
 
 from slashbench.bench.checkpoint import state_dict
 from slashbench.bench.pipeline.torchrun import (
+    BEFORE,
     ERROR,
     LOG,
     ORDER,
+    TEACHER,
     WEIGHTS,
     RankOrder,
 )
@@ -52,14 +54,20 @@ def _train(order: RankOrder, folder: Path, rank: int, local: int) -> None:
     if cell.execution.device == "cuda":
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cell.execution.device == "cuda" else "gloo")
-    model, regime = cell.model.item, cell.recipe.regime.item
+    model, regime = cell.model.item, cell.recipe.regime_at(order.depth)
+    before = None
+    if order.steps_before >= 0:
+        weights, teacher = (state_dict.load(folder / name) for name in (BEFORE, TEACHER))
+        before = setup.Trained(weights, teacher, order.steps_before)
     snapshots = Store(order.store).snapshot_slot(f"{order.key}-{rank}of{distributed.count()}")
 
     def progress(step: int, steps: int, loss: float) -> None:
         if rank == 0:
             print(json.dumps([step, steps, loss]), flush=True)
 
-    state, log = setup.train_model(model, regime, cell.seed, cell.execution, progress, snapshots)
+    state, log = setup.train_model(
+        model, regime, cell.seed, cell.execution, progress, snapshots, before
+    )
     if rank == 0:
         (folder / WEIGHTS).write_bytes(state_dict.to_bytes(state))
         (folder / LOG).write_bytes(msgspec.json.encode(log))

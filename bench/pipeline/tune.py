@@ -76,8 +76,23 @@ class Question:
 
     def cell(self, value: float) -> Cell:
         """Return the cell with the setting at `value`. Raises UsageError for none or several."""
-        first, plus, rest = self.recipe.partition("+")
-        return self._cell(f"{first}:{self.setting}={selector.spell_value(value)}{plus}{rest}")
+        texts = [str(link) for link in selector.parse_chain(self.recipe)]
+        texts[self._place()] += f":{self._key}={selector.spell_value(value)}"
+        return self._cell("+".join(texts))
+
+    @property
+    def _key(self) -> str:
+        return self.setting.rpartition(".")[2]
+
+    def _place(self) -> int:
+        """Return which link is varied: the first, or the last one of the name that is given."""
+        name = self.setting.rpartition(".")[0]
+        if not name:
+            return 0
+        places = [at for at, lk in enumerate(selector.parse_chain(self.recipe)) if lk.name == name]
+        if not places:
+            raise UsageError(f"the recipe {self.recipe} has no link {name!r} to vary")
+        return places[-1]
 
     def plain(self) -> Cell:
         """Return the cell whose float metric is the reference of losses."""

@@ -13,6 +13,8 @@ from slashbench.bench.plan.matrix import Cell
 PARALLEL = 2.0
 #: Seconds for a regime's own work in each training step, relative to the step.
 REGIME_OVERHEAD = 0.05
+#: Seconds for a teacher's forward pass, the same.
+TEACHER_OVERHEAD = 0.35
 #: Seconds that a cell costs whatever its size: the file, a fresh process, records.
 CELL_S = 0.15
 #: Seconds for a million weights, written, decoded and compared, by a codec that is not slow.
@@ -38,9 +40,14 @@ def parts_of(cell: Cell) -> dict[Part, float]:
     millions = model.weights_hint / 1e6
     found: dict[Part, float] = {}
     if model.plan is not None:
-        own = 0.0 if recipe.regime.name == "plain" else REGIME_OVERHEAD
-        training = model.plan.steps * model.step_hint_s * (1 + own) + 2 * model.evaluate_hint_s
-        found["train", cell.model.text, recipe.regime.text, seed] = training / PARALLEL
+        for depth, link in enumerate(recipe.links):
+            if recipe.trains_at(depth):
+                own = 0.0 if link.name == "plain" else REGIME_OVERHEAD
+                own += TEACHER_OVERHEAD if link.item.course.distil else 0.0
+                steps = link.item.plan(model.plan).steps
+                training = steps * model.step_hint_s * (1 + own) + 2 * model.evaluate_hint_s
+                chain = "+".join(before.text for before in recipe.links[: depth + 1])
+                found["train", cell.model.text, chain, seed] = training / PARALLEL
     quantizing = recipe.quantiser.item.hint_s * millions
     found["recipe", cell.model.text, recipe.text, seed] = (
         model.evaluate_hint_s + quantizing

@@ -176,7 +176,7 @@ def _together(cells: Sequence[Cell]) -> Any:
             order[cell.model.text],
             cell.seed,
             regime.name != "plain",
-            regime.text,
+            cell.recipe.training,
             recipe_order[cell.recipe.text],
         )
 
@@ -236,13 +236,15 @@ def _recipes(
 ) -> Iterator[Recipe]:
     for text in texts:
         for recipe in recipes(text, model.item.tuned):
-            if model.item.plan is None and recipe.regime.item.requires_training:
+            trains = recipe.trained > 0 or recipe.regime.item.requires_training
+            whole = [link for at, link in enumerate(recipe.links) if recipe.trains_at(at)]
+            if model.item.plan is None and trains:
                 result.left_out[f"{model.text} · {recipe.regime.name}"] = (
                     f"{model.name} is not trained here: post-training recipes only"
                 )
-            elif execution.sharding == "fsdp2" and not recipe.regime.item.shards:
-                result.left_out[recipe.regime.text] = (
-                    f"{recipe.regime.name} must see whole parameters: --sharding ddp has them"
+            elif execution.sharding == "fsdp2" and not all(link.item.shards for link in whole):
+                result.left_out[recipe.training] = (
+                    f"{recipe.training} must see whole parameters: --sharding ddp has them"
                 )
             else:
                 yield recipe

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from slashbench import validate
 from slashbench.digest import sha256_of
-from slashbench.errors import UsageError
+from slashbench.errors import BadSetting, UsageError
 from slashbench.grid import Grid
 from slashbench.weight_rule import as_array, why_kept
 
@@ -93,6 +93,50 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How a regime's training differs from the model's own plan, and who teaches it.
+
+    Parameters
+    ----------
+    longer : float
+        Factor on the number of training steps and on those of warm-up.
+    peak : float
+        Factor on the peak learning rate.
+    distil : float
+        Share of the loss that is the divergence from a teacher's answers; the labels have the rest.
+        The teacher is what the links before trained, or else the model's own float weights when
+        rounding begins. Its forward passes are part of the training's cost.
+    fresh : bool
+        Start from fresh weights although links before have trained some: these only teach.
+
+    Raises
+    ------
+    BadSetting
+        For a value out of its range.
+    """
+
+    longer: float = 1.0
+    peak: float = 1.0
+    distil: float = 0.0
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        validate.positive(longer=self.longer, peak=self.peak)
+        validate.not_negative(distil=self.distil)
+        if self.distil > 1:
+            raise BadSetting(f"distil={self.distil} is a share of the loss: at most 1")
+
+    def of(self, plan: TrainingPlan) -> TrainingPlan:
+        """Return a model's plan as this course changes it."""
+        return replace(
+            plan,
+            steps=max(1, round(plan.steps * self.longer)),
+            warmup=round(plan.warmup * self.longer),
+            learning_rate=plan.learning_rate * self.peak,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What a process must have to do some work."""
 
@@ -165,6 +209,14 @@ class Execution:
 DEFAULT_EXECUTION = Execution()
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model answers to a training batch: logits (n, classes); targets (n,) are right."""
+
+    logits: torch.Tensor
+    targets: torch.Tensor
+
+
 class Reference:
     """The float model that a compressed one is compared with; it answers each question once."""
 
@@ -227,6 +279,13 @@ class Model(ABC):
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Training loss of one batch, a scalar, in nats."""
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
+
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits and targets whose mean cross-entropy is the training loss: for distillation.
+
+        Raises UsageError where the loss is no cross-entropy.
+        """
+        raise UsageError(f"the loss of {type(self).__name__} is no cross-entropy to distil by")
 
     def calibration(self, seed: int) -> Iterator[Any]:
         """Batches that `loss` takes, for transforms and quantisers that look at data: of training
@@ -291,10 +350,18 @@ class Regime(ABC):
     revision: ClassVar[int] = 1
     #: Whether it does the same to shards of parameters as to whole ones, which FSDP2 needs.
     shards: ClassVar[bool] = False
+    #: Settings that came after the first records. At their defaults they are no part of what
+    #: identifies a training, so that it is the same as it was before they came.
+    added_settings: ClassVar[tuple[str, ...]] = ()
+    course: Course = Course()
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
-        """Return how a model with the default `plan` is trained: as that, if not overridden."""
-        return plan
+        """Return how a model with the default `plan` is trained: as its course says."""
+        return self.course.of(plan)
+
+    def first_rounded(self, plan: TrainingPlan) -> int | None:
+        """Return the first training step of a run that sees rounded weights; None if none does."""
+        return None
 
     def initialise(self, module: nn.Module) -> None:  # noqa: B027  # most leave them as they are
         """Change the weights that training starts from, with torch's seeded generator."""

@@ -21,7 +21,7 @@ class Link(Generic[T]):
     name: str
     item: T
     text: str  # canonical spelling
-    config: dict[str, Any]  # name, revision and every setting
+    config: dict[str, Any]  # name, revision and every setting but `added_settings` at defaults
     code: Mapping[str, str] = field(default_factory=dict)  # that it runs, as `Registry.code` says
 
     @property
@@ -47,6 +47,12 @@ def configured(registry: Registry[T], name: str, settings: Mapping[str, Any]) ->
     """
     cls = registry.get(name)
     defaults = {setting.name: setting.default for setting in selector.settings_of(cls)}
+    added = getattr(cls, "added_settings", ())
+    identifying = {
+        key: value
+        for key, value in {**defaults, **settings}.items()
+        if key not in added or value != defaults[key]
+    }
     return Link(
         name,
         selector.build(cls, name, settings),
@@ -54,7 +60,7 @@ def configured(registry: Registry[T], name: str, settings: Mapping[str, Any]) ->
         {
             "name": name,
             "revision": getattr(cls, "revision", 1),
-            "settings": {**defaults, **settings},
+            "settings": identifying,
         },
         registry.code(name),
     )

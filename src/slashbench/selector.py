@@ -39,6 +39,10 @@ class Selector:
     name: str
     settings: tuple[tuple[str, str], ...] = ()
 
+    def __str__(self) -> str:
+        """Return it as a user writes it."""
+        return ":".join([self.name, *(f"{key}={value}" for key, value in self.settings)])
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from slashbench import validate
-from slashbench.contracts import Regime, TrainingHook, TrainingPlan
+from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.selector import spell_value
 from slashbench.trainers.numerics import ggd
@@ -380,6 +380,8 @@ class BackSlashRegime(Regime):
         parameter in scope, order-0 entropy of weights rounded to `step`. The search starts at lam.
     step : float
         Step size of the quantiser that a recipe without one gets, in units of the weights.
+    longer, peak, distil, fresh
+        The course of the training: see `Course`.
 
     References
     ----------
@@ -388,6 +390,7 @@ class BackSlashRegime(Regime):
 
     shards: ClassVar[bool] = True
     revision: ClassVar[int] = 2
+    added_settings: ClassVar[tuple[str, ...]] = ("longer", "peak", "distil", "fresh")
     always_spelled: ClassVar[tuple[str, ...]] = ("lam",)
 
     def __init__(
@@ -402,6 +405,10 @@ class BackSlashRegime(Regime):
         finetune: float = 0.0,
         target: str = "",
         step: float = 2.0**-8,
+        longer: float = 1.0,
+        peak: float = 1.0,
+        distil: float = 0.0,
+        fresh: bool = False,
     ) -> None:
         check_settings(lam=lam, update=update, eps=eps, scope=scope, shapes=shapes, every=every)
         validate.positive(step=step)
@@ -409,6 +416,7 @@ class BackSlashRegime(Regime):
         self.lam, self.update, self.eps, self.scope = lam, update, eps, scope
         self.shapes, self.every, self.warmup, self.finetune = shapes, every, warmup, finetune
         self.bits, self.step = target_rate.parse(target), step
+        self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the rate term over `parameters`. Raises UsageError if none are in scope."""

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from slashbench import validate
-from slashbench.contracts import Regime, TrainingHook, TrainingPlan
+from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.errors import BadSetting, TrainingDiverged
 from slashbench.selector import spell_value
 from slashbench.trainers.numerics import code_length
@@ -137,9 +137,9 @@ class EntropyTerm(RateTerm):
         """Return figures of the last histogram.
 
         `bits`: order-0 entropy per parameter in scope; `zeros`: share of zeros; `lam`: as it was in
-        force at the last step.
+        force at the last step; `drift` and `moved`: see `Drift`.
         """
-        return dict(self._seen)
+        return {**self._seen, **self.rounding.log()}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return the number of training steps done, the histograms and what rounding left."""
@@ -250,6 +250,8 @@ class BackSlashQ(Regime):
     target : str
         Such as `1.5bits`: find the multiplier with which training ends at so many bits per
         parameter in scope. The search starts at lam. For granularity=tensor.
+    longer, peak, distil, fresh
+        The course of the training: see `Course`.
 
     Notes
     -----
@@ -259,6 +261,7 @@ class BackSlashQ(Regime):
 
     shards: ClassVar[bool] = True
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
+    added_settings: ClassVar[tuple[str, ...]] = ("longer", "peak", "distil", "fresh")
 
     def __init__(
         self,
@@ -269,6 +272,10 @@ class BackSlashQ(Regime):
         scope: Scope = "matrices",
         granularity: Granularity = "tensor",
         target: str = "",
+        longer: float = 1.0,
+        peak: float = 1.0,
+        distil: float = 0.0,
+        fresh: bool = False,
     ) -> None:
         validate.not_negative(lam=lam)
         validate.positive(step=step)
@@ -282,6 +289,11 @@ class BackSlashQ(Regime):
             raise BadSetting("granularity=channel is for matrices, begin above 0 and no target")
         self.lam, self.step, self.begin, self.warmup = lam, step, begin, warmup
         self.scope, self.granularity = scope, granularity
+        self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
+
+    def first_rounded(self, plan: TrainingPlan) -> int:
+        """Return the step at which rounding begins."""
+        return round(self.begin * plan.steps)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the code length of the parameters in scope. Raises UsageError if there are none.
@@ -290,7 +302,7 @@ class BackSlashQ(Regime):
         """
         chosen = in_scope(parameters, self.scope)
         rounded = {**chosen, **frozen(parameters, self.scope)}
-        rounding = StraightThrough(rounded, self.step, round(self.begin * plan.steps))
+        rounding = StraightThrough(rounded, self.step, self.first_rounded(plan), plan)
         strength = Strength(plan.steps, warmup=self.warmup).at
         if self.granularity == "channel":
             return ChannelEntropyTerm(chosen, rounding, self.lam, strength, self.step)

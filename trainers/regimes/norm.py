@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from slashbench import validate
-from slashbench.contracts import Regime, TrainingPlan
+from slashbench.contracts import Course, Regime, TrainingPlan
 from slashbench.errors import BadSetting
 from slashbench.trainers.regimes.backslash import BackSlash, Update, check_settings
 from slashbench.trainers.training.parameters import Scope
@@ -33,6 +33,8 @@ class Norm(Regime):
         1, which would make every norm nearly the L1 norm.
     scope : {"all", "matrices"}
         Every parameter, or only those of two and more dimensions.
+    longer, peak, distil, fresh
+        The course of the training: see `Course`.
 
     References
     ----------
@@ -40,6 +42,7 @@ class Norm(Regime):
     """
 
     shards: ClassVar[bool] = True
+    added_settings: ClassVar[tuple[str, ...]] = ("longer", "peak", "distil", "fresh")
     always_spelled: ClassVar[tuple[str, ...]] = ("p", "lam")
 
     def __init__(
@@ -49,12 +52,17 @@ class Norm(Regime):
         update: Update = "gradient",
         eps: float = 1e-3,
         scope: Scope = "all",
+        longer: float = 1.0,
+        peak: float = 1.0,
+        distil: float = 0.0,
+        fresh: bool = False,
     ) -> None:
         validate.positive(p=p)
         if p > MAX_P:
             raise BadSetting(f"p={p} must be at most {MAX_P:g}")
         check_settings(lam=lam, update=update, eps=eps, scope=scope)
         self.p, self.lam, self.update, self.eps, self.scope = p, lam, update, eps, scope
+        self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> BackSlash:
         """Return the norm of `parameters`. Raises UsageError if none are in scope."""

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from slashbench import validate
-from slashbench.contracts import Regime, TrainingHook, TrainingPlan
+from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.selector import spell_value
+from slashbench.trainers.numerics.drift import Drift
 from slashbench.trainers.training.parameters import (
     Scope,
     frozen,
@@ -38,12 +39,19 @@ class StraightThrough(TrainingHook):
         given one a row, shape (rows,).
     begin : int
         The first training step, counted from 0, that sees rounded weights.
+    plan : TrainingPlan
+        Of the run: for how far weights can travel on the grid.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], step_size: float, begin: int
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        step_size: float,
+        begin: int,
+        plan: TrainingPlan,
     ) -> None:
         self.parameters = dict(parameters)
+        self.drift = Drift(step_size, begin, plan)
         self.begin = begin
         self.step_sizes = {
             name: torch.tensor(step_size, device=p.device) for name, p in parameters.items()
@@ -57,6 +65,8 @@ class StraightThrough(TrainingHook):
         if self.steps < self.begin or self._floats is not None:
             return
         self._floats = {name: local(p).clone() for name, p in self.parameters.items()}
+        if self.steps == self.begin:
+            self.drift.start(self.parameters, self.step_sizes)
         self.round(self.parameters)
 
     @torch.no_grad()
@@ -70,6 +80,11 @@ class StraightThrough(TrainingHook):
     def after_step(self) -> None:
         """Count the training step."""
         self.steps += 1
+        self.drift.follow(self.steps, self.parameters, self.step_sizes)
+
+    def log(self) -> dict[str, float]:
+        """Return `drift` and `moved`, as `Drift` has them; empty before rounding begins."""
+        return self.drift.log()
 
     @torch.no_grad()
     def round(self, names: Iterable[str]) -> None:
@@ -82,12 +97,13 @@ class StraightThrough(TrainingHook):
                     part.copy_(rounded)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return the number of training steps done."""
-        return {"steps": torch.tensor(self.steps)}
+        """Return the number of training steps done, and where rounding began."""
+        return {"steps": torch.tensor(self.steps), **self.drift.state()}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Count on from there."""
         self.steps = int(state["steps"])
+        self.drift.load_state(state)
 
 
 class QuantizationAware(Regime):
@@ -104,6 +120,8 @@ class QuantizationAware(Regime):
     scope : {"matrices", "all"}
         What is rounded: parameters of two and more dimensions, or all. Frozen ones are rounded in
         the forward pass too, as they will be in the file.
+    longer, peak, distil, fresh
+        The course of the training: see `Course`.
 
     References
     ----------
@@ -112,19 +130,32 @@ class QuantizationAware(Regime):
     """
 
     always_spelled: ClassVar[tuple[str, ...]] = ("step",)
+    added_settings: ClassVar[tuple[str, ...]] = ("longer", "peak", "distil", "fresh")
 
     def __init__(
-        self, step: float = 2.0**-4, begin: float = 0.3, scope: Scope = "matrices"
+        self,
+        step: float = 2.0**-4,
+        begin: float = 0.3,
+        scope: Scope = "matrices",
+        longer: float = 1.0,
+        peak: float = 1.0,
+        distil: float = 0.0,
+        fresh: bool = False,
     ) -> None:
         validate.positive(step=step)
         validate.share(begin=begin)
         validate.choice(Scope, scope=scope)
         self.step, self.begin, self.scope = step, begin, scope
+        self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
+
+    def first_rounded(self, plan: TrainingPlan) -> int:
+        """Return the step at which rounding begins."""
+        return round(self.begin * plan.steps)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> StraightThrough:
         """Return the rounding of the parameters in scope. Raises UsageError if there are none."""
         rounded = {**in_scope(parameters, self.scope), **frozen(parameters, self.scope)}
-        return StraightThrough(rounded, self.step, round(self.begin * plan.steps))
+        return StraightThrough(rounded, self.step, self.first_rounded(plan), plan)
 
     @property
     def quantiser(self) -> str:

@@ -1,9 +1,11 @@
-"""The strength of a term over training: a warm-up, a plateau, and plain steps at the end."""
+"""Schedules over training: the learning rate, and the strength of a term."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from slashbench.contracts import TrainingPlan
 from slashbench.errors import BadSetting
 
 
@@ -42,3 +44,11 @@ class Strength:
         if step >= round(self.steps * (1 - self.finetune)):
             return 0.0
         return min(1.0, (step + 1) / max(round(self.steps * self.warmup), 1))
+
+
+def learning_rate(step: int, plan: TrainingPlan) -> float:
+    """Return the learning rate at `step`, counted from 0: a linear warm-up, then a cosine to 0."""
+    if step < plan.warmup:
+        return plan.learning_rate * ((step + 1) / plan.warmup)
+    remaining = (plan.steps - step) / max(plan.steps - plan.warmup, 1)
+    return plan.learning_rate * (0.5 * (1.0 - math.cos(math.pi * remaining)))

@@ -14,6 +14,7 @@ from slashbench import trees
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, TrainingHook, TrainingPlan
 from slashbench.errors import TrainingDiverged
 from slashbench.trainers.training import distributed
+from slashbench.trainers.training.schedule import learning_rate
 
 LossOf = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -45,7 +46,7 @@ class TrainingStep:
         if it is not finite; the weights are then those before the step.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate * _learning_rate_factor(step, self.plan)
+            group["lr"] = learning_rate(step, self.plan)
         self.optimizer.zero_grad(set_to_none=True)
         hook.before_forward()
         loss = self._backward(batches)
@@ -79,11 +80,3 @@ def to_device(batch: Any, device: str) -> Any:
     return trees.mapped(
         batch, lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf
     )
-
-
-def _learning_rate_factor(step: int, plan: TrainingPlan) -> float:
-    """Return the factor on the peak learning rate at `step`."""
-    if step < plan.warmup:
-        return (step + 1) / plan.warmup
-    remaining = (plan.steps - step) / max(plan.steps - plan.warmup, 1)
-    return 0.5 * (1.0 - math.cos(math.pi * remaining))

@@ -139,7 +139,8 @@ def split(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     """Return (training-time, post-training)."""
     sides: tuple[list[Line], list[Line]] = ([], [])
     for line in lines:
-        sides[line.first.regime.partition(":")[0] == PLAIN].append(line)
+        names = {link.partition(":")[0] for link in line.first.regime.split("+")}
+        sides[names == {PLAIN}].append(line)  # plain+plain:distil=0.7 sees no quantiser either
     return sides
 
 

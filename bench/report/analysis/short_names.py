@@ -38,6 +38,9 @@ SPOKEN = {
     "native": "native floats",
 }
 
+#: Links that train. What they train on from is part of a name.
+TRAINING = ("plain", "backslash", "backslash-q", "norm", "qat", "gradual-prune", "gg-init")
+
 #: Settings that a name always shows, and how.
 MAIN = {"step": "{}", "sparsity": "{}", "bits": "{} bits", "levels": "{} levels"}
 SYMBOLS = {"lam": "λ"}
@@ -110,7 +113,8 @@ def _name(chain: tuple[Selector, ...], also: Iterable[tuple[int, str]]) -> str:
     also = set(also)
     parts = []
     for at, link in enumerate(chain):
-        if link.name == PLAIN and not link.settings and len(chain) > 1:
+        alone = at + 1 < len(chain) and chain[at + 1].name not in TRAINING
+        if link.name == PLAIN and not link.settings and alone:
             continue
         settings = dict(link.settings)
         always = link.name == PLAIN  # plain:longer=2 is not what people call plain
