@@ -149,7 +149,8 @@ def parts(checkpoint: Checkpoint, name: str) -> dict[str, int]:
         stream = checkpoint.data[segment.begin : segment.end].tobytes()
         found.update(checkpoint.codec(segment.codec).ledger(stream))
     if isinstance(blob.grid, ChannelScales):
-        found["scales"] += blob.grid.scales.nbytes
+        columns = blob.grid.columns
+        found["scales"] += blob.grid.scales.nbytes + (0 if columns is None else columns.nbytes)
     elif isinstance(blob.grid, Codebook):
         found["codebooks"] += blob.grid.levels.nbytes
     return dict(found)
@@ -176,8 +177,9 @@ def _step(checkpoint: Checkpoint, name: str) -> str:
     match checkpoint.blob(name).grid:
         case TensorScale(step):
             return selector.spell_value(step)
-        case ChannelScales(steps):
-            return " x ".join(map(str, steps.shape)) + " steps"
+        case ChannelScales(steps, columns):
+            more = "" if columns is None else f" and {columns.size} for columns"
+            return " x ".join(map(str, steps.shape)) + f" steps{more}"
         case Codebook(levels):
             return f"{levels.size} levels"
     return ""

@@ -197,6 +197,8 @@ def quantized(
 
 def _is_finite(grid: Grid) -> bool:
     match grid:
+        case ChannelScales(rows, columns) if columns is not None:
+            return bool(np.isfinite(rows).all() and np.isfinite(columns).all())
         case TensorScale(numbers) | ChannelScales(numbers) | Codebook(numbers):
             return bool(np.isfinite(numbers).all())
 

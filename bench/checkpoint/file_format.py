@@ -77,12 +77,21 @@ class _Codebook(msgspec.Struct, frozen=True, array_like=True, tag=3):
     data: bytes  # float32
 
 
+class _RowsAndColumns(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    dtype: Literal["<f2", "<f4"]
+    rows: bytes
+    columns: bytes
+
+
+_StoredGrid = _TensorScale | _ChannelScales | _Codebook | _RowsAndColumns
+
+
 class _Tail(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The end of a tensor's bytes, which says what the rest is."""
 
     unit: Annotated[int, msgspec.Meta(ge=1)]
     segments: list[tuple[int, Natural, Word]]  # codec or STORED, bytes, CRC-32 if stored
-    grid: _TensorScale | _ChannelScales | _Codebook | None = None
+    grid: _StoredGrid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,25 +264,31 @@ def _unpacked(text: bytes) -> Contents:
         raise CorruptFile(f"the file's contents are damaged: {error}") from error
 
 
-def _grid_out(grid: Grid | None) -> _TensorScale | _ChannelScales | _Codebook | None:
+def _grid_out(grid: Grid | None) -> _StoredGrid | None:
     match grid:
         case TensorScale(step):
             return _TensorScale(step)
-        case ChannelScales(steps):
+        case ChannelScales(steps, None):
             kept = np.asarray(steps, f"<f{steps.itemsize}", order="C")
             return _ChannelScales(kept.dtype.str, list(kept.shape), kept.tobytes())  # type: ignore[arg-type]
+        case ChannelScales(rows, columns):
+            dtype: Literal["<f2", "<f4"] = "<f2" if rows.itemsize == 2 else "<f4"
+            both = (np.asarray(part, dtype).tobytes() for part in (rows, columns))
+            return _RowsAndColumns(dtype, *both)
         case Codebook(levels):
             return _Codebook(np.asarray(levels, "<f4").tobytes())
     return None
 
 
-def _grid_in(found: _TensorScale | _ChannelScales | _Codebook | None) -> Grid | None:
+def _grid_in(found: _StoredGrid | None) -> Grid | None:
     """Return the grid. Raise ValueError where bytes and shape do not go together."""
     match found:
         case _TensorScale(step):
             return TensorScale(step)
         case _ChannelScales(dtype, shape, data):
             return ChannelScales(np.frombuffer(data, dtype).reshape(shape))
+        case _RowsAndColumns(dtype, rows, columns):
+            return ChannelScales(np.frombuffer(rows, dtype), np.frombuffer(columns, dtype))
         case _Codebook(data):
             return Codebook(np.frombuffer(data, "<f4"))
     return None

@@ -327,7 +327,7 @@ def grid_of(grid: Grid, tensor: Tensor, first: int, last: int) -> Grid:
     row = tensor.count // tensor.shape[0] if tensor.shape else 1
     if not tensor.shape or first % row or len(grid.scales) != tensor.shape[0]:
         raise ValueError(f"scales of shape {grid.scales.shape} for {tensor.shape} values")
-    return ChannelScales(grid.scales[first // row : last // row])
+    return ChannelScales(grid.scales[first // row : last // row], grid.columns)
 
 
 def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:

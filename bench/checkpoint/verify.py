@@ -272,12 +272,18 @@ def _alike(one: Grid, other: Grid) -> bool:
     match one, other:
         case (
             (TensorScale(a), TensorScale(b))
-            | (ChannelScales(a), ChannelScales(b))
+            | (ChannelScales(a, None), ChannelScales(b, None))
             | (Codebook(a), Codebook(b))
         ):
-            x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-            return x.shape == y.shape and bool((np.abs(x - y) <= _SCALE * np.abs(y)).all())
+            return _close(a, b)
+        case ChannelScales(a, c), ChannelScales(b, d) if c is not None and d is not None:
+            return _close(a, b) and _close(c, d)
     return False
+
+
+def _close(one: Array | float, other: Array | float) -> bool:
+    x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    return x.shape == y.shape and bool((np.abs(x - y) <= _SCALE * np.abs(y)).all())
 
 
 def _not_nearest(grid: Grid, tensor: Tensor, first: int, weights: Array, errors: Array) -> str:

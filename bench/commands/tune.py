@@ -15,7 +15,7 @@ TUNING = """\
 examples
   bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01
   bench tune --model digits-mlp --recipe backslash:update=gradient+quantize:step=2^-6 --bits 2
-  bench tune --model kjv-gpt --recipe plain+backslash-q:distil=0.7 --vary backslash-q.lam --loss 0.01
+  bench tune --model kjv-gpt --recipe plain+gptq-loss:lam=0.1 --vary gptq-loss.step --loss 0.01
 
 Bisection on a logarithmic scale. Each trial is a training run that the results folder keeps: the
 same command resumes a search that was stopped. With --bits, the best setting is the weakest that

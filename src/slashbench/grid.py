@@ -52,10 +52,12 @@ class ChannelScales:
 
     scales: float16 or float32, shape (rows,) or (rows, groups). A channel (row) is all that shares
     the first index; its columns are cut into groups of equal size, the last of which may be
-    shorter.
+    shorter. columns: of that dtype too, shape (columns,): further factors, one for each column; not
+    beside groups.
     """
 
     scales: Array
+    columns: Array | None = None
 
     def rebuild(self, values: Array) -> Array:
         """Return float32 weights in the shape of `values`. Raise ValueError if shapes differ."""
@@ -65,6 +67,10 @@ class ChannelScales:
             raise ValueError(f"scales of shape {self.scales.shape} for {values.shape} values")
         size = -(-rows.shape[1] // scales.shape[1])
         by_column = np.repeat(scales, size, axis=1)[:, : rows.shape[1]]
+        if self.columns is not None:
+            if self.columns.shape != rows.shape[1:] or scales.shape[1] != 1:
+                raise ValueError(f"{self.columns.size} columns' scales for {values.shape} values")
+            by_column = by_column * self.columns.astype(np.float32)
         return _scaled(rows, by_column).reshape(values.shape)
 
 

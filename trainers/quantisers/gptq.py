@@ -115,20 +115,26 @@ class Factor:
             self.columns = moment.diagonal().argsort(descending=True, stable=True)
         self.inverse = obs.inverse_factor(moment[self.columns][:, self.columns], damp)
         curvature = self.inverse.diagonal().reciprocal().square()
+        self.scale = float(curvature.mean())
         self.curvature = curvature / curvature.mean()
 
 
 def solve(
-    scaled: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+    scaled: torch.Tensor,
+    factor: Factor,
+    lam: float,
+    importance: torch.Tensor,
+    quadratic: float = 0.0,
 ) -> torch.Tensor:
     """Return integers, in float64, for a layer's weights, which are given in step sizes.
 
     scaled: (rows, columns). importance: of a row's squared error, (rows,), 1 on average.
+    quadratic: bits for each squared integer that the factor has the price of already.
     """
     ordered = scaled[:, factor.columns]
     integers = ordered.round().double()
     for _ in range(PASSES if lam else 1):
-        rule = _cheapest(integers, factor, lam, importance) if lam else _nearest
+        rule = _cheapest(integers, factor, lam, importance, quadratic) if lam else _nearest
         integers = obs.sweep(ordered, factor.inverse, partial(_same_for_all_blocks, rule))
     return integers[:, factor.columns.argsort()]
 
@@ -142,16 +148,22 @@ def _nearest(j: int, column: torch.Tensor) -> torch.Tensor:
 
 
 def _cheapest(
-    integers: torch.Tensor, factor: Factor, lam: float, importance: torch.Tensor
+    integers: torch.Tensor,
+    factor: Factor,
+    lam: float,
+    importance: torch.Tensor,
+    quadratic: float,
 ) -> obs.Rule:
     """Return the rule of least error plus code length. integers: those whose lengths count."""
     lengths = LengthTable(integers, smoothing=SMOOTHING)
     price = np.float32(lam)
+    places = np.arange(len(lengths.bits), dtype=np.float32) + lengths.low
+    table = lengths.bits - np.float32(quadratic) * places**2 if quadratic else lengths.bits
 
     def rule(j: int, column: torch.Tensor) -> torch.Tensor:
         result = torch.empty_like(column)
         weights = (factor.curvature[j] * importance).numpy()
-        cheapest(column.numpy(), weights, price, lengths.bits, lengths.low, result.numpy())
+        cheapest(column.numpy(), weights, price, table, lengths.low, result.numpy())
         return result
 
     return rule

@@ -32,7 +32,7 @@ class GPTQLoss(Calibrated):
     (`rans-classes`).
 
     The combination is ours, its parts are not: a price per bit in GPTQ's rounding is OPTQ-RD's, and
-    CERWU adds a quadratic rate to the update, which this does not.
+    CERWU adds a quadratic rate to the update (`ridge`).
 
     Parameters
     ----------
@@ -47,6 +47,9 @@ class GPTQLoss(Calibrated):
     floor : float
         Share of the mean squared gradient that is added to each row's: a row that no batch uses
         still counts.
+    ridge : bool
+        Take the part of the price that a Gaussian of the weights' variance would pay into the
+        error, where compensation sees it (CERWU); the table pays the rest. Needs lam above 0.
 
     References
     ----------
@@ -59,6 +62,7 @@ class GPTQLoss(Calibrated):
 
     hint_s: ClassVar[float] = 1.2
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
+    added_settings: ClassVar[tuple[str, ...]] = ("ridge",)
 
     def __init__(
         self,
@@ -67,12 +71,13 @@ class GPTQLoss(Calibrated):
         batches: int = 16,
         damp: float = 0.1,
         floor: float = 0.3,
+        ridge: bool = False,
     ) -> None:
         validate.positive(step=step, floor=floor)
         validate.not_negative(lam=lam, damp=damp)
         validate.at_least(1, batches=batches)
         self.step, self.lam, self.batches = step, lam, batches
-        self.damp, self.floor = damp, floor
+        self.damp, self.floor, self.ridge = damp, floor, ridge
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Quantize every matrix; vectors stay in their native dtype."""
@@ -85,23 +90,34 @@ class GPTQLoss(Calibrated):
         unit = self.unit(matrices, sensitivity)
         result: AllQuantized = dict.fromkeys(weights)
 
-        def put(name: str, best: torch.Tensor, steps: torch.Tensor) -> None:
-            values = to_int32(name, best.numpy()).reshape(tensors[name].shape)
-            shared = len(steps) == 1
-            quantized = Quantized(
-                values, TensorScale(float(steps)) if shared else ChannelScales(steps.numpy())
-            )
-            layers.put(name, torch.from_numpy(quantized.dequantize()))
-            result[name] = quantized
-
         for name in sorted(matrices.keys() - set(layers.names)):
             scaled, importance, steps = scale(matrices[name], sensitivity[name], unit)
-            put(name, rdoq.choose(scaled, importance[:, None], self.lam), steps)
+            best = rdoq.choose(scaled, importance[:, None], self.lam)
+            result[name] = made = _on_steps(name, best, steps, matrices[name].shape)
+            layers.put(name, torch.from_numpy(made.dequantize()))
         for name, moment in layers.moments():
-            scaled, importance, steps = scale(matrices[name], sensitivity[name], unit)
-            factor = Factor(moment, self.damp, "activity")
-            put(name, solve(scaled, factor, self.lam, importance), steps)
+            result[name] = made = self.layer(name, matrices[name], sensitivity[name], unit, moment)
+            layers.put(name, torch.from_numpy(made.dequantize()))
         return result
+
+    def layer(
+        self,
+        name: str,
+        weight: torch.Tensor,
+        sensitivity: torch.Tensor,
+        unit: float,
+        moment: torch.Tensor,
+    ) -> Quantized:
+        """Quantize one weight (rows, columns), given the second moment of its inputs."""
+        scaled, importance, steps = scale(weight, sensitivity, unit)
+        factor = Factor(moment, self.damp, "activity")
+        quadratic = 0.0
+        if self.ridge and self.lam:
+            quadratic = _gaussian_bits(scaled)
+            scaled, moment = _ridged(scaled, moment, self.lam * quadratic * factor.scale)
+            factor = Factor(moment, self.damp, "activity")
+        integers = solve(scaled, factor, self.lam, importance, quadratic)
+        return _on_steps(name, integers, steps, weight.shape)
 
     def unit(
         self, matrices: dict[str, torch.Tensor], sensitivity: dict[str, torch.Tensor]
@@ -109,6 +125,33 @@ class GPTQLoss(Calibrated):
         """Return u: a row of sensitivity f has step size u / sqrt(f), `step` in geometric mean."""
         logs = sum(float(sensitivity[n].log().mean()) * w.numel() for n, w in matrices.items())
         return self.step * math.exp(0.5 * logs / max(sum(w.numel() for w in matrices.values()), 1))
+
+
+def _gaussian_bits(scaled: torch.Tensor) -> float:
+    """Return a: a Gaussian of the weights' variance spends a z^2 bits, and a constant, on z."""
+    variance = float(scaled.double().square().mean())
+    return 1.0 / (2.0 * math.log(2.0) * variance) if variance else 0.0
+
+
+def _ridged(
+    scaled: torch.Tensor, moment: torch.Tensor, ridge: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return w' = w H H'^-1 and H' = H + ridge I.
+
+    (w - z) H (w - z)^T + ridge z z^T is (w' - z) H' (w' - z)^T and a constant.
+    """
+    higher = moment + ridge * torch.eye(len(moment), dtype=moment.dtype)
+    wanted = torch.linalg.solve(higher, moment @ scaled.double().T).T
+    return wanted.float(), higher
+
+
+def _on_steps(
+    name: str, integers: torch.Tensor, steps: torch.Tensor, shape: torch.Size
+) -> Quantized:
+    values = to_int32(name, integers.numpy()).reshape(shape)
+    if len(steps) == 1:
+        return Quantized(values, TensorScale(float(steps)))
+    return Quantized(values, ChannelScales(steps.numpy()))
 
 
 def scale(

@@ -34,6 +34,7 @@ SPOKEN = {
     "rf8": "RF8",
     "gptq": "GPTQ",
     "gptq-loss": "GPTQ by loss",
+    "watersic": "WaterSIC",
     "rdoq": "RDOQ",
     "native": "native floats",
 }
