@@ -13,6 +13,7 @@ from slashbench.bench.commands import (
     conformance,
     decompress,
     inspect,
+    limit,
     listing,
     merge,
     publish,
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, conformance, speed, compress, decompress, inspect,
-                 verify, scan, tune, reproduce, report, compare, publish):  # fmt: skip
+                 verify, scan, tune, limit, reproduce, report, compare, publish):  # fmt: skip
         verb.add(verbs)
     return parser
 

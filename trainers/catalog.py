@@ -14,6 +14,7 @@ REGIMES.lazy("backslash", "slashbench.trainers.regimes.backslash:BackSlashRegime
 REGIMES.lazy("backslash-q", "slashbench.trainers.regimes.backslash_q:BackSlashQ")
 REGIMES.lazy("norm", "slashbench.trainers.regimes.norm:Norm")
 REGIMES.lazy("qat", "slashbench.trainers.regimes.qat:QuantizationAware")
+REGIMES.lazy("lsq", "slashbench.trainers.regimes.lsq:LSQ")
 REGIMES.lazy("gradual-prune", "slashbench.trainers.regimes.gradual_prune:GradualPrune")
 REGIMES.lazy("gg-init", "slashbench.trainers.regimes.gg_init:GeneralisedGaussianInit")
 
@@ -21,6 +22,7 @@ TRANSFORMS.lazy("prune", "slashbench.trainers.transforms.prune:MagnitudePrune")
 TRANSFORMS.lazy("prune-layers", "slashbench.trainers.transforms.prune:LayerPrune")
 TRANSFORMS.lazy("wanda", "slashbench.trainers.transforms.wanda:Wanda")
 TRANSFORMS.lazy("sparsegpt", "slashbench.trainers.transforms.sparsegpt:SparseGPT")
+TRANSFORMS.lazy("snap", "slashbench.trainers.transforms.snap:Snap")
 TRANSFORMS.lazy("deepshape", "slashbench.trainers.transforms.deepshape:DeepShape")
 
 QUANTISERS.lazy("quantize", "slashbench.trainers.quantisers.quantize:Uniform")

@@ -176,6 +176,44 @@ def loss_of(value: float, reference: float, higher_is_better: bool) -> float:
     return reference - value if higher_is_better else value - reference
 
 
+class MatrixSpectrum(msgspec.Struct, frozen=True, kw_only=True):
+    """How strongly the metric feels the directions of one matrix.
+
+    counts: how many directions there are in each octave / `per_octave` of v, from `low` octaves
+    on; v: twice the rise of the metric from giving up the direction, to second order. Directions
+    with v = 0 are in no octave.
+    """
+
+    name: str
+    n: int  # weights
+    low: int
+    counts: list[int]
+    columns_bits: float  # bits a weight that step sizes of columns save at fine steps
+    rows_bits: float  # and those of rows
+
+
+class LimitRecord(Record, frozen=True, kw_only=True, tag="limit"):
+    """What a float checkpoint allows any coder of its weights, as the metric feels them.
+
+    scale: rise of the metric for a rise of the training loss of 1 nat, on validation data.
+    """
+
+    model: str
+    recipe: str  # the links that trained the checkpoint
+    execution: str = ""
+    seed: int
+    weights_sha256: str = ""
+    matrices: list[MatrixSpectrum] = []
+    kept_bits: float = 0.0  # of tensors that are stored as they are
+    n_parameters: int = 0
+    scale: float = 1.0
+    calibration_sha256: str = ""
+
+
+#: Octaves of `MatrixSpectrum` are cut into so many parts.
+PER_OCTAVE = 4
+
+
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Raw timings of one operation, in the order taken, after warm-up."""
 
@@ -263,7 +301,9 @@ class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     time: str = ""
 
 
-AnyRecord = CheckpointRecord | CompressRecord | EvaluateRecord | TimeRecord | CellRecord
+AnyRecord = (
+    CheckpointRecord | CompressRecord | EvaluateRecord | TimeRecord | CellRecord | LimitRecord
+)
 
 
 def key_of(stage: str, **parts: Any) -> str:

@@ -121,7 +121,8 @@ def originals() -> list[Parts]:
     files.append(_file({"w": kept["w"], "b": kept["b"]}, "quantize:step=0.25:unit=std"))
     ramp = np.linspace(0.5, 3, 60, dtype=np.float32)
     by_group = ChannelScales(ramp.reshape(30, 2).astype("f2"))
-    grids = (ChannelScales(ramp[:30]), by_group, Codebook(ramp[:16]), TensorScale(0.5))
+    by_both = ChannelScales(ramp[:30], ramp[:20])
+    grids = (ChannelScales(ramp[:30]), by_group, by_both, Codebook(ramp[:16]), TensorScale(0.5))
     files += [_gridded(grid) for grid in grids]
     files += [path.read_bytes() for path in sorted(GOLDEN.glob("format1-*"))]
     return [Parts.of(file) for file in files]

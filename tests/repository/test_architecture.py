@@ -141,7 +141,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "trainers/quantisers": ("trainers/numerics",),
     "trainers/regimes": ("trainers/numerics", "trainers/training"),
     "trainers/training": (),
-    "trainers/transforms": ("trainers/numerics",),
+    "trainers/transforms": ("trainers/numerics", "trainers/quantisers"),
 }
 
 

@@ -176,7 +176,7 @@ def test_weights_that_move_are_counted_and_the_budget_is_the_sum_of_rates() -> N
 
 
 def test_a_chain_shares_its_first_links_and_bears_their_cost(tmp_path: Path) -> None:
-    chain = "plain+backslash-q:distil=0.7:longer=0.5+quantize:step=2^-2:scope=all"
+    chain = "plain+backslash-q:distil=0.7:longer=0.5+watersic:step=2^-2"
     (cell,) = plan(
         Request(models="digits-mlp:steps=20", recipes=chain, codecs="rans", seeds="0")
     ).cells
@@ -201,3 +201,17 @@ def test_the_quantiser_is_that_of_the_last_regime() -> None:
     assert found.text == "plain+qat:step=2^-3:begin=0.5+prune:sparsity=0.5+quantize:step=2^-3"
     assert found.training == "plain+qat:step=2^-3:begin=0.5"
     assert found.trained == 1
+
+
+def test_a_rate_phase_goes_on_from_the_integers_of_a_quantiser() -> None:
+    start, _ = trained("plain:longer=4")
+    step = 2**-4
+    on_grid = {"weight": (start["weight"] / step).round() * step, "bias": start["bias"]}
+    regime = "backslash-q:step=2^-4:granularity=channel:grid=found:begin=0:peak=0.01:distil=1"
+    ended, log = trained(regime + ":lam=0", before=before(on_grid, start))
+    assert torch.equal(ended["weight"], on_grid["weight"])  # too slow to leave a cell
+    assert log.rows[-1]["moved"] == 0
+    floats, _ = trained(regime + ":lam=0:finish=float", before=before(on_grid, start))
+    assert not torch.equal(floats["weight"], on_grid["weight"])
+    with pytest.raises(UsageError, match="lies on no grid"):
+        trained(regime, before=before(start))

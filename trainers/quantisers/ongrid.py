@@ -12,10 +12,8 @@ from slashbench.contracts import ByRuns, Runs
 from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import as_matrix, check_finite, rounded
+from slashbench.trainers.numerics.row_scale import scale_of
 from slashbench.trainers.quantisers.quantize import Uniform
-
-#: A row in which even the smallest magnitude is a larger multiple of the scale is refused.
-MULTIPLES = 64
 
 
 class OnGrid(ByRuns):
@@ -43,7 +41,7 @@ class OnGrid(ByRuns):
             return None
         check_finite(name, weight)
         rows = as_matrix(weight)
-        scales = np.array([_scale_of(row.astype(np.float32)) for row in rows], np.float16)
+        scales = np.array([scale_of(row.astype(np.float32)) for row in rows], np.float16)
         off = np.isnan(scales)
         if off.any():
             if self.step and all(off[i] or not rows[i].any() for i in range(len(rows))):
@@ -59,18 +57,3 @@ class OnGrid(ByRuns):
         return Runs(
             weight, ChannelScales(scales), lambda part, rows: rounded(name, part, wide[rows])
         )
-
-
-def _scale_of(row: npt.NDArray[np.float32]) -> np.float16:
-    """Return the largest scale whose multiples the row consists of, NaN if there is none."""
-    magnitudes = np.abs(row[row != 0])
-    if not magnitudes.size:
-        return np.float16(1)
-    for multiple in range(1, MULTIPLES + 1):
-        with np.errstate(over="ignore"):
-            scale = np.float16(magnitudes.min() / multiple)
-        if scale > 0 and np.isfinite(scale):
-            integers = np.rint(row / np.float32(scale))
-            if (integers * np.float32(scale) == row).all() and np.abs(integers).max() < 2**24:
-                return scale
-    return np.float16(np.nan)

@@ -20,9 +20,9 @@ from torch import nn
 
 from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
-from slashbench.errors import BadSetting, TrainingDiverged
+from slashbench.errors import BadSetting, TrainingDiverged, UsageError
 from slashbench.selector import spell_value
-from slashbench.trainers.numerics import code_length
+from slashbench.trainers.numerics import code_length, row_scale
 from slashbench.trainers.numerics.row_sensitivity import RowSensitivity
 from slashbench.trainers.regimes import qat, target_rate
 from slashbench.trainers.regimes.qat import StraightThrough
@@ -46,6 +46,8 @@ from slashbench.trainers.training.schedule import Strength
 REFRESH = 10
 
 Granularity = Literal["tensor", "channel"]
+GridFrom = Literal["sensitivity", "found"]
+Finish = Literal["grid", "float"]
 
 
 class EntropyTerm(RateTerm):
@@ -179,6 +181,17 @@ class ChannelEntropyTerm(EntropyTerm):
 
     The gradients of the second half of the training steps before that give the sensitivity of each
     row. In the end the weights are left on the grid, where the quantiser `ongrid` finds them.
+
+    Parameters
+    ----------
+    parameters, rounding, lam, strength
+        As `EntropyTerm` has them.
+    step_size : float
+        Geometric mean of the step sizes.
+    grid : {"sensitivity", "found"}
+        `found`: the grid is the one that the weights lie on when rounding begins.
+    finish : {"grid", "float"}
+        `float` leaves the weights that were rounded as floats, for another quantiser.
     """
 
     def __init__(
@@ -188,9 +201,11 @@ class ChannelEntropyTerm(EntropyTerm):
         lam: float,
         strength: Callable[[int], float],
         step_size: float,
+        grid: GridFrom = "sensitivity",
+        finish: Finish = "grid",
     ) -> None:
         super().__init__(parameters, rounding, lam, strength)
-        self.step_size = step_size
+        self.step_size, self.grid, self.ending = step_size, grid, finish
         self.sensitivity = RowSensitivity(self.constrained())
 
     def before_forward(self) -> None:
@@ -202,30 +217,45 @@ class ChannelEntropyTerm(EntropyTerm):
 
     def before_step(self) -> None:
         """Observe the loss's gradient while it is time; then as for one step size."""
-        if self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin:
+        early = self.rounding.begin // 2 <= self.rounding.steps < self.rounding.begin
+        if early and self.grid == "sensitivity":
             self.sensitivity.observe()
         super().before_step()
 
     def finish(self) -> None:
-        """Leave the trained weights on the grid."""
-        self.rounding.round(self.parameters)
+        """Leave the trained weights on the grid, or as floats."""
+        if self.ending == "grid":
+            self.rounding.round(self.parameters)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return also the sensitivity so far, from which the step sizes follow."""
+        """Return also the sensitivity so far, and the step sizes once they are set."""
         sums = {f"sensitivity.{i}": s for i, s in enumerate(self.sensitivity.sums)}
-        return {**super().state(), **sums}
+        sizes = {f"row_steps.{name}": self.rounding.step_sizes[name] for name in self.parameters}
+        return {**super().state(), **sums, **sizes}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue with the same step sizes."""
         for index, sums in enumerate(self.sensitivity.sums):
             sums.copy_(state[f"sensitivity.{index}"])
         super().load_state(state)
-        if self.rounding.steps > self.rounding.begin:
-            self._set_step_sizes()
+        for name, parameter in self.parameters.items():
+            self.rounding.step_sizes[name] = state[f"row_steps.{name}"].to(parameter.device)
 
     def _set_step_sizes(self) -> None:
-        by_row = self.sensitivity.step_sizes(self.step_size)
-        self.rounding.step_sizes |= dict(zip(self.parameters, by_row, strict=True))
+        """Choose the grid. Raises UsageError where weights should lie on one and do not."""
+        if self.grid == "sensitivity":
+            by_row = self.sensitivity.step_sizes(self.step_size)
+            self.rounding.step_sizes |= dict(zip(self.parameters, by_row, strict=True))
+            return
+        for name, parameter in self.parameters.items():
+            weights = local(parameter)
+            scales = row_scale.scales_of(weights.float().flatten(1).cpu().numpy())
+            if scales is None:
+                raise UsageError(
+                    f"{name} lies on no grid when rounding begins: put a link before that leaves "
+                    "it on one, such as snap, and begin=0"
+                )
+            self.rounding.step_sizes[name] = torch.from_numpy(scales).to(weights.device)
 
 
 class BackSlashQ(Regime):
@@ -252,6 +282,12 @@ class BackSlashQ(Regime):
         parameter in scope. The search starts at lam. For granularity=tensor.
     longer, peak, distil, fresh
         The course of the training: see `Course`.
+    grid : {"sensitivity", "found"}
+        With granularity=channel: step sizes from the sensitivity of rows, or those of the grid that
+        the link before has left the weights on (`snap`).
+    finish : {"grid", "float"}
+        With granularity=channel: leave the weights on the grid, or as floats, for a quantiser such
+        as `gptq-loss`.
 
     Notes
     -----
@@ -261,7 +297,14 @@ class BackSlashQ(Regime):
 
     shards: ClassVar[bool] = True
     always_spelled: ClassVar[tuple[str, ...]] = ("lam", "step")
-    added_settings: ClassVar[tuple[str, ...]] = ("longer", "peak", "distil", "fresh")
+    added_settings: ClassVar[tuple[str, ...]] = (
+        "longer",
+        "peak",
+        "distil",
+        "fresh",
+        "grid",
+        "finish",
+    )
 
     def __init__(
         self,
@@ -276,6 +319,8 @@ class BackSlashQ(Regime):
         peak: float = 1.0,
         distil: float = 0.0,
         fresh: bool = False,
+        grid: GridFrom = "sensitivity",
+        finish: Finish = "grid",
     ) -> None:
         validate.not_negative(lam=lam)
         validate.positive(step=step)
@@ -284,11 +329,17 @@ class BackSlashQ(Regime):
         validate.choice(Granularity, granularity=granularity)
         Strength(1, warmup=warmup)
         self.bits = target_rate.parse(target)
-        only_matrices = scope == "matrices" and self.bits is None and begin > 0
+        validate.choice(GridFrom, grid=grid)
+        validate.choice(Finish, finish=finish)
+        begun = begin > 0 or grid == "found"
+        only_matrices = scope == "matrices" and self.bits is None and begun
         if granularity == "channel" and not only_matrices:
             raise BadSetting("granularity=channel is for matrices, begin above 0 and no target")
+        if granularity == "tensor" and (grid != "sensitivity" or finish != "grid"):
+            raise BadSetting("grid=found and finish=float are for granularity=channel")
         self.lam, self.step, self.begin, self.warmup = lam, step, begin, warmup
         self.scope, self.granularity = scope, granularity
+        self.grid, self.finish = grid, finish
         self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
 
     def first_rounded(self, plan: TrainingPlan) -> int:
@@ -305,13 +356,17 @@ class BackSlashQ(Regime):
         rounding = StraightThrough(rounded, self.step, self.first_rounded(plan), plan)
         strength = Strength(plan.steps, warmup=self.warmup).at
         if self.granularity == "channel":
-            return ChannelEntropyTerm(chosen, rounding, self.lam, strength, self.step)
+            return ChannelEntropyTerm(
+                chosen, rounding, self.lam, strength, self.step, self.grid, self.finish
+            )
         term = EntropyTerm(chosen, rounding, self.lam, strength)
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 
     @property
     def quantiser(self) -> str:
-        """Rounding to the same grid."""
+        """Rounding to the same grid, or GPTQ on one of its own."""
+        if self.finish == "float":
+            return f"gptq-loss:step={spell_value(self.step)}:lam=0.1"
         if self.granularity == "channel":
             return f"ongrid:step={spell_value(self.step)}"  # which frozen matrices are rounded to
         return qat.quantiser(self.step, self.scope)

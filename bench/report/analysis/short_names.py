@@ -20,6 +20,7 @@ SPOKEN = {
     "backslash-q": "BackSlash-Q",
     "norm": "norm penalty",
     "qat": "QAT",
+    "lsq": "LSQ",
     "gradual-prune": "gradual pruning",
     "gg-init": "GG init",
     "prune": "pruning",
@@ -40,7 +41,7 @@ SPOKEN = {
 }
 
 #: Links that train. What they train on from is part of a name.
-TRAINING = ("plain", "backslash", "backslash-q", "norm", "qat", "gradual-prune", "gg-init")
+TRAINING = ("plain", "backslash", "backslash-q", "norm", "qat", "lsq", "gradual-prune", "gg-init")
 
 #: Settings that a name always shows, and how.
 MAIN = {"step": "{}", "sparsity": "{}", "bits": "{} bits", "levels": "{} levels"}

@@ -20,7 +20,7 @@ from slashbench.bench.report.tables import (
 )
 
 COLUMNS = ("model", "side", "recipe", "codec", "bits/param", "metric", "loss", "tolerance",
-           "train s", "steps", "candidates", "saves", "on a new model")  # fmt: skip
+           "train s", "steps", "above limit", "candidates", "saves", "on a new model")  # fmt: skip
 
 
 def section(results: Results) -> Section:
@@ -63,7 +63,9 @@ def section(results: Results) -> Section:
         "candidates. saves: bits that training-time compression saves here, with Student's "
         "interval of 95 % over seeds; over all models their geometric mean, each model with one "
         "voice. on a new model: where the saving on one more model would lie (95 %, a prediction "
-        "from the models here).",
+        "from the models here). above limit: bits beyond what reverse water-filling allows any "
+        "coder of the plain float model's weights at a loss of the tolerance (board `limit`); "
+        "training may go below, since it changes the weights.",
         [table for table in tables if table.rows],
     )
 
@@ -78,7 +80,7 @@ def _table(
         n, saves = mean
         what = f"geometric mean over {n} of {len(held)} models"
         here, new = percent(saves.estimate, sign=True), limits(saves)
-        rows.append(("all", "training-time", what, *[NOTHING] * 8, here, new))
+        rows.append(("all", "training-time", what, *[NOTHING] * 9, here, new))
     return Table(title, about, COLUMNS, rows)
 
 
@@ -90,7 +92,7 @@ def _rows(contest: Contest) -> list[tuple[str, ...]]:
     rows = []
     for side, line, candidates in sides:
         if isinstance(line, str):
-            rows.append((contest.model, side, line, *[NOTHING] * 10))
+            rows.append((contest.model, side, line, *[NOTHING] * 11))
         else:
             saves = interval(contest.saving) if side == "training-time" else NOTHING
             tried = str(candidates) if candidates else NOTHING
@@ -111,4 +113,5 @@ def _line(line: Line) -> tuple[str, ...]:
         number(line.tolerance, 3),
         number(line.mean(lambda r: r.train_s), 0),
         NOTHING if steps is None else str(steps),
+        number(line.mean(lambda r: r.above_limit), 3, sign=True),
     )

@@ -7,7 +7,7 @@ from slashbench.bench.report.analysis.rate_curves import RegimeCurve, bd_rate_to
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import PLAIN
 from slashbench.bench.report.sections import Section
-from slashbench.bench.report.tables import NOTHING, Table, interval, number, plus_minus
+from slashbench.bench.report.tables import NOTHING, Table, interval, number, percent, plus_minus
 
 
 def section(results: Results) -> Section:
@@ -26,7 +26,9 @@ def section(results: Results) -> Section:
         "tolerance. saves: bits against the same of plain. BD-rate: bits over plain at equal "
         "quality, averaged over the curve (quality: log-likelihood where the record has one, else "
         "the metric). It is refused, with the reason, if too few points rise or too little "
-        "overlaps. float Δ: the metric before quantisation, less that of the plain float model.",
+        "overlaps. float Δ: the metric before quantisation, less that of the plain float model. "
+        "drift: how far training could move a weight once rounding had begun, the sum of learning "
+        "rates in step sizes; moved: weights whose integer is not the one they then had.",
         tables,
     )
 
@@ -37,7 +39,7 @@ def _table(model: str, found: list[RegimeCurve], plain: RegimeCurve | None) -> T
         model,
         first.metric,
         ("regime", "seeds", "quantisers", "bits in tolerance", "saves",
-         "BD-rate", "float Δ", "train s"),
+         "BD-rate", "float Δ", "train s", "drift", "moved"),
         [_row(regime, plain) for regime in found],
     )  # fmt: skip
 
@@ -64,6 +66,8 @@ def _row(regime: RegimeCurve, plain: RegimeCurve | None) -> tuple[str, ...]:
         rate,
         NOTHING if floats is None or base is None else number(floats - base, 3, sign=True),
         number(line.mean(lambda r: r.train_s), 0),
+        number(line.mean(lambda r: r.drift), 2),
+        percent(line.mean(lambda r: r.moved)),
     )
 
 

@@ -11,6 +11,7 @@ from slashbench.record import (
     CheckpointRecord,
     CompressRecord,
     EvaluateRecord,
+    LimitRecord,
     Record,
     TimeRecord,
 )
@@ -47,6 +48,7 @@ class Records:
     sizes: dict[str, CompressRecord]
     metrics: dict[str, EvaluateRecord]
     times: dict[str, TimeRecord]
+    limits: list[LimitRecord]
 
     def join(self, cell: CellRecord) -> Joined | None:
         """Return the records of a good cell; None if it failed or a record is missing."""
@@ -70,6 +72,7 @@ def read(store: Store) -> Records:
         sizes={record.key: record for record in store.all(CompressRecord)},
         metrics={record.key: record for record in store.all(EvaluateRecord)},
         times={record.key: record for record in store.all(TimeRecord)},
+        limits=sorted(store.all(LimitRecord), key=measured),
     )
 
 

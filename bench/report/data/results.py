@@ -10,6 +10,7 @@ from slashbench.bench.report.data.records import Records, read
 from slashbench.bench.report.data.rows import Row, rows
 from slashbench.bench.report.data.seed_means import Line, RecipeBlock, blocks
 from slashbench.bench.store.store import Store
+from slashbench.record import LimitRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class Results:
     def models(self) -> list[str]:
         """Models with a good cell, by name."""
         return list(dict.fromkeys(block.model for block in self.blocks))
+
+    @property
+    def limits(self) -> list[LimitRecord]:
+        """Checkpoints whose limit was found."""
+        return self.records.limits
+
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """The largest loss of each model that counts as equal quality, as its cells have it."""
+        return {row.model: row.tolerance for row in self.rows if row.tolerance is not None}
 
     def lines(self, model: str) -> list[Line]:
         """Return the lines of a model that are files of integers: no bounds, nothing lossless."""

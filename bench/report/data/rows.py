@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from slashbench.bench.report.data.records import Joined, Records, measured
+from slashbench.bench.report.data.water_filling import at_loss
 from slashbench.bench.report.statistics import standard_error
 from slashbench.record import (
     CellRecord,
     EvaluateRecord,
+    LimitRecord,
     Samples,
     TensorSize,
     TimeRecord,
+    Training,
     executed,
     loss_of,
 )
@@ -90,6 +93,11 @@ class Row:
     train_s: float | None = None
     train_cpu_s: float | None = None
     train_steps: int | None = None
+    drift: float | None = None  # sum of learning rates since rounding began, in step sizes
+    moved: float | None = None  # share of weights whose integer is not the one they began at
+    # the limit
+    limit_bits: float | None = None  # of the plain float model, for a loss of the tolerance
+    above_limit: float | None = None  # bits_per_parameter beyond it
     compress: str = ""  # key of the record with its tensors
     measured_at: str = ""
 
@@ -119,6 +127,7 @@ def rows(records: Records) -> list[Row]:
         (point.model, point.recipe, point.execution, point.seed): point.training
         for point in sorted(records.points.values(), key=measured)
     }
+    limits = {(r.model, r.seed): r for r in records.limits if r.recipe == PLAIN}
     qualities: dict[tuple[Any, ...], dict[str, Any]] = {}  # codecs share evaluations
     made = []
     for cell in records.cells:
@@ -154,6 +163,8 @@ def rows(records: Records) -> list[Row]:
                 train_s=training.wall_s if training else None,
                 train_cpu_s=training.cpu_s if training else None,
                 train_steps=training.steps if training else None,
+                **_travelled(training),
+                **_beyond(limits.get((cell.model, cell.seed)), cell.tolerance, found),
                 compress=cell.compress,
                 measured_at=cell.provenance.measured_at,
             )
@@ -166,6 +177,19 @@ def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
     if len(ours.per_item) != len(theirs.per_item):
         return None
     return standard_error(np.subtract(ours.per_item, theirs.per_item).tolist())
+
+
+def _travelled(training: Training | None) -> dict[str, float | None]:
+    """Return how far weights could travel on their grid, as the training's log says in the end."""
+    last = training.log[-1] if training is not None and training.log else {}
+    return {"drift": last.get("drift"), "moved": last.get("moved")}
+
+
+def _beyond(limit: LimitRecord | None, tolerance: float, found: Joined) -> dict[str, float]:
+    if limit is None or limit.status == "failed":
+        return {}
+    least = at_loss(limit, tolerance).bits
+    return {"limit_bits": least, "above_limit": found.bits_per_parameter - least}
 
 
 def _failed(cell: CellRecord) -> Row:

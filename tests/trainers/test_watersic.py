@@ -1,0 +1,136 @@
+"""WaterSIC and CERWU's ridge, against what their equations promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from slashbench.contracts import Calibration, Quantized
+from slashbench.grid import ChannelScales
+from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.spectrum import saved_by_columns
+from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, _ridged
+from slashbench.trainers.quantisers.watersic import Fitted, WaterSIC, rescaled
+from tests.helpers.tiny_models import Tied, Tiny
+
+ROWS, COLUMNS = 20000, 8
+
+
+@pytest.fixture(scope="module")
+def layer() -> tuple[torch.Tensor, torch.Tensor]:
+    """(weights (20000, 8), second moment of inputs of very unlike unexplained parts)."""
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(COLUMNS, COLUMNS, generator=generator)
+    mixing *= torch.logspace(0, -1, COLUMNS)[:, None]
+    moment = (mixing.T @ mixing).double() + 1e-4 * torch.eye(COLUMNS).double()
+    return torch.randn(ROWS, COLUMNS, generator=generator), moment
+
+
+def made(quantiser: GPTQLoss, layer: tuple[torch.Tensor, torch.Tensor]) -> Quantized:
+    weight, moment = layer
+    return quantiser.layer("w", weight, torch.ones(ROWS).double(), quantiser.step, moment)
+
+
+def error_of(quantized: Quantized, layer: tuple[torch.Tensor, torch.Tensor]) -> float:
+    weight, moment = layer
+    change = torch.from_numpy(quantized.dequantize()).double() - weight.double()
+    return float(((change @ moment) * change).sum()) / weight.numel()
+
+
+def bits_of(quantized: Quantized) -> float:
+    """Order-0 entropy column by column, which is what a coder with classes of columns gets."""
+    total = 0.0
+    for column in quantized.values.T:
+        shares = np.unique(column, return_counts=True)[1] / len(column)
+        total -= float((shares * np.log2(shares)).sum())
+    return total / COLUMNS
+
+
+def test_column_steps_save_half_the_log_of_the_spread(
+    layer: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    fine = 0.05
+    ours = made(WaterSIC(step=fine, damp=1e-9, shrink=False, rescale=False), layer)
+    theirs = made(GPTQLoss(step=fine, damp=1e-9), layer)
+    saved = bits_of(theirs) - bits_of(ours)
+    saved -= 0.5 * math.log2(error_of(ours, layer) / error_of(theirs, layer))
+    moment = layer[1]
+    order = moment.diagonal().argsort(descending=True)
+    wanted = saved_by_columns(moment[order][:, order], damp=1e-9)
+    assert wanted > 0.1
+    assert saved == pytest.approx(wanted, rel=0.15)
+
+
+def test_every_column_bears_the_same_error(layer: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """D_ii = c^2 / 12 for each: what makes steps c / L_ii reverse water-filling."""
+    weight, moment = layer
+    quantised = made(WaterSIC(step=0.02, damp=1e-9, shrink=False, rescale=False), layer)
+    change = weight.double() - torch.from_numpy(quantised.dequantize()).double()
+    order = moment.diagonal().argsort(descending=True)
+    factor = obs.inverse_factor(moment[order][:, order], 1e-9)
+    parts = torch.linalg.solve_triangular(factor, change[:, order], upper=True, left=False)
+    shares = parts.square().mean(0)
+    assert float(shares.max() / shares.min()) < 1.6
+
+
+def test_shrinking_and_rescaling_lower_the_error_at_coarse_steps(
+    layer: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    bare = made(WaterSIC(step=1.0, damp=1e-9, shrink=False, rescale=False), layer)
+    whole = made(WaterSIC(step=1.0, damp=1e-9), layer)
+    assert error_of(whole, layer) < 0.95 * error_of(bare, layer)
+    assert bits_of(whole) < bits_of(bare) + 0.02
+
+
+def test_rescaling_finds_the_factors_that_were_there() -> None:
+    generator = torch.Generator().manual_seed(1)
+    integers = torch.randint(-3, 4, (30, 6), generator=generator).double()
+    rows, columns = torch.rand(30, generator=generator) + 0.5, torch.rand(6, generator=generator)
+    wanted = rows[:, None] * integers * (columns + 0.5)
+    ones = torch.ones(30).double()
+    start = Fitted(integers, ones, torch.ones(6).double())
+    moment = torch.eye(6).double() + 0.5
+    found = rescaled(start, wanted.double(), ones, moment)
+    before, after = ((f.weights() - wanted).norm() for f in (start, found))
+    assert float(after) < 0.05 * float(before)
+
+
+@pytest.mark.parametrize("model", [Tiny(), Tied()])
+def test_whole_models_get_row_and_column_scales(model: Tiny) -> None:
+    weights = {n: w.clone() for n, w in model.build(3).state_dict().items()}
+    arrays = {n: w.numpy() for n, w in weights.items() if w.is_floating_point()}
+    found = WaterSIC(step=0.3).quantize_all(arrays, Calibration(model, 0))
+    grids = [q.grid for q in found.values() if q is not None]
+    scaled = [g for g in grids if isinstance(g, ChannelScales) and g.columns is not None]
+    assert scaled
+    for name, quantized in found.items():
+        if quantized is not None:
+            assert quantized.dequantize().shape == arrays[name].shape
+            assert np.isfinite(quantized.dequantize()).all()
+
+
+def test_the_ridge_is_the_quadratic_part_of_the_rate() -> None:
+    """(w - z) H (w - z)^T + a z z^T and (w' - z) H' (w' - z)^T differ by a constant."""
+    generator = torch.Generator().manual_seed(2)
+    root = torch.randn(5, 5, generator=generator).double()
+    moment, ridge = root @ root.T, 0.7
+    weight = torch.randn(1, 5, generator=generator)
+    wanted, higher = _ridged(weight, moment, ridge)
+    differences = []
+    for _ in range(4):
+        z = torch.randint(-3, 4, (1, 5), generator=generator).double()
+        a, b = weight.double() - z, wanted.double() - z
+        differences.append(float(a @ moment @ a.T + ridge * z @ z.T - b @ higher @ b.T))
+    assert differences == pytest.approx([differences[0]] * 4, abs=1e-4)
+
+
+def test_the_ridge_buys_bits_with_error(layer: tuple[torch.Tensor, torch.Tensor]) -> None:
+    bare = made(GPTQLoss(step=0.5, lam=0.2, damp=1e-3), layer)
+    ridged = made(GPTQLoss(step=0.5, lam=0.2, damp=1e-3, ridge=True), layer)
+    assert not np.array_equal(bare.values, ridged.values)
+    slope = 2 * math.log(2) / 12  # of the error over bits at fine steps, in squared steps
+    costs = [error_of(q, layer) + slope * bits_of(q) for q in (bare, ridged)]
+    assert costs[1] < 1.2 * costs[0]
