@@ -13,7 +13,8 @@ from slashbench import validate
 from slashbench.contracts import Quantized
 from slashbench.grid import ChannelScales
 from slashbench.trainers.numerics import obs
-from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable, candidates
+from slashbench.trainers.numerics.choice import cheapest
+from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable
 from slashbench.trainers.numerics.integers import float_of_scales, to_int32
 from slashbench.trainers.quantisers.gptq import PASSES, Factor
 from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
@@ -119,6 +120,7 @@ class WaterSIC(GPTQLoss):
         ordered = scaled.double()[:, factor.columns]
         integers = (ordered / widths).round()
         gains = torch.ones(n, dtype=torch.float64)
+        weights, price = importance.float().numpy(), np.float32(self.lam)
         for _ in range(PASSES if self.lam else 1):
             lengths = LengthTable(integers, smoothing=SMOOTHING) if self.lam else None
             found = torch.empty_like(integers)
@@ -132,9 +134,7 @@ class WaterSIC(GPTQLoss):
                 y = column / widths[j]
                 z = y.round()
                 if lengths is not None:
-                    choices = torch.stack(candidates(z))
-                    cost = importance * (y - choices).square() + self.lam * lengths.of(choices)
-                    z = choices.gather(0, cost.argmin(0, keepdim=True))[0]
+                    cheapest(y.numpy(), weights, price, lengths.bits, lengths.low, z.numpy())
                 found[:, j] = z
                 if self.shrink:
                     energy = (importance * z * z).sum()
