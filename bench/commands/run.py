@@ -17,6 +17,7 @@ examples
   bench run --suite smoke                        a small matrix, in a minute
   bench run --models kjv-gpt --recipes plain,backslash:lam=10..1000+quantize:step=2^-8 \\
             --codecs exp-golomb:k=0..4,huffman --seeds 0..2
+  bench run --models ./my-model --eval text:corpus.txt      a checkpoint of your own, or hf:REPO
   bench run --jobs 4 --timeout 3600              four processes; a cell may take an hour
   bench run --scheduler tcp://head:8786 --out /shared/results
                                                  on a Dask cluster, over a folder all machines see
@@ -47,6 +48,17 @@ def add(verbs: Verbs) -> None:
         "--suite", default="core", help="named matrix; see `bench list suites` (default: core)"
     )
     run.add_argument("--models", metavar="LIST", help="models (default: the suite's)")
+    run.add_argument(
+        "--eval",
+        metavar="HOW",
+        help="metric of a checkpoint of your own: text:FILE, module:function or lm-eval:TASK "
+        "(default: how far its weights are from the float ones)",
+    )
+    run.add_argument(
+        "--calibration",
+        metavar="text:FILE",
+        help="text for quantisers that look at data, on a checkpoint of your own",
+    )
     run.add_argument("--recipes", metavar="LIST", help="recipes (default: the suite's)")
     run.add_argument("--codecs", metavar="LIST", help="codecs (default: the suite's)")
     run.add_argument("--seeds", metavar="LIST", help="seeds, such as 0..4 (default: the suite's)")
@@ -117,6 +129,8 @@ def _run(options: argparse.Namespace) -> int:
                 processes=options.processes,
                 sharding=options.sharding,
             ),
+            options.eval,
+            options.calibration,
         )
     )
     store = Store(options.out)

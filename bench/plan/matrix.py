@@ -13,10 +13,12 @@ import msgspec
 
 from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
+from slashbench.bench.models.external import catalog as external
+from slashbench.bench.models.external.spelling import is_external
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, Model
-from slashbench.errors import UnknownName, UsageError
+from slashbench.errors import MissingDependency, UnknownName, UsageError
 from slashbench.link import Link, entries, only
 from slashbench.record import executed
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
@@ -69,7 +71,7 @@ class CellText(msgspec.Struct, frozen=True):
 
 @functools.cache
 def _model(text: str) -> Link[Model]:
-    return only(MODELS, text)
+    return external.link_of(text) if is_external(text) else only(MODELS, text)
 
 
 @functools.cache
@@ -91,6 +93,7 @@ class Request:
 
     `all` codecs on the suite's own recipes are each where the suite wants it; on recipes that the
     user names they are on every one. A model named without settings has those of the suite.
+    evaluation and calibration are for checkpoints of the user's own.
     """
 
     suite: str = "core"
@@ -99,6 +102,8 @@ class Request:
     codecs: str | None = None
     seeds: str | None = None
     execution: Execution = DEFAULT_EXECUTION
+    evaluation: str | None = None
+    calibration: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,13 @@ class Part:
     recipes: list[str]
     seeds: str
     codecs: str = "all"
+
+
+#: The parts of a checkpoint of the user's own: rows that anybody asks for first, and quick codecs.
+EXTERNAL = [
+    Part(["plain+native"], "0", "float-rans,float-huffman,zstd"),
+    Part(["plain+rtn:granularity=channel:bits=3/4/6/8"], "0", "rans-classes,rans,huffman,zstd"),
+]
 
 
 def suites() -> list[str]:
@@ -127,7 +139,8 @@ def plan(request: Request) -> Plan:
     suite = _suite(request.suite)
     result = Plan()
     for model in _models(request, suite, result):
-        for part in suite.parts.get(model.name, [suite.default]):
+        usual = EXTERNAL if is_external(model.text) else [suite.default]
+        for part in suite.parts.get(model.name, usual):
             result.cells += _cells(request, model, part, result)
     if not result.cells:
         reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
@@ -226,9 +239,22 @@ def _with(parts: Sequence[Part], codecs: str) -> list[Part]:
 
 def _models(request: Request, suite: Suite, result: Plan) -> Iterator[Link[Model]]:
     for item in selector.split_list(request.models or ",".join(suite.models)):
+        if _is_place(item):
+            try:
+                yield external.link_of(item, request.evaluation, request.calibration)
+            except MissingDependency as error:
+                result.left_out[f"model {item}"] = str(error)
+            continue
         for model in entries(MODELS, item, result.left_out, first=list(suite.models)):
             bare = item in ("all", model.name)
             yield _model(suite.models[model.name]) if bare and model.name in suite.models else model
+
+
+def _is_place(item: str) -> bool:
+    """Return whether a model is a checkpoint of the user's own; registered names go before."""
+    return is_external(item) or (
+        item != "all" and item not in MODELS.names() and Path(item).exists()
+    )
 
 
 def _recipes(

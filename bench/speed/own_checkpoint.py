@@ -112,8 +112,9 @@ def _array(raw: Array, tensor: Tensor) -> Array:
     dtype = plain_header.DTYPES[tensor.dtype]
     if dtype.bits < 8:
         return raw
-    as_bytes = dtype.numpy is None or (dtype.bits == 8 and tensor.dtype not in ("I8", "U8"))
-    return raw.view(np.dtype(np.uint8) if as_bytes else dtype.numpy).reshape(tensor.shape)
+    if dtype.numpy is None or (dtype.bits == 8 and tensor.dtype not in ("I8", "U8")):
+        return raw.reshape(tensor.shape)
+    return raw.view(dtype.numpy).reshape(tensor.shape)
 
 
 def _rows(source: Source, share: float) -> Iterator[tuple[str, Array]]:

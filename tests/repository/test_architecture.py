@@ -72,7 +72,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/report/data",
         "bench/store",
     ),
-    "bench/plan": ("bench/models", "codecs", "trainers"),
+    "bench/plan": ("bench/models", "bench/models/external", "codecs", "trainers"),
     "bench/report": ("bench/checkpoint",),
     "bench/report/analysis": ("bench/report", "bench/report/data"),
     "bench/report/boards": ("bench/report", "bench/report/analysis", "bench/report/data"),

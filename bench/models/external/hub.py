@@ -34,9 +34,11 @@ def located(place: str) -> Path:
         raise MissingDependency(f"{place} needs huggingface_hub: pip install 'slashbench[models]'")
     import huggingface_hub
 
-    wanted = {"repo_id": repository, "revision": revision or None, "allow_patterns": list(_WANTED)}
     try:
-        return Path(huggingface_hub.snapshot_download(**wanted))
+        folder: str = huggingface_hub.snapshot_download(
+            repository, revision=revision or None, allow_patterns=list(_WANTED)
+        )
+        return Path(folder)
     except ValueError as error:  # the name of a repository that can't be one
         raise UsageError(f"{place}: {error}") from error
     except Exception as error:  # the client's, of the network, of the hub
