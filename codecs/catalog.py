@@ -27,6 +27,11 @@ CODECS.lazy("range", "slashbench.codecs.range_coder:RangeCoder", needs="constric
 CODECS.lazy("ans", "slashbench.codecs.ans:Ans", needs="constriction")
 CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
 
+#: Codecs with a base: what is coded is a difference from a tensor that the decoder has.
+DELTAS: Registry[Any] = Registry("delta", group="slashbench.deltas")
+
+DELTAS.lazy("delta", "slashbench.codecs.delta:Delta")
+
 # Whatever numcodecs has: numcodecs.zlib:level=9. By name only, never in `all`.
 CODECS.family("numcodecs.", "slashbench.codecs.numcodecs_adapter:by_id", needs="numcodecs")
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from slashbench.bench.checkpoint import encoder, sources, writer
 from slashbench.bench.checkpoint.encoder import Coding
+from slashbench.bench.checkpoint.file_format import BaseFile
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import Piece
@@ -43,8 +44,11 @@ def compress(
             done += source.header.tensors[piece.name].nbytes if piece.last else 0
             progress(done)
 
+    base = None
+    if how.base is not None:
+        base = BaseFile(hash=how.base.identity(), name=how.base.name)
     writer.write(
-        file, source.header, how.settings(), counted(), source.tied, same, how.quantized_by
+        file, source.header, how.settings(), counted(), source.tied, same, how.quantized_by, base
     )
     return kept
 

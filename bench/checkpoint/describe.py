@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from slashbench import renamed, selector
 from slashbench.bench.checkpoint import plain_header
-from slashbench.bench.checkpoint.file_format import STORED
+from slashbench.bench.checkpoint.file_format import SAME, STORED, BaseFile
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 
 
@@ -45,6 +45,7 @@ class Description:
     metadata: dict[str, str]
     ledger: dict[str, int]
     tensors: list[TensorEntry]
+    base: BaseFile | None = None  # of a delta
 
 
 def describe(name: str, checkpoint: Checkpoint) -> Description:
@@ -63,6 +64,7 @@ def describe(name: str, checkpoint: Checkpoint) -> Description:
         metadata=checkpoint.header.metadata,
         ledger=ledger(checkpoint),
         tensors=found,
+        base=checkpoint.index.base,
     )
 
 
@@ -142,6 +144,8 @@ def parts(checkpoint: Checkpoint, name: str) -> dict[str, int]:
     found: Counter[str] = Counter()
     blob = checkpoint.blob(name)
     for segment in blob.segments:
+        if segment.codec == SAME:
+            continue
         if segment.codec == STORED:
             floats = checkpoint.header.tensors[name].dtype in plain_header.FLOATS
             found["floats" if floats else "buffers"] += segment.end - segment.begin
@@ -161,16 +165,22 @@ def _how(checkpoint: Checkpoint, name: str) -> str:
         return f"tied to {checkpoint.index.tied[name]}"
     if name in checkpoint.index.copies:
         return f"copy of {checkpoint.index.copies[name]}"
-    used = dict.fromkeys(segment.codec for segment in checkpoint.blob(name).segments)
-    spelled = ["stored" if place == STORED else _spelled(checkpoint, place) for place in used]
+    blob = checkpoint.blob(name)
+    used = dict.fromkeys(segment.codec for segment in blob.segments)
+    spelled = [_spelled(checkpoint, place) for place in used]
+    if blob.base is not None and blob.grid is not None:
+        spelled.append("added to the base")
     return ", ".join(spelled) or "empty"
 
 
 def _spelled(checkpoint: Checkpoint, place: int) -> str:
+    if place in (STORED, SAME):
+        return "stored" if place == STORED else "same as the base"
     checkpoint.codec(place)  # which says what is wrong with it
     use = checkpoint.index.codecs[place]
     name = renamed.current("codec", use.name)
-    return selector.spell(CODECS.get(name), name, use.settings)
+    known = CODECS if name in CODECS.names() else DELTAS
+    return selector.spell(known.get(name), name, use.settings)
 
 
 def _step(checkpoint: Checkpoint, name: str) -> str:

@@ -17,11 +17,14 @@ from isal.isal_zlib import crc32
 
 from slashbench import parallel
 from slashbench.bench.checkpoint import file_format, plain_header
+from slashbench.bench.checkpoint.base import Base
+from slashbench.bench.checkpoint.file_format import BaseTensor
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import CodedSegment, Piece
 from slashbench.codecs.base import Bound, TensorCodec
-from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.catalog import CODECS, DELTAS
+from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.codecs.stream import frame
 from slashbench.contracts import Quantiser, Quantized, Runs
 from slashbench.errors import UsageError
@@ -37,6 +40,7 @@ Job = Callable[[], Piece]
 SEGMENT = 512 << 10  # bytes, about: tables follow how weights change from rows to rows
 QUANTIZED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables weigh more
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
+SMALL_DELTA = 256  # the same, where there is a base: what is left is little
 
 REVISION = 2  # of the bytes written for the same tensors, codec and quantiser
 
@@ -44,6 +48,7 @@ _TOGETHER = 4  # segments that a core takes at a time
 _BLOCK = 1 << 20  # values looked at together
 
 FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless the user names one
+DELTA = "delta"
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
 # bytes are coded plane by plane.
@@ -56,11 +61,15 @@ Quantize = Callable[[str, Array], Runs | None]
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How tensors are coded: by a codec for each domain, after a quantiser if there is one."""
+    """How tensors are coded: by a codec for each domain, after a quantiser if there is one.
+
+    base: what a delta is taken of, by the last of the codecs.
+    """
 
     codecs: list[Link[TensorCodec]]
     quantize: Quantize | None = None
     quantized_by: file_format.QuantizedBy | None = None  # what a file says of the quantiser
+    base: Base | None = None
 
     @classmethod
     def of(cls, codec: Link[TensorCodec] | None, quantiser: Link[Quantiser] | None) -> Coding:
@@ -104,6 +113,22 @@ class Coding:
             return Runs(found.values, found.grid)
 
         return cls(_codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), made, _said(quantiser))
+
+    @classmethod
+    def of_delta(cls, codec: Link[Any] | None, base: Base) -> Coding:
+        """Return the lossless coding of what differs from a base.
+
+        codec: one that takes a base; or any other, for what is left of the difference and for
+        tensors that have no counterpart. Raises UsageError for a bound.
+        """
+        delta = codec
+        if codec is None or not isinstance(codec.item, DeltaCodec):
+            made = DELTAS.get(DELTA)(coder="" if codec is None else codec.name)
+            delta = Link(DELTA, made, DELTA, {})
+        else:
+            codec = None
+        assert delta is not None
+        return cls([*_codecs(codec, [FLOATS, INTEGERS]), delta], base=base)
 
     def settings(self) -> list[file_format.Codec]:
         """Return the codecs as a file lists them."""
@@ -151,6 +176,8 @@ def pieces(
             floats = tensor.dtype in plain_header.FLOATS and name not in source.buffers
             if coding.quantize is not None and floats:
                 yield from _quantized(source, name, coding, kept)
+            elif (on := _counterpart(source, name, coding)) is not None:
+                yield from _delta(source, name, coding, on)
             else:
                 yield from _by_segment(source, name, coding)
 
@@ -174,6 +201,43 @@ def _by_segment(source: Source, name: str, coding: Coding) -> Iterator[Job]:
         yield functools.partial(job, part, i == len(parts) - 1)
     if not parts:
         yield lambda: Piece(name, unit, [])
+
+
+def _counterpart(source: Source, name: str, coding: Coding) -> BaseTensor | None:
+    """Return the tensor of the base that one is a difference from, if there is one."""
+    tensor = source.header.tensors[name]
+    if coding.base is None or tensor.nbytes < SMALL_DELTA:
+        return None
+    other = coding.base.counterpart(name, tensor)
+    return None if other is None else BaseTensor(other, coding.base.hash_of(other))
+
+
+def _delta(source: Source, name: str, coding: Coding, on: BaseTensor) -> Iterator[Job]:
+    """Take the difference from the base, segment by segment."""
+    assert coding.base is not None
+    tensor = source.header.tensors[name]
+    count = SEGMENT // _seen(source.read(name), tensor).itemsize
+    parts = cut(_seen(source.read(name), tensor), count)
+    olds = cut(_seen(coding.base.read(on.name), tensor), count)
+
+    def job(part: Array, old: Array, last: bool) -> Piece:
+        return Piece(name, parts[0].nbytes, [_difference(part, old, coding)], last=last, base=on)
+
+    for i, (part, old) in enumerate(zip(parts, olds, strict=True)):
+        yield functools.partial(job, part, old, i == len(parts) - 1)
+    coding.base.release(on.name)
+
+
+def _difference(part: Array, old: Array, coding: Coding) -> CodedSegment:
+    """Encode what differs from the base, or store the run if that takes no more."""
+    raw, base = (each.reshape(-1).view(np.uint8) for each in (part, old))
+    if np.array_equal(raw, base):
+        return CodedSegment(file_format.SAME, [], crc32(raw))
+    codec = coding.codecs[-1].item
+    assert isinstance(codec, DeltaCodec)
+    coded = codec.given(old).pieces(np.require(part, requirements="A"))
+    segment = CodedSegment(len(coding.codecs) - 1, coded)
+    return segment if segment.size < part.nbytes else _stored(part)
 
 
 def quantized(

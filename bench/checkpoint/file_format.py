@@ -1,4 +1,7 @@
-"""The metadata of a compressed checkpoint, format 2 (codecs/FORMAT.md).
+"""The metadata of a compressed checkpoint, formats 2 and 3 (codecs/FORMAT.md).
+
+Format 3 is format 2 with a base: a file has it only if it is a delta, so that an older reader
+refuses it.
 
 The file is a safetensors file. The entry "slashbench" of its metadata is a CRC-32 in eight hex
 digits and a JSON object that begins with the version. All versions of the format share this much,
@@ -22,10 +25,12 @@ from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 
-FORMAT = 2
+FORMAT = 3  # the newest that is read
+ALONE, ON_BASE = 2, 3  # what is written
 METADATA_KEY = "slashbench"
 QUANTIZER_KEY = "slashbench.quantiser"
 STORED = -1  # in place of a codec: the bytes are the tensor's own
+SAME = -2  # in place of a codec: there are none, they are those of the base
 
 Bytes = npt.NDArray[np.uint8]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -41,6 +46,13 @@ class Codec(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     settings: dict[str, Any]
 
 
+class BaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base that a delta was made from: the hash of all its tensors, and what it was called."""
+
+    hash: str
+    name: str
+
+
 class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file stands for, and what has to be known to read it."""
 
@@ -48,6 +60,10 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     codecs: list[Codec]
     tied: dict[str, str] = {}  # names that share the memory of another name's tensor
     copies: dict[str, str] = {}  # names whose tensor has the bytes of another name's
+
+
+class _DeltaContents(Contents, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    base: BaseFile
 
 
 class QuantizedBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,14 +110,31 @@ class _Tail(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     grid: _StoredGrid | None = None
 
 
+class _BaseTensor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    name: str
+    hash: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+
+class _DeltaTail(_Tail, frozen=True, array_like=True, forbid_unknown_fields=True):
+    base: _BaseTensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseTensor:
+    """The tensor of the base that one is kept as a difference from."""
+
+    name: str
+    hash: bytes  # of its bytes (codecs/families/delta_codec.py)
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A run of a tensor, coded or stored for itself: bytes `begin` to `end` of the file."""
 
-    codec: int  # its place in `Index.codecs`, or STORED
+    codec: int  # its place in `Index.codecs`, or STORED, or SAME
     begin: int
     end: int
-    checksum: int = 0  # CRC-32 of a stored one; streams have their own
+    checksum: int = 0  # CRC-32 of a stored one, and of what is rebuilt with a base but by a codec
     seed: int = 0  # what the CRC-32 starts from
 
 
@@ -115,6 +148,7 @@ class Blob:
     unit: int
     segments: list[Segment]
     grid: Grid | None = None
+    base: BaseTensor | None = None  # what decoding needs; a grid's weights are added to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +163,7 @@ class Index:
     sizes: Mapping[str, int]  # bytes of each tensor by name; tied ones and copies have none
     blob: Callable[[str], Blob]  # of a name in `sizes`. Raises CorruptFile.
     quantized_by: QuantizedBy | None = None  # None: nothing is quantized, or the file doesn't say
+    base: BaseFile | None = None  # of a delta
 
 
 def version_of(outer: Header) -> tuple[int, bytes]:
@@ -148,13 +183,19 @@ def version_of(outer: Header) -> tuple[int, bytes]:
     return version, text
 
 
-def metadata(contents: Contents, quantized_by: QuantizedBy | None = None) -> dict[str, str]:
+def metadata(
+    contents: Contents, quantized_by: QuantizedBy | None = None, base: BaseFile | None = None
+) -> dict[str, str]:
     """Return the safetensors metadata that describes a file."""
+    if base is not None:
+        contents = _DeltaContents(**msgspec.structs.asdict(contents), base=base)
     inner = msgspec.json.encode(contents)
     packed = zlib.compress(inner, 9)
     if len(inner) > _ROOM + _RATIO * len(packed):  # more than a reader will unpack
         packed = zlib.compress(inner, 0)
-    entry = _MetadataEntry(format=FORMAT, contents=base64.b64encode(packed).decode())
+    entry = _MetadataEntry(
+        format=ALONE if base is None else ON_BASE, contents=base64.b64encode(packed).decode()
+    )
     found = {METADATA_KEY: _with_checksum(msgspec.json.encode(entry))}
     if quantized_by is not None:
         found[QUANTIZER_KEY] = _with_checksum(msgspec.json.encode(quantized_by))
@@ -174,11 +215,12 @@ def _checked(entry: str) -> bytes:
 
 
 def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
-    """Return the index of a file of version 2. start: where its tensors' bytes begin.
+    """Return the index of a file of version 2 or 3. start: where its tensors' bytes begin.
 
     Raises CorruptFile.
     """
-    contents = _unpacked(text)
+    version, contents = _unpacked(text)
+    delta = version == ON_BASE
     header = plain_header.parse(contents.header.encode())
     aliases = {**contents.tied, **contents.copies}
     if len(aliases) < len(contents.tied) + len(contents.copies):
@@ -197,12 +239,13 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
 
     def blob(name: str) -> Blob:
         tensor = outer.tensors[name]
-        return _blob(name, data, start + tensor.begin, start + tensor.end, header.tensors[name])
+        begin, end = start + tensor.begin, start + tensor.end
+        return _blob(name, data, begin, end, header.tensors[name], delta)
 
     sizes = {name: tensor.nbytes for name, tensor in outer.tensors.items()}
     return Index(
-        FORMAT, header, contents.codecs, contents.tied, contents.copies, sizes, blob,
-        _quantized_by(outer),
+        version, header, contents.codecs, contents.tied, contents.copies, sizes, blob,
+        _quantized_by(outer), getattr(contents, "base", None),
     )  # fmt: skip
 
 
@@ -216,9 +259,24 @@ def _quantized_by(outer: Header) -> QuantizedBy | None:
         raise CorruptFile(f"what the file says of its quantiser is damaged: {error}") from error
 
 
-def tail(name: str, unit: int, segments: list[tuple[int, int, int]], grid: Grid | None) -> bytes:
-    """Return what follows a tensor's segments, each (codec or STORED, bytes, CRC-32)."""
-    body = msgspec.msgpack.encode(_Tail(unit, segments, _grid_out(grid)))
+def tail(
+    name: str,
+    unit: int,
+    segments: list[tuple[int, int, int]],
+    grid: Grid | None,
+    base: BaseTensor | None = None,
+    *,
+    delta: bool = False,
+) -> bytes:
+    """Return what follows a tensor's segments, each (codec, STORED or SAME, bytes, CRC-32).
+
+    delta: whether the file has a base, even if this tensor makes no use of it.
+    """
+    found = _Tail(unit, segments, _grid_out(grid))
+    if delta:
+        on = None if base is None else _BaseTensor(base.name, base.hash)
+        found = _DeltaTail(found.unit, found.segments, found.grid, on)
+    body = msgspec.msgpack.encode(found)
     return body + len(body).to_bytes(4, "little") + _tail_checksum(name, body)
 
 
@@ -227,7 +285,9 @@ def _tail_checksum(name: str, body: bytes) -> bytes:
     return zlib.crc32(body, zlib.crc32(name.encode())).to_bytes(4, "little")
 
 
-def _blob(name: str, data: Bytes, begin: int, end: int, tensor: plain_header.Tensor) -> Blob:
+def _blob(
+    name: str, data: Bytes, begin: int, end: int, tensor: plain_header.Tensor, delta: bool
+) -> Blob:
     length = int.from_bytes(data[max(begin, end - 8) : end - 4].tobytes(), "little")
     if length > end - begin - 8:
         raise CorruptFile(f"{name!r} is too short for what its end says")
@@ -235,21 +295,24 @@ def _blob(name: str, data: Bytes, begin: int, end: int, tensor: plain_header.Ten
     if _tail_checksum(name, body) != data[end - 4 : end].tobytes():
         raise CorruptFile(f"{name!r}: checksum mismatch, the file is damaged")
     try:
-        found = msgspec.msgpack.decode(body, type=_Tail)
-        grid = _grid_in(found.grid)
+        found: _Tail = msgspec.msgpack.decode(body, type=_DeltaTail if delta else _Tail)
+        grid, on = _grid_in(found.grid), getattr(found, "base", None)
     except (msgspec.DecodeError, ValueError) as error:
         raise CorruptFile(f"{name!r} is damaged: {error}") from error
     segments = []
     for codec, size, checksum in found.segments:
+        if codec == SAME and (size or on is None or grid is not None):
+            raise CorruptFile(f"{name!r} has a segment like that of a base it doesn't have")
         segments.append(Segment(codec, begin, begin + size, checksum))
         begin += size
     total = tensor.nbytes if grid is None else tensor.count
     if begin != end - 8 - length or len(segments) != -(-total // found.unit):
         raise CorruptFile(f"{name!r} has segments that do not make up its {tensor.nbytes} bytes")
-    return Blob(found.unit, segments, grid)
+    return Blob(found.unit, segments, grid, on and BaseTensor(on.name, on.hash))
 
 
-def _unpacked(text: bytes) -> Contents:
+def _unpacked(text: bytes) -> tuple[int, Contents]:
+    """Return the version, 2 or 3, and the contents of that version."""
     try:
         entry = msgspec.json.decode(text, type=_MetadataEntry)
         packed = base64.b64decode(entry.contents, validate=True)
@@ -257,7 +320,8 @@ def _unpacked(text: bytes) -> Contents:
         inner = unpacker.decompress(packed, _ROOM + _RATIO * len(packed))
         if not unpacker.eof or unpacker.unused_data:
             raise CorruptFile("the file's contents are cut off, or far too long")
-        return msgspec.json.decode(inner, type=Contents)
+        delta = entry.format == ON_BASE
+        return entry.format, msgspec.json.decode(inner, type=_DeltaContents if delta else Contents)
     except (msgspec.DecodeError, ValueError, zlib.error, RecursionError) as error:
         if isinstance(error, CorruptFile):
             raise

@@ -19,18 +19,20 @@ import torch
 from torch import nn
 
 from slashbench.bench.checkpoint import (
+    base_files,
     convert,
     folders,
     plain_header,
     reader,
 )
+from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.plain_header import Bytes, Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.state_dict import tied_names
 from slashbench.bench.machine.atomic_files import atomically
-from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.contracts import Weights
 from slashbench.errors import UsageError
 from slashbench.link import only
@@ -59,6 +61,9 @@ DTYPES = {
     "I64": torch.int64,
     "U64": torch.uint64,
 }
+#: What a delta is taken of: a file, a folder of them, or tensors in memory.
+BaseOf = str | Path | Weights
+
 _MOST_OPEN = 32  # files of a folder
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -69,6 +74,8 @@ def save_file(
     codec: str | None = None,
     quantize: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    *,
+    base: BaseOf | None = None,
 ) -> None:
     """Write tensors to a compressed file, losslessly unless `quantize` is given.
 
@@ -87,6 +94,9 @@ def save_file(
         A tensor that is not finite stays as it is.
     metadata
         Text that `safe_open(...).metadata()` returns.
+    base
+        Weights that a reader has: only what differs from them is written. A file, a folder, or
+        tensors by name. `load_file` needs the same.
 
     Raises
     ------
@@ -101,10 +111,14 @@ def save_file(
     --------
     >>> slashbench.save_file(model.state_dict(), "model.safetensors")  # doctest: +SKIP
     """
-    how = Coding.of(
-        only(CODECS, codec) if codec is not None else None,
-        only(QUANTISERS, quantize) if quantize is not None else None,
-    )
+    link = only(DELTAS if codec in DELTAS.names() else CODECS, codec) if codec is not None else None
+    found = _base(base, None, trusted=False)
+    if found is None:
+        how = Coding.of(link, only(QUANTISERS, quantize) if quantize is not None else None)
+    elif quantize is None:
+        how = Coding.of_delta(link, found)
+    else:
+        raise UsageError("a delta is lossless: leave out quantize, or the base")
     source = _source(tensors, metadata or {})
     with atomically(Path(path)) as file:
         convert.compress(file, source, how)
@@ -116,6 +130,7 @@ def load_file(
     *,
     max_bytes: int | None = None,
     trusted: bool = False,
+    base: BaseOf | None = None,
 ) -> Weights:
     """Load every tensor of a compressed file or folder; tied names share one tensor.
 
@@ -130,15 +145,19 @@ def load_file(
         Most bytes that it may decode to. Default: 1 GiB or 1000 times its size, whichever is more.
     trusted
         Also decode with codecs that a forged file may crash.
+    base
+        What a delta was made from: a file, a folder, or tensors by name.
 
     Raises
     ------
     CorruptFile
         If it is damaged, or larger than `max_bytes`.
+    OtherBase
+        If it is a delta, and `base` is not what it was made from.
     UsageError
         If there is no such file, or a folder holds more than one model.
     """
-    return _Shards(Path(path), max_bytes, trusted).all(device)
+    return _Shards(Path(path), max_bytes, trusted, base).all(device)
 
 
 def load_model(
@@ -148,6 +167,7 @@ def load_model(
     *,
     max_bytes: int | None = None,
     trusted: bool = False,
+    base: BaseOf | None = None,
 ) -> tuple[list[str], list[str]]:
     """Load a compressed file or folder into a module, which is left alone if it does not fit.
 
@@ -155,7 +175,7 @@ def load_model(
     ----------
     module
         Its tensors must have memory: none may be on meta.
-    path, max_bytes, trusted
+    path, max_bytes, trusted, base
         As `load_file` has them.
     strict
         Refuse names that are missing or unexpected.
@@ -178,7 +198,7 @@ def load_model(
             f"{hollow[0]!r} of the module is on meta, so there is nowhere to load to: call "
             "module.to_empty(device=...) first, or load_state_dict(load_file(...), assign=True)"
         )
-    weights = load_file(path, max_bytes=max_bytes, trusted=trusted)
+    weights = load_file(path, max_bytes=max_bytes, trusted=trusted, base=base)
     skeleton, hollow_weights = _skeleton(module), weights
     if skeleton is not module:
         hollow_weights = {n: torch.empty_like(w, device="meta") for n, w in weights.items()}
@@ -227,7 +247,7 @@ class safe_open:  # noqa: N801  # safetensors' name for it
 
     Parameters
     ----------
-    path, max_bytes, trusted
+    path, max_bytes, trusted, base
         As `load_file` has them.
     framework
         "pt"; there are no others.
@@ -253,11 +273,12 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         *,
         max_bytes: int | None = None,
         trusted: bool = False,
+        base: BaseOf | None = None,
     ) -> None:
         if framework not in ("pt", "torch", "pytorch"):
             raise UsageError(f"framework {framework!r}: tensors are PyTorch's here, 'pt'")
         self._path, self._device = Path(path), device
-        self._shards = _Shards(self._path, max_bytes, trusted)
+        self._shards = _Shards(self._path, max_bytes, trusted, base)
 
     def __enter__(self) -> safe_open:
         return self
@@ -370,8 +391,11 @@ class _Shards:
     all may decode to together. Raises CorruptFile, and UsageError for a tensor in two files.
     """
 
-    def __init__(self, path: Path, max_bytes: int | None, trusted: bool) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int | None, trusted: bool, base: BaseOf | None
+    ) -> None:
         self._max_bytes, self._trusted = max_bytes, trusted
+        self._base = _base(base, max_bytes, trusted=trusted)
         self._files = folders.weight_files(path)
         self._holder: dict[str, Path] = {}
         self._open: dict[Path, Checkpoint] = {}  # the one used last comes last
@@ -406,11 +430,21 @@ class _Shards:
     def _opened(self, file: Path, max_bytes: int | None) -> Checkpoint:
         found = self._open.pop(file, None)
         if found is None:
-            found = reader.opened(file, max_bytes=max_bytes, trusted=self._trusted)
+            found = reader.opened(file, max_bytes=max_bytes, trusted=self._trusted, base=self._base)
         self._open[file] = found
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]
         return found
+
+
+def _base(given: BaseOf | None, max_bytes: int | None, *, trusted: bool) -> Base | None:
+    """Return the base at a path, or that of tensors in memory."""
+    if given is None:
+        return None
+    if isinstance(given, str | Path):
+        return base_files.opened(Path(given), max_bytes=max_bytes, trusted=trusted)
+    source = _source(given, {})
+    return Base(source.header.tensors, source.read, where="the base", name="tensors in memory")
 
 
 def _all(checkpoint: Checkpoint, device: Any) -> Weights:

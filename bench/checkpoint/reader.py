@@ -18,13 +18,15 @@ from isal.isal_zlib import crc32
 
 from slashbench import parallel, renamed, selector
 from slashbench.bench.checkpoint import file_format, file_format1, plain_header
+from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.buffers import Mapped, Room
-from slashbench.bench.checkpoint.file_format import STORED, Blob, Segment
+from slashbench.bench.checkpoint.file_format import SAME, STORED, Blob, Segment
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.codecs.base import Bound, TensorCodec
-from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.catalog import CODECS, DELTAS
+from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.codecs.stream import frame
-from slashbench.errors import CorruptFile, CorruptStream, SlashbenchError, UsageError
+from slashbench.errors import CorruptFile, CorruptStream, OtherBase, SlashbenchError, UsageError
 from slashbench.grid import ChannelScales, Grid, fitted
 
 Array = npt.NDArray[Any]
@@ -55,7 +57,8 @@ class Checkpoint:
     max_bytes: the most that it may decode to; by default 1 GiB or 1000 times its size, whichever is
     more. trusted: also decode with codecs that a forged stream may crash. fetch: called before all
     of `data` is read. release: called with which bytes of it are done with for now. where: what
-    errors call it.
+    errors call it. base: what a delta was made from; decoding without it, or with another, raises
+    OtherBase.
 
     Raises CorruptFile for what is no file of ours, or damaged, or too large.
     """
@@ -69,8 +72,9 @@ class Checkpoint:
         fetch: Callable[[], None] = _nothing,
         release: Callable[[int, int], None] = _nothing,
         where: str = "the file",
+        base: Base | None = None,
     ) -> None:
-        self.data = data
+        self.data, self.base = data, base
         self._fetch, self._release, self._where = fetch, release, where
         self._trusted = trusted
         self._codecs: dict[int, TensorCodec] = {}
@@ -116,13 +120,16 @@ class Checkpoint:
         Raises CorruptFile.
         """
         with self._explained(run.name):
-            blob = run.blob
+            blob, old = run.blob, self._base_of(run.name, run.blob)
             if blob.grid is None:
-                self._decode(run.segment, out.size, 0, out)
-            else:
-                tensor = self.header.tensors[run.name]
-                size = self._value_bytes(tensor, blob)
-                self._rebuild(tensor, blob, run.begin // size, run.end // size, out)
+                part = None if old is None else old[run.begin : run.end]
+                self._decode(run.segment, out.size, 0, out, part)
+                return
+            tensor = self.header.tensors[run.name]
+            size = self._value_bytes(tensor, blob)
+            self._rebuild(tensor, blob, run.begin // size, run.end // size, out, old)
+            if old is not None and crc32(out) != run.segment.checksum:
+                raise CorruptFile("what was rebuilt with the base is not what was coded")
 
     def tensor(self, name: str) -> Bytes:
         """Return all bytes of one tensor, decoded on all cores. Raises CorruptFile."""
@@ -154,11 +161,12 @@ class Checkpoint:
         if not out.size:
             return out
         with self._explained(name):
+            old = self._base_of(name, blob)
             if blob.grid is None:
-                self._collect(blob, tensor.nbytes, first * row, out)
+                self._collect(blob, tensor.nbytes, first * row, out, old)
             else:
                 size = tensor.count // tensor.shape[0]
-                self._rebuild(tensor, blob, first * size, last * size, out)
+                self._rebuild(tensor, blob, first * size, last * size, out, old)
         return out
 
     def stream(self) -> Iterator[tuple[DecodedSegment, Bytes]]:
@@ -214,7 +222,8 @@ class Checkpoint:
         use = self.index.codecs[place]
         try:
             name = renamed.current("codec", use.name)
-            found: TensorCodec = selector.build(CODECS.get(name), name, use.settings)
+            known = CODECS if self.index.base is None or name not in DELTAS.names() else DELTAS
+            found: TensorCodec = selector.build(known.get(name), name, use.settings)
         except SlashbenchError as error:
             raise CorruptFile(f"the file's codec can't be used: {error}") from error
         if isinstance(found, Bound):
@@ -238,22 +247,48 @@ class Checkpoint:
                 f"{self._where}: {name!r}: its grid does not fit its values: {error}"
             ) from error
 
+    def _base_of(self, name: str, blob: Blob) -> Bytes | None:
+        """Return the bytes of the base that a tensor's decoding needs, if any. Raises OtherBase."""
+        if blob.base is None:
+            return None
+        if self.base is None:
+            made_from = self.index.base
+            said = f" {made_from.name} (hash {made_from.hash})" if made_from else ""
+            raise OtherBase(
+                f"{self._where} is a delta: say where the base{said} is, with --base, or base= in "
+                "Python"
+            )
+        return self.base.named(blob.base.name, blob.base.hash, self.header.tensors[name])
+
     def _value_bytes(self, tensor: Tensor, blob: Blob) -> int:
         """Return the bytes of what a blob's unit counts."""
         return 1 if blob.grid is None else plain_header.DTYPES[tensor.dtype].bits // 8
 
-    def _collect(self, blob: Blob, total: int, begin: int, out: Bytes) -> None:
+    def _collect(
+        self, blob: Blob, total: int, begin: int, out: Bytes, base: Bytes | None = None
+    ) -> None:
         """Decode bytes from `begin` on, of the `total` that the segments decode to."""
         done = 0
         while done < out.size:
             i, offset = divmod(begin + done, blob.unit)
             size = min(blob.unit, total - i * blob.unit)
             part = out[done : done + size - offset]
-            self._decode(blob.segments[i], size, offset, part)
+            old = None if base is None else base[i * blob.unit : i * blob.unit + size]
+            self._decode(blob.segments[i], size, offset, part, old)
             done += part.size
 
-    def _decode(self, segment: Segment, total: int, begin: int, out: Bytes) -> None:
-        """Decode bytes from `begin` on, of the `total` that a segment decodes to."""
+    def _decode(
+        self, segment: Segment, total: int, begin: int, out: Bytes, base: Bytes | None = None
+    ) -> None:
+        """Decode bytes from `begin` on, of the `total` that a segment decodes to.
+
+        base: those of the base, for the whole segment.
+        """
+        if segment.codec == SAME:
+            if base is None or crc32(base) != segment.checksum:
+                raise CorruptFile("what was rebuilt with the base is not what was coded")
+            out[:] = base[begin : begin + out.size]
+            return
         raw = self.data[segment.begin : segment.end]
         if segment.codec == STORED:
             if raw.size != total or crc32(raw, segment.seed) != segment.checksum:
@@ -264,6 +299,10 @@ class Checkpoint:
         size = parts.dtype.itemsize
         if parts.count * size != total:
             raise CorruptFile(f"a stream of {parts.count * size} bytes in the place of {total}")
+        if isinstance(codec, DeltaCodec):
+            if base is None:
+                raise CorruptFile("a stream that needs a base, in a tensor that names none")
+            codec = codec.given(base.view(parts.dtype).reshape(parts.shape))
         if out.size == total:
             codec.decode(parts, out=out.view(parts.dtype).reshape(parts.shape))
             return
@@ -273,13 +312,19 @@ class Checkpoint:
             first, last = max(begin, c * chunk), min(end, c * chunk + values.size)
             out[first - begin : last - begin] = values[first - c * chunk : last - c * chunk]
 
-    def _rebuild(self, tensor: Tensor, blob: Blob, first: int, last: int, out: Bytes) -> None:
-        """Decode weights `first` to `last` - 1 of a quantized tensor.
+    def _rebuild(
+        self, tensor: Tensor, blob: Blob, first: int, last: int, out: Bytes, base: Bytes | None
+    ) -> None:
+        """Decode weights `first` to `last` - 1 of a quantized tensor. base: of the whole tensor.
 
         They must be whole rows, or any range if the grid has one scale or levels for the tensor.
         """
         grid: Grid = blob.grid  # type: ignore[assignment]
-        out[:] = rebuilt(grid, tensor, first, self._integers(tensor, blob, first, last))
+        integers = self._integers(tensor, blob, first, last)
+        if base is not None:
+            size = self._value_bytes(tensor, blob)
+            base = base[first * size : last * size]
+        out[:] = rebuilt(grid, tensor, first, integers, base)
 
     def _integers(self, tensor: Tensor, blob: Blob, first: int, last: int) -> Array:
         """Decode the integers `first` to `last` - 1 of a quantized tensor."""
@@ -301,16 +346,26 @@ class Checkpoint:
         raise CorruptFile("a quantized tensor without integers")
 
 
-def rebuilt(grid: Grid, tensor: Tensor, first: int, integers: Array) -> Bytes:
+def rebuilt(
+    grid: Grid, tensor: Tensor, first: int, integers: Array, base: Bytes | None = None
+) -> Bytes:
     """Return the bytes of the weights that these integers stand for.
 
-    first: the place in the tensor of the first of them: of whole rows, if the grid has some.
+    first: the place in the tensor of the first of them: of whole rows, if the grid has some. base:
+    bytes of as many weights, to which these are added; a weight of 0 leaves the base's as it is.
     Raises ValueError where the grid does not fit the tensor.
     """
     part = grid_of(grid, tensor, first, first + integers.size)
     with np.errstate(invalid="ignore"):
         weights = part.rebuild(integers.reshape(in_rows(grid, tensor)))
-    return fitted(weights, plain_header.numpy_dtype(tensor)).reshape(-1).view(np.uint8)
+    dtype = plain_header.numpy_dtype(tensor)
+    if base is None:
+        return fitted(weights, dtype).reshape(-1).view(np.uint8)
+    old = base.view(dtype).reshape(weights.shape)
+    wide = np.float64 if dtype.itemsize == 8 else np.float32
+    with np.errstate(over="ignore", invalid="ignore"):
+        new = fitted(old.astype(wide) + weights, dtype)
+    return np.where(weights == 0, old, new).reshape(-1).view(np.uint8)
 
 
 def in_rows(grid: Grid, tensor: Tensor) -> tuple[int, ...]:
@@ -330,7 +385,13 @@ def grid_of(grid: Grid, tensor: Tensor, first: int, last: int) -> Grid:
     return ChannelScales(grid.scales[first // row : last // row], grid.columns)
 
 
-def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -> Checkpoint:
+def opened(
+    path: Path,
+    *,
+    max_bytes: int | None = None,
+    trusted: bool = False,
+    base: Base | None = None,
+) -> Checkpoint:
     """Open the compressed checkpoint in a file. Raises CorruptFile, which names the file."""
     try:
         file = Mapped(path)
@@ -341,6 +402,7 @@ def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -
             fetch=file.fetch,
             release=file.release,
             where=str(path),
+            base=base,
         )
     except CorruptFile as error:
         raise CorruptFile(f"{path}: {error}") from error

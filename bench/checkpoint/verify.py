@@ -25,7 +25,7 @@ from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint, DecodedSegment
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.contracts import Quantiser, Runs
-from slashbench.errors import SlashbenchError, Unencodable, UsageError
+from slashbench.errors import OtherBase, SlashbenchError, Unencodable, UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
@@ -52,7 +52,16 @@ class FileComparison:
 
 
 def check(checkpoint: Checkpoint, progress: convert.Progress = convert.quiet) -> None:
-    """Decode everything. Raise CorruptFile for what a checksum, or a decoder, finds wrong."""
+    """Decode everything, and hash the whole base of a delta.
+
+    Raises CorruptFile for what a checksum, or a decoder, finds wrong; OtherBase for another base.
+    """
+    named, base = checkpoint.index.base, checkpoint.base
+    if named is not None and base is not None and base.identity() != named.hash:
+        raise OtherBase(
+            f"{base.where} is not the base that the file was made from: its hash is "
+            f"{base.identity()}, not {named.hash}"
+        )
     done = 0
     for _, raw in checkpoint.stream():
         done += raw.size

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from slashbench.bench.checkpoint import file_format, plain_header
-from slashbench.bench.checkpoint.file_format import Codec, Contents, QuantizedBy
+from slashbench.bench.checkpoint.file_format import (
+    BaseFile,
+    BaseTensor,
+    Codec,
+    Contents,
+    QuantizedBy,
+)
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.bench.machine.atomic_files import write_out
 from slashbench.errors import Unencodable
@@ -26,9 +32,9 @@ _STRIDE = 2 << 20  # bytes that the disk is given at a time
 class CodedSegment:
     """One run of a tensor as it goes into the file."""
 
-    codec: int  # its place in the file's codecs, or layout.STORED
+    codec: int  # its place in the file's codecs, or file_format.STORED or SAME
     pieces: list[Any]  # buffers of bytes that follow one another
-    checksum: int = 0  # CRC-32 of what is stored
+    checksum: int = 0  # CRC-32 of what is stored, and of what is rebuilt with a base but by a codec
 
     @property
     def size(self) -> int:
@@ -45,6 +51,7 @@ class Piece:
     segments: list[CodedSegment]
     grid: Grid | None = None
     last: bool = True
+    base: BaseTensor | None = None
 
 
 def write(
@@ -55,11 +62,12 @@ def write(
     tied: Mapping[str, str] | None = None,
     copies: Mapping[str, str] | None = None,
     quantized_by: QuantizedBy | None = None,
+    base: BaseFile | None = None,
 ) -> None:
     """Write to a file that is empty and can be sought in.
 
     header: of the plain file it stands for. pieces: of every tensor of it that is neither tied nor
-    a copy, in the header's order. quantized_by: what `verify` repeats.
+    a copy, in the header's order. quantized_by: what `verify` repeats. base: of a delta.
 
     Raises Unencodable for streams of many times a tensor's size.
     """
@@ -67,7 +75,7 @@ def write(
     contents = Contents(
         header=header.text, codecs=codecs, tied=dict(tied or {}), copies=dict(copies or {})
     )
-    metadata = file_format.metadata(contents, quantized_by)
+    metadata = file_format.metadata(contents, quantized_by, base)
     names = [name for name in header.tensors if name not in aliases]
     room = len(_header(metadata, _longest(header, names)))
     file.seek(8 + room)
@@ -80,7 +88,9 @@ def write(
             written += segment.size
             done.append((segment.codec, segment.size, segment.checksum))
         if piece.last:
-            tail = file_format.tail(piece.name, piece.unit, done, piece.grid)
+            tail = file_format.tail(
+                piece.name, piece.unit, done, piece.grid, piece.base, delta=base is not None
+            )
             written += file.write(tail)
             sizes[piece.name] = sum(size for _, size, _ in done) + len(tail)
             done = []

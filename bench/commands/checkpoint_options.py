@@ -12,6 +12,7 @@ from slashbench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from slashbench.bench.checkpoint.base import Base
     from slashbench.bench.checkpoint.reader import Checkpoint
     from slashbench.bench.commands.console import Bar
 
@@ -49,11 +50,31 @@ def add_trusted(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def opened(file: Path, options: argparse.Namespace) -> Checkpoint:
+def add_base(verb: argparse.ArgumentParser, said: str) -> None:
+    """Add where the base of a delta is. said: what for."""
+    verb.add_argument(
+        "--base",
+        type=Path,
+        metavar="OLD",
+        help=f"{said}: a .safetensors file, plain or compressed, or a folder of them",
+    )
+
+
+def base_of(options: argparse.Namespace) -> Base | None:
+    """Open the base that `add_base` asks for; None where none is named."""
+    from slashbench.bench.checkpoint import base_files
+
+    if options.base is None:
+        return None
+    limit, trusted = getattr(options, "max_bytes", None), getattr(options, "trusted", False)
+    return base_files.opened(options.base, max_bytes=limit, trusted=trusted)
+
+
+def opened(file: Path, options: argparse.Namespace, base: Base | None = None) -> Checkpoint:
     """Open a compressed file as `add_trust` says."""
     from slashbench.bench.checkpoint import reader
 
-    return reader.opened(file, max_bytes=options.max_bytes, trusted=options.trusted)
+    return reader.opened(file, max_bytes=options.max_bytes, trusted=options.trusted, base=base)
 
 
 def out_of(options: argparse.Namespace) -> Path | None:

@@ -24,6 +24,7 @@ examples
   bench compress model.safetensors -o small.safetensors --codec float-rans
   bench compress model.safetensors -o small.safetensors --quantize quantize:step=0.25:unit=std
   bench compress model.safetensors -o small.safetensors --target 4bits
+  bench compress new.safetensors --base old.safetensors -o delta.safetensors
   bench compress model.safetensors --dry-run                 how small it would be
   cat model.safetensors | bench compress - -o - | ssh host 'cat > small.safetensors'
 
@@ -38,6 +39,11 @@ Of a folder, links are followed and other files are copied; hidden files, links 
 weights in formats that are not read, and those whose tensors stand in a safetensors file as well
 are left out and listed. With --quantize, tensors that hold NaN or
 infinity stay as they are and are listed.
+
+With --base, only what differs from OLD is kept, without loss; `bench decompress --base OLD` needs
+the same OLD, which the file names by hash. OLD must be no delta itself. A tensor's counterpart has
+its type, its shape and its name, or the same end of a name (encoder.layer.0 and layer.0); what has
+none is coded alone.
 
 exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted
 """
@@ -70,6 +76,7 @@ def add(verbs: Verbs) -> None:
         help="search the step size at which the file takes at most so many bits a parameter, "
         "such as 4bits (quantizes by quantize:unit=std unless --quantize names another)",
     )
+    checkpoint_options.add_base(verb, "keep only what differs from OLD")
     checkpoint_options.add_out(verb, "how small it would be")
     verb.set_defaults(verb=_compress)
 
@@ -80,19 +87,23 @@ def _compress(options: argparse.Namespace) -> int:
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import Bar, console
     from slashbench.bench.formats import opening
-    from slashbench.codecs.catalog import CODECS
+    from slashbench.codecs.catalog import CODECS, DELTAS
     from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
 
     shown = console(stderr=True)
     out = checkpoint_options.out_of(options)
-    codec = only(CODECS, options.codec) if options.codec else None
+    base = checkpoint_options.base_of(options)
+    if base is not None and (options.quantize or options.target):
+        raise UsageError("a delta is lossless: leave out --quantize and --target, or --base")
+    known = DELTAS if base is not None and options.codec in DELTAS.names() else CODECS
+    codec = only(known, options.codec) if options.codec else None
     quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
     with paths.on_disk(options.path) as path, Bar(shown) as bar:
         if options.target:
             quantiser = _of_size(options.target, paths.weights(path), codec, quantiser, bar)
             shown.print(f"quantized by {quantiser.text}")
-        how = Coding.of(codec, quantiser)
+        how = Coding.of(codec, quantiser) if base is None else Coding.of_delta(codec, base)
         before = after = count = 0
 
         def work(file: Path, into: Any) -> None:

@@ -17,9 +17,12 @@ examples
   bench decompress small/ -o model/
   bench decompress - -o - < small.safetensors > model.safetensors
 
+A delta needs the base that it was made from:
+  bench decompress delta.safetensors --base old.safetensors -o new.safetensors
+
 What was compressed without --quantize comes back as the same file, byte for byte.
 
-exit codes: 0 done, 1 damaged or too large, 2 usage error, 130 interrupted
+exit codes: 0 done, 1 damaged or too large, 2 usage error or another base, 130 interrupted
 """
 
 
@@ -29,6 +32,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "path", type=Path, help="a compressed file, a folder of them, or - (standard input)"
     )
+    checkpoint_options.add_base(verb, "what a delta was made from")
     checkpoint_options.add_out(verb, "how large it would be")
     checkpoint_options.add_trust(verb)
     verb.set_defaults(verb=_decompress)
@@ -41,6 +45,7 @@ def _decompress(options: argparse.Namespace) -> int:
 
     shown = console(stderr=True)
     out = checkpoint_options.out_of(options)
+    base = checkpoint_options.base_of(options)
     with paths.on_disk(options.path) as path, Bar(shown) as bar:
         if out is None:
             for file in paths.weights(path):
@@ -50,7 +55,7 @@ def _decompress(options: argparse.Namespace) -> int:
             return 0
 
         def work(file: Path, into: Any) -> None:
-            checkpoint = checkpoint_options.opened(file, options)
+            checkpoint = checkpoint_options.opened(file, options, base)
             progress = checkpoint_options.share(bar, file, checkpoint.header.nbytes)
             convert.decompress(into, checkpoint, progress)
 

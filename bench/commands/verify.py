@@ -21,6 +21,7 @@ examples
   bench verify small.safetensors                 checksums, and every tensor decoded
   bench verify small.safetensors --against model.safetensors
   bench verify small/ --against model/
+  bench verify delta.safetensors --base old.safetensors
 
 Against an original, a lossless tensor must have its bits. A quantized one must be what its
 quantiser, which the file names, makes of the original: it is quantized anew and every value
@@ -28,7 +29,7 @@ compared. In a file that names none, each value must be the nearest of its grid.
 look at a model and its data (gptq) can't be repeated: their tensors count as not compared, exit
 code 1. Of two folders, all files are compared, but for weights in other formats.
 
-exit codes: 0 whole and the same, 1 damaged or not fully comparable, 2 usage error,
+exit codes: 0 whole and the same, 1 damaged or not fully comparable, 2 usage error or another base,
 3 it differs from the original, 130 interrupted
 """
 
@@ -51,6 +52,7 @@ def add(verbs: Verbs) -> None:
         metavar="NAME",
         help="how the file was quantized, if it does not say (files of older versions)",
     )
+    checkpoint_options.add_base(verb, "what a delta was made from")
     checkpoint_options.add_trust(verb)
     verb.set_defaults(verb=_verify)
 
@@ -64,10 +66,13 @@ def _verify(options: argparse.Namespace) -> int:
     with paths.on_disk(options.path) as path, Bar(shown) as bar:
         if options.against is not None:
             return _verify_against(options, path, shown, bar)
+        base = checkpoint_options.base_of(options)
         for file in paths.weights(path):
-            checkpoint = checkpoint_options.opened(file, options)
+            checkpoint = checkpoint_options.opened(file, options, base)
             verify.check(checkpoint, checkpoint_options.share(bar, file, checkpoint.header.nbytes))
             said = f"{len(checkpoint.header.tensors)} tensors decode, every checksum is right"
+            if checkpoint.index.base is not None:
+                said += ", the base is the one that it names"
             shown.print(f"{file.name}: {said}")
     return 0
 
@@ -81,9 +86,10 @@ def _verify_against(options: argparse.Namespace, path: Path, shown: Console, bar
     quantiser = only(QUANTISERS, options.quantize) if options.quantize else None
     files, differing = verify.pairs(path, options.against, folder_contents.members)
     unchecked: dict[str, str] = {}
+    base = checkpoint_options.base_of(options)
     for file, original in files:
         label = file.relative_to(path) if path.is_dir() else file.name
-        checkpoint = checkpoint_options.opened(file, options)
+        checkpoint = checkpoint_options.opened(file, options, base)
         show = checkpoint_options.share(bar, file, checkpoint.header.nbytes)
         found = verify.compare(checkpoint, opening.source_of(original), quantiser, show)
         differing |= {f"{label}: {name}": how for name, how in found.differing.items()}

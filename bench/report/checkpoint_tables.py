@@ -14,10 +14,12 @@ def tables(found: Description) -> list[Table]:
     """Return the tensors of one file, and where its bytes go."""
     bits = number(8 * found.file_bytes / found.parameters, 3) if found.parameters else NOTHING
     form = f"format {found.format}" if found.format else "not compressed"
+    given = f" · given {found.base.name}, hash {found.base.hash}" if found.base else ""
+    per_parameter = f"{found.parameters:,} parameters · {bits} bits each"
     tensors = Table(
         title=found.name,
         about=f"{form} · {found.file_bytes / 1e6:.1f} of "
-        f"{found.plain_bytes / 1e6:.1f} MB · {found.parameters:,} parameters · {bits} bits each",
+        f"{found.plain_bytes / 1e6:.1f} MB · {per_parameter}{given}",
         columns=("tensor", "dtype", "shape", "bytes", "bits/value", "step", "how"),
         rows=[
             (

@@ -55,6 +55,10 @@ class CorruptFile(SlashbenchError, ValueError):
     """A checkpoint or record file is damaged or not what its header says."""
 
 
+class OtherBase(UsageError):
+    """What is kept as a difference was made from another base than the one at hand, if any."""
+
+
 class TrainingDiverged(SlashbenchError):
     """The loss or the weights stopped being finite numbers."""
 
