@@ -36,8 +36,6 @@ EXCEPTION_BITS = 28  # about: a gap, a value, and the zero that is coded in its 
 _WORTH_A_TABLE = 1 / 64
 _TABLE_ENTRY = 8  # bits, about; one value alone needs no table
 
-MAX_REACH = 2047  # a table has at most 4096 values
-
 
 class RansGgd(Rans):
     """Code symbols by interleaved rANS under a generalised Gaussian fitted to each tensor.
@@ -88,9 +86,9 @@ class RansGgd(Rans):
         if form & ~EXCEPTIONS != MODEL:
             raise CorruptStream("the form of the model is unknown")
         bits, shape = tables.byte(), tables.byte()
-        check_bits(bits)
+        rans_runs.check_bits(bits)
         scale = tables.byte() | tables.byte() << 8
-        model = GeneralisedGaussian(shape, scale, tables.varint(MAX_REACH))
+        model = GeneralisedGaussian(shape, scale, tables.varint(ggd.MAX_REACH))
         tables.end()
         edges = rans.whole_chunks(symbols.size, parts.chunk)
         rans_runs.decode(parts, first, edges, [model], bits, bool(form & EXCEPTIONS), symbols)
@@ -110,7 +108,7 @@ class RansGgd(Rans):
         found = _byte_histogram(symbols) if narrow else histogram(symbols.astype(np.int32))
         present = found.counts[found.counts > 0]
         entropy = float(symbols.size * np.log2(symbols.size) - present @ np.log2(present))
-        limit = min(127 if narrow else MAX_REACH, ggd.max_reach(bits))
+        limit = min(127 if narrow else ggd.MAX_REACH, ggd.max_reach(bits))
         places = np.minimum(np.abs(found.values.astype(np.int64)), limit + 1)
         folded = np.bincount(places, found.counts, limit + 2).astype(np.int64)
         table = _TABLE_ENTRY * present.size if present.size > 1 else 0
@@ -137,9 +135,3 @@ def cost_of_each(model: GeneralisedGaussian, bits: int, size: int) -> Float64s:
 def cost(counts: Int64s, model: GeneralisedGaussian, bits: int) -> float:
     """Return the bits of symbols whose magnitudes have these counts."""
     return float(counts @ cost_of_each(model, bits, counts.size))
-
-
-def check_bits(bits: int) -> None:
-    """Raises CorruptStream for a sum of frequencies that no encoder uses."""
-    if not 8 <= bits <= rans.MAX_BITS:
-        raise CorruptStream(f"frequencies that sum to 2^{bits}")

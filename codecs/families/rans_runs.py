@@ -105,3 +105,9 @@ def _beyond(symbols: Integers, edges: Int64s, reaches: list[int]) -> Int64s:
                 found.append(np.flatnonzero((run > reach) | (run < -reach)) + start)
             start = end
     return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def check_bits(bits: int) -> None:
+    """Raises CorruptStream for a sum of frequencies that no encoder uses."""
+    if not 8 <= bits <= rans.MAX_BITS:
+        raise CorruptStream(f"frequencies that sum to 2^{bits}")

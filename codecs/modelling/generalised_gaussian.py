@@ -16,6 +16,8 @@ from slashbench.arrays import Float64s, Int64s
 from slashbench.codecs.kernels import generalised_gaussian as kernels
 from slashbench.errors import CorruptStream
 
+MAX_REACH = 2047  # a table has at most 4096 values
+
 
 @dataclass(frozen=True, slots=True)
 class GeneralisedGaussian:

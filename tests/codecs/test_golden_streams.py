@@ -34,7 +34,10 @@ def test_golden_stream_decodes(name):
 OTHERS = ("zstd", *MADE["PEERS"])
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name][0] not in OTHERS])
+WRITTEN = [name for name in CASES if CASES[name][0] not in OTHERS and name not in MADE["OLD"]]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
 def test_encoder_writes_the_golden_bytes(name):
     # Not asked of peers: another version of libzstd may find another parse.
     _, settings, tensor = CASES[name]

@@ -22,6 +22,7 @@ from slashbench.codecs import rans_classes
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray
 from slashbench.errors import CorruptStream
+from tests.helpers.integer_samples import trellis_rows
 
 DTYPES = [
     *map(np.dtype, ("i1", "i2", "i4", "u1", "u2", "u4", "f2", "f4", "f8")),
@@ -98,6 +99,8 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
         yield bell(300).astype(np.int8).view(np.uint8)
         yield uneven_rows()
         yield np.ascontiguousarray(uneven_rows().T).astype(np.int16)  # uneven columns
+        yield trellis_rows(8, bell(4000).reshape(40, 100) // 4).astype(np.int8)
+        yield trellis_rows(4, bell(315).reshape(9, 35))
     if "floats" in domains:
         yield bell(300).astype(np.float32) / 7
         yield bell(300).astype(np.float16) / 7
@@ -122,6 +125,9 @@ def seeds(codec: Any) -> list[Stream]:
         frame.CHUNK, rans_classes.CHUNK = usual
     name = codec.codec_id.removeprefix("slashbench.").removeprefix("constriction-")
     old = [Stream.of(path.read_bytes()) for path in sorted(VERSION_1.glob(f"{name}.*.bin"))]
+    if name == "rans-classes":  # what it wrote as revision 1
+        paths = sorted((VERSION_1.parent / "streams").glob("max.*s.bin"))
+        old += [Stream.of(path.read_bytes()) for path in paths]
     return found + [stream for stream in old if stream.chunks]
 
 
