@@ -85,7 +85,8 @@ def encode(
         for band in range(low + (high - low - 1) // LANES * LANES, low - 1, -LANES):
             lanes = min(LANES, high - band)
             for lane in range(lanes):
-                state, row = 0, band + lane
+                state: Any = 0
+                row = band + lane
                 for j in range(n_columns):
                     place = np.int64(places[row * n_columns + j])
                     number = (row_classes[row] + column_classes[j]) * states + state

@@ -10,6 +10,7 @@ roots, which IEEE 754 rounds the same everywhere, and of exp2 of that file.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def frequencies(
             given = upto
             if out[i] < 1:
                 return False
-    return out.sum() == 1 << bits
+    return bool(out.sum() == 1 << bits)
 
 
 @kernel
@@ -106,7 +107,7 @@ def tally(
     """
     beyond = out.shape[2] - 1
     for i in range(matrix.shape[0]):
-        state = 0
+        state: Any = 0
         for j in range(matrix.shape[1]):
             m = abs(np.int64(matrix[i, j]))
             out[row_classes[i] + column_classes[j], state, min(m, beyond)] += 1
@@ -117,7 +118,7 @@ def tally(
 def follows(matrix: Integers, successors: Bytes, odd: Bytes) -> bool:
     """Whether each row is one that the trellis allows, from state 0 on."""
     for i in range(matrix.shape[0]):
-        state = 0
+        state: Any = 0
         for j in range(matrix.shape[1]):
             m = abs(np.int64(matrix[i, j]))
             if m and (m & 1) != odd[state]:
@@ -141,7 +142,7 @@ def prices(
     """
     beyond = costs.shape[2] - 1
     for i in range(matrix.shape[0]):
-        state = 0
+        state: Any = 0
         for j in range(matrix.shape[1]):
             m = abs(np.int64(matrix[i, j]))
             line, across = (i, j) if by_row else (j, i)

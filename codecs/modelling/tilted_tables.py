@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slashbench import trellis
+from slashbench import trellis_machine
 from slashbench.arrays import Bytes, Float64s, Int64s
 from slashbench.codecs.kernels import tilted as kernels
 from slashbench.codecs.stream import frame
@@ -29,8 +29,8 @@ def machine(states: int) -> tuple[Bytes, Bytes]:
     """
     if states == 1:
         return np.zeros((1, 4), np.uint8), np.zeros(1, np.uint8)
-    following, odd = trellis.machine(states)
-    parity = trellis.index_of(np.arange(4)) & 1
+    following, odd = trellis_machine.machine(states)
+    parity = trellis_machine.index_of(np.arange(4)) & 1
     return following[:, parity].astype(np.uint8), odd.astype(np.uint8)
 
 

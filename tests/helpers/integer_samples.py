@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from slashbench import trellis
+from slashbench import trellis_machine
 
 
 def trellis_rows(states: int, indices: Any) -> Any:
     """Rows of int16 that follow the trellis of that many states, from any indices."""
-    following, odd = trellis.machine(states)
+    following, odd = trellis_machine.machine(states)
     rows = np.zeros(indices.shape, np.int16)
     for to, of in zip(rows, indices.tolist(), strict=True):
         state = 0

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from slashbench import trellis
+from slashbench import trellis_machine
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.kernels import tilted
 from slashbench.codecs.modelling import tilted_tables
@@ -21,7 +21,7 @@ def weights(shape, seed=0):
 
 def paths(states, length, largest):
     """Every path of that length, by the definition of the machine."""
-    following, odd = trellis.machine(states)
+    following, odd = trellis_machine.machine(states)
     for indices in itertools.product(range(-largest, largest + 1), repeat=length):
         state, path = 0, []
         for k in indices:
@@ -70,4 +70,4 @@ def test_other_machines_are_refused():
     with pytest.raises(UsageError, match="8 or 4"):
         Trellis(states=16)
     with pytest.raises(UsageError, match="4 or 8 states"):
-        trellis.machine(5)
+        trellis_machine.machine(5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slashbench import trellis
+from slashbench import trellis_machine
 
 Floats = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]
@@ -42,7 +42,7 @@ def choose(scaled: Floats, states: int, lam: float) -> Int32s:
 
 def _paths(scaled: Floats, states: int, prices: Floats, counts: npt.NDArray[np.float64]) -> Int32s:
     """Return the best paths, and add to how often each index occurs in each state."""
-    following, odd = trellis.machine(states)
+    following, odd = trellis_machine.machine(states)
     sizes = np.abs(scaled.T)  # (columns, rows)
     n_columns, n_rows = sizes.shape
     # Price and index of the best value for each state and parity of the index.
