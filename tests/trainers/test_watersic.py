@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from slashbench.contracts import Calibration, Quantized
+from slashbench.contracts import Calibration, Prediction, Quantized
 from slashbench.grid import ChannelScales
 from slashbench.trainers.numerics import obs
 from slashbench.trainers.numerics.spectrum import saved_by_columns
@@ -134,3 +136,46 @@ def test_the_ridge_buys_bits_with_error(layer: tuple[torch.Tensor, torch.Tensor]
     slope = 2 * math.log(2) / 12  # of the error over bits at fine steps, in squared steps
     costs = [error_of(q, layer) + slope * bits_of(q) for q in (bare, ridged)]
     assert costs[1] < 1.2 * costs[0]
+
+
+class Classes(Tiny):
+    """A classifier by cross-entropy, whose answers can be compared."""
+
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        return Prediction(module(batch), torch.zeros(len(batch), dtype=torch.int64))
+
+
+@pytest.mark.parametrize("quantiser", [WaterSIC(step=1.0), GPTQLoss(step=1.0)])
+def test_tuned_scales_bring_answers_nearer_and_leave_integers(quantiser: GPTQLoss) -> None:
+    model = Classes()
+    weights = {
+        n: w * 3 if w.ndim == 2 else w.clone()
+        for n, w in model.build(3).state_dict().items()
+        if w.is_floating_point()
+    }
+    arrays = {n: w.numpy() for n, w in weights.items()}
+    found = []
+    for steps in (0, 60):
+        quantiser.tune = steps
+        found.append(quantiser.quantize_all(arrays, Calibration(model, 0)))
+    plain, tuned = found
+    batches = Calibration(model, 0).batches(16)
+    divergences = []
+    for made in (plain, tuned):
+        rebuilt = {
+            n: torch.from_numpy(q.dequantize()) if q is not None else weights[n]
+            for n, q in made.items()
+        }
+        given, wanted = (Calibration(model, 0).module(w) for w in (rebuilt, weights))
+        divergences.append(
+            sum(
+                float((a.exp() * (a - b)).sum(1).mean())
+                for x in batches
+                for a, b in [(wanted(x).log_softmax(-1), given(x).log_softmax(-1))]
+            )
+        )
+    assert divergences[1] < 0.9 * divergences[0]
+    for name, quantized in plain.items():
+        other = tuned[name]
+        assert (quantized is None) == (other is None)
+        assert quantized is None or other is None or np.array_equal(quantized.values, other.values)

@@ -17,6 +17,7 @@ from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers import rdoq
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.gptq import Factor, solve
+from slashbench.trainers.quantisers.tuned_scales import tuned
 
 SIDE_BITS = 16  # of a scale that a row has for itself
 
@@ -50,6 +51,9 @@ class GPTQLoss(Calibrated):
     ridge : bool
         Take the part of the price that a Gaussian of the weights' variance would pay into the
         error, where compensation sees it (CERWU); the table pays the rest. Needs lam above 0.
+    tune : int
+        Steps, a calibration batch each, in which the scales alone are trained by distillation from
+        the float model when the integers are fixed (WaterSIC-FT).
 
     References
     ----------
@@ -62,7 +66,7 @@ class GPTQLoss(Calibrated):
 
     hint_s: ClassVar[float] = 1.2
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
-    added_settings: ClassVar[tuple[str, ...]] = ("ridge",)
+    added_settings: ClassVar[tuple[str, ...]] = ("ridge", "tune")
 
     def __init__(
         self,
@@ -72,12 +76,14 @@ class GPTQLoss(Calibrated):
         damp: float = 0.1,
         floor: float = 0.3,
         ridge: bool = False,
+        tune: int = 0,
     ) -> None:
         validate.positive(step=step, floor=floor)
+        validate.at_least(0, tune=tune)
         validate.not_negative(lam=lam, damp=damp)
         validate.at_least(1, batches=batches)
         self.step, self.lam, self.batches = step, lam, batches
-        self.damp, self.floor, self.ridge = damp, floor, ridge
+        self.damp, self.floor, self.ridge, self.tune = damp, floor, ridge, tune
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Quantize every matrix; vectors stay in their native dtype."""
@@ -98,6 +104,8 @@ class GPTQLoss(Calibrated):
         for name, moment in layers.moments():
             result[name] = made = self.layer(name, matrices[name], sensitivity[name], unit, moment)
             layers.put(name, torch.from_numpy(made.dequantize()))
+        if self.tune:
+            return tuned(result, tensors, calibration, layers.batches, self.tune)
         return result
 
     def layer(

@@ -50,6 +50,8 @@ class WaterSIC(GPTQLoss):
         Shrink integers while errors are compensated for (LMMSE).
     rescale : bool
         Fit the factors of rows and columns afterwards.
+    tune : int
+        As in `gptq-loss`: WaterSIC-FT.
 
     Notes
     -----
@@ -65,6 +67,7 @@ class WaterSIC(GPTQLoss):
     """
 
     hint_s: ClassVar[float] = 4.0
+    added_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -76,8 +79,9 @@ class WaterSIC(GPTQLoss):
         columns: Columns = "own",
         shrink: bool = True,
         rescale: bool = True,
+        tune: int = 0,
     ) -> None:
-        super().__init__(step, lam, batches, damp, floor)
+        super().__init__(step, lam, batches, damp, floor, tune=tune)
         validate.choice(Columns, columns=columns)
         self.columns, self.shrink, self.rescale = columns, shrink, rescale
 

@@ -179,13 +179,13 @@ def paired(ours: EvaluateRecord, theirs: EvaluateRecord) -> float | None:
     return standard_error(np.subtract(ours.per_item, theirs.per_item).tolist())
 
 
-def _travelled(training: Training | None) -> dict[str, float | None]:
+def _travelled(training: Training | None) -> dict[str, Any]:
     """Return how far weights could travel on their grid, as the training's log says in the end."""
     last = training.log[-1] if training is not None and training.log else {}
     return {"drift": last.get("drift"), "moved": last.get("moved")}
 
 
-def _beyond(limit: LimitRecord | None, tolerance: float, found: Joined) -> dict[str, float]:
+def _beyond(limit: LimitRecord | None, tolerance: float, found: Joined) -> dict[str, Any]:
     if limit is None or limit.status == "failed":
         return {}
     least = at_loss(limit, tolerance).bits

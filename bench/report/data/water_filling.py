@@ -46,11 +46,9 @@ def at_loss(record: LimitRecord, loss: float) -> Limit:
     """Return the limit for a rise of the metric by `loss`, above 0."""
     level = water_level(record.matrices, 2.0 * loss)
     found = [_at_level(matrix, level) for matrix in record.matrices]
-    totals = [
-        sum(bits * m.spectrum.n for bits, m in zip(each, found, strict=True)) + record.kept_bits
-        for each in ([m.bits for m in found], [m.scalar_bits for m in found])
-    ]
-    return Limit(*(total / record.n_parameters for total in totals), found)
+    bits = sum(m.bits * m.spectrum.n for m in found) + record.kept_bits
+    scalar = sum(m.scalar_bits * m.spectrum.n for m in found) + record.kept_bits
+    return Limit(bits / record.n_parameters, scalar / record.n_parameters, found)
 
 
 def water_level(matrices: Iterable[MatrixSpectrum], wanted: float) -> float:
