@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from slashbench.bench.data.asset_catalog import ASTERISK_PROMPTS, FASHION_MNIST, WORDNET
+from slashbench.bench.data.assets import absent
 from slashbench.bench.data.base import Dataset
 from slashbench.registry import Registry
 
@@ -20,4 +22,15 @@ DATASETS.lazy(
 )
 DATASETS.lazy(
     "germlines", "slashbench.bench.data.germlines:Germlines", needs="anarci", install=MODELS_EXTRA
+)
+DATASETS.lazy(
+    "fashion-mnist",
+    "slashbench.bench.data.fashion_mnist:FashionMnist",
+    absent=absent(FASHION_MNIST),
+)
+DATASETS.lazy("wordnet", "slashbench.bench.data.wordnet:WordNet", absent=absent(WORDNET))
+DATASETS.lazy(
+    "asterisk-prompts",
+    "slashbench.bench.data.asterisk_prompts:AsteriskPrompts",
+    absent=absent(ASTERISK_PROMPTS),
 )

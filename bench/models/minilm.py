@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
@@ -47,14 +45,6 @@ def tokenizer() -> Tokenizer:
     loaded.no_padding()
     loaded.enable_truncation(MAX_TOKENS)
     return loaded
-
-
-def pad(rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, both (n, longest row)."""
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    lengths = torch.tensor([len(row) for row in rows])
-    return ids, (torch.arange(width) < lengths[:, None]).long()
 
 
 def _folder() -> Path:

@@ -15,10 +15,10 @@ from slashbench.trainers.training import loop
 
 
 def module_of(model: Model, seed: int, weights: Weights) -> nn.Module:
-    """Return the model's module with these weights."""
+    """Return the model's module with these weights, as it computes."""
     module = model.build(seed)
     module.load_state_dict(weights)
-    return module
+    return module.float() if model.widened else module
 
 
 def evaluate(

@@ -238,6 +238,7 @@ def _with(parts: Sequence[Part], codecs: str) -> list[Part]:
 
 
 def _models(request: Request, suite: Suite, result: Plan) -> Iterator[Link[Model]]:
+    apart = _of_other_suites(suite)
     for item in selector.split_list(request.models or ",".join(suite.models)):
         if _is_place(item):
             try:
@@ -245,7 +246,13 @@ def _models(request: Request, suite: Suite, result: Plan) -> Iterator[Link[Model
             except MissingDependency as error:
                 result.left_out[f"model {item}"] = str(error)
             continue
-        for model in entries(MODELS, item, result.left_out, first=list(suite.models)):
+        if item == "all" and apart:
+            names = ", ".join(f"{model} ({where})" for model, where in apart.items())
+            result.left_out["models of other suites"] = f"{names}: name them, or the --suite"
+        own = not request.models  # a model of the suite that can't run is no error of the user's
+        for model in entries(
+            MODELS, item, result.left_out, first=list(suite.models), needed=not own, apart=apart
+        ):
             bare = item in ("all", model.name)
             yield _model(suite.models[model.name]) if bare and model.name in suite.models else model
 
@@ -255,6 +262,17 @@ def _is_place(item: str) -> bool:
     return is_external(item) or (
         item != "all" and item not in MODELS.names() and Path(item).exists()
     )
+
+
+def _of_other_suites(suite: Suite) -> dict[str, str]:
+    """Return the models that only other suites name -> the first suite that does."""
+    found: dict[str, str] = {}
+    for name in suites():
+        document = tomllib.loads((SUITES / f"{name}.toml").read_text(encoding="utf-8"))
+        for part in document.get("part", []):
+            for text in part["models"]:
+                found.setdefault(selector.parse(text).name, name)
+    return {model: where for model, where in found.items() if model not in suite.models}
 
 
 def _recipes(

@@ -248,6 +248,9 @@ class Model(ABC):
     #: torch threads to train and evaluate with; None: torch's own choice. 1 where the matrices are
     #: so small that threads cost more than they bring.
     threads: ClassVar[int | None] = None
+    #: Whether evaluation and calibration compute in float32 where the weights are narrower, as
+    #: float16 is slow on a CPU, and gradients vanish in it.
+    widened: ClassVar[bool] = False
     #: What training takes at least, evaluating and coding; the execution may ask for more.
     needs: Needs = Needs()
     #: For the estimate of the time left: seconds of one core for a training step and for an
@@ -434,7 +437,7 @@ class Calibration:
             raise UsageError(
                 f"the checkpoint is not of this model: missing {gaps}, unknown {unknown}"
             )
-        return module.eval()
+        return (module.float() if self.model.widened else module).eval()
 
     def batches(self, count: int) -> list[Any]:
         """Return the first `count` batches of the calibration set, or all if it has fewer."""

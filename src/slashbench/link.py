@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -83,12 +83,14 @@ def entries(
     left_out: dict[str, str],
     first: Sequence[str] = (),
     needed: bool = True,
+    apart: Collection[str] = (),
 ) -> Iterator[Link[Any]]:
     """Yield each configuration that a list stands for; `all` begins with the names in `first`.
 
     What `all` names but can't run here goes to `left_out` with its reason; what the user names by
     itself and can't run is an error: UnknownName, BadSetting, MissingDependency or BrokenPlugin.
     Where it is not `needed`, since a suite names it, a missing dependency is only left out.
+    `all` does not stand for names that are kept `apart`.
     """
     for item in selector.split_list(text):
         if item != "all":
@@ -99,7 +101,7 @@ def entries(
                     raise
                 left_out[f"{registry.kind} {item}"] = str(error)
             continue
-        names = registry.names()
+        names = [name for name in registry.names() if name not in apart]
         for name in [n for n in first if n in names] + [n for n in names if n not in first]:
             try:
                 yield from links(registry, Selector(name))

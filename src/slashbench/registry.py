@@ -31,6 +31,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     install: str = ""
     origin: str = "slashbench"  # distribution that registered it
+    absent: Callable[[], str] = str  # why it can't be used although `needs` are met; empty: it can
 
     def missing(self) -> list[str]:
         """Return the modules that this entry needs and that are not installed."""
@@ -74,13 +75,23 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def lazy(self, name: str, target: str, *, needs: str = "", install: str = "") -> None:
+    def lazy(
+        self,
+        name: str,
+        target: str,
+        *,
+        needs: str = "",
+        install: str = "",
+        absent: Callable[[], str] = str,
+    ) -> None:
         """Register `target` ("module:attribute") without importing it.
 
         needs: importable modules, separated by blanks. install: the pip line that brings them.
+        absent: what else is not here, and what to do; empty where all is.
         """
         modules = tuple(needs.split())
-        self._add(Entry(name, target, modules, install or "pip install " + " ".join(modules)))
+        install = install or "pip install " + " ".join(modules)
+        self._add(Entry(name, target, modules, install, absent=absent))
 
     def family(self, prefix: str, target: str, *, needs: str = "") -> None:
         """Look up names with this prefix by target("rest of the name"); none of them is listed.
@@ -116,6 +127,8 @@ class Registry(Generic[T]):
             raise MissingDependency(
                 f"{self.kind} {name!r} needs {', '.join(missing)}: {entry.install}"
             )
+        if reason := entry.absent():
+            raise MissingDependency(f"{self.kind} {name!r}: {reason}")
         module, _, attribute = entry.target.partition(":")
         try:
             loaded: type[T] = getattr(importlib.import_module(module), attribute)

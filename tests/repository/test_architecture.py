@@ -44,7 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "trainers",
     ),
     "bench/conformance": ("bench/machine", "bench/pipeline", "codecs", "codecs/stream"),
-    "bench/data": (),
+    "bench/data": ("bench/machine",),
     "bench/engines": ("bench/machine", "bench/pipeline", "bench/plan", "bench/store"),
     "bench/formats": ("bench/checkpoint",),
     "bench/machine": ("codecs",),

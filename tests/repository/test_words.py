@@ -19,6 +19,7 @@ SHARED = {
     # A verb of the command parses and prints in commands/; the room of its own does the work.
     "compare": "two results folders compared",
     "compress": "a checkpoint made into a compressed file",
+    "fetch": "files of registries brought into the cache",
     "merge": "results folders merged",
     "report": "what is shown of records",
     "speed": "how fast codecs are",

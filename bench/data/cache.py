@@ -1,0 +1,41 @@
+"""The folder on this machine for files that were fetched, or made from fetched ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+
+from slashbench.bench.machine.atomic_files import atomically
+
+VARIABLE = "SLASHBENCH_CACHE"
+
+
+def folder() -> Path:
+    """Return the cache: $SLASHBENCH_CACHE, or slashbench/ below the user's cache folder.
+
+    It may be moved as a whole: no file in it says where it stands.
+    """
+    if named := os.environ.get(VARIABLE):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "slashbench"
+
+
+def made(name: str, make: Callable[[], bytes]) -> Path:
+    """Return a file of the cache that follows from others; it is made where it is not there.
+
+    name: with what it follows from, such as a hash and a revision. Of several processes one makes
+    it, and the others wait. Raises StoreUnusable.
+    """
+    path = folder() / "made" / name
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{path}.lock"):
+        if not path.exists():
+            with atomically(path) as file:
+                file.write(make())
+    return path
