@@ -9,7 +9,6 @@ import wave
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from slashbench.errors import CorruptFile
 
 RATE = 16_000  # Hz, to which the prompts' 8 kHz are raised
 _TEXTS = "./usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
-_SOUNDS = "./usr/share/asterisk/sounds/en_US_f_Allison"
+_SOUNDS = "./usr/share/asterisk/sounds/en_US_f_Allison/"
 _FEWEST_WORDS = 4
 
 
@@ -54,8 +53,8 @@ class AsteriskPrompts(Dataset):
         found: dict[str, Prompt] = {}
         with tarfile.open(ASTERISK_PROMPTS.path("sounds.tar")) as archive:
             for entry in sorted(archive, key=lambda entry: entry.name):
-                name = str(PurePosixPath(entry.name).relative_to(".").with_suffix(""))
-                text = texts.get(name.removeprefix(_SOUNDS.removeprefix("./") + "/"), "")
+                name = entry.name.removeprefix(_SOUNDS).removesuffix(".wav")
+                text = texts.get(name, "")
                 if entry.isfile() and text and text not in found:
                     source = archive.extractfile(entry)
                     assert source is not None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHA256 = MPNET.sha256["model.safetensors"]
 MAX_TOKENS = 64
-PROBE_TEXTS = 1500  # that the probe is fitted on, evenly spread over the training chapters
+PROBE_TEXTS = 800  # that the probe is fitted on, evenly spread over the training chapters
 
 
 class MPNetProbe(TextClassifier):
