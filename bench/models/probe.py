@@ -32,7 +32,8 @@ def fitted(name: str, features: Features, classes: int) -> Weights:
         inputs, labels = features("train")
         held_out, wanted = features("validation")
         probes = [_fit(inputs, labels, classes, strength) for strength in STRENGTHS]
-        losses = [float(functional.cross_entropy(p(held_out), wanted)) for p in probes]
+        with torch.no_grad():
+            losses = [float(functional.cross_entropy(p(held_out), wanted)) for p in probes]
         best = probes[losses.index(min(losses))]
         return save({n: w.detach().contiguous() for n, w in best.state_dict().items()})
 
