@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from slashbench.bench.data.fashion_mnist import FashionMnist
 from slashbench.bench.models import scoring
-from slashbench.contracts import Metrics, Model, Reference, Split
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
 
 CHUNK = 250  # images that are evaluated at a time
 
@@ -41,10 +41,15 @@ class FashionClassifier(Model):
             for index in torch.split(order, self.batch)[: len(order) // self.batch]:
                 yield images[index], labels[index]
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the classes, and the labels."""
+        images, labels = batch
+        return Prediction(module(images), labels)
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy in nats."""
-        images, labels = batch
-        return functional.cross_entropy(module(images), labels)
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

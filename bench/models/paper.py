@@ -21,7 +21,7 @@ from torch.nn import functional
 from slashbench.bench.data.base import file_sha256
 from slashbench.bench.models import paper_tasks, scoring
 from slashbench.bench.models.paper_tasks import TASKS, VARIABLE, PaperTask
-from slashbench.contracts import Metrics, Model, Reference, Split, TrainingPlan
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, TrainingPlan
 from slashbench.digest import sha256_of
 from slashbench.errors import MissingDependency, UnknownName
 
@@ -141,10 +141,15 @@ class PaperModel(Model):
             for start in range(0, len(rows) - BATCH + 1, BATCH):
                 yield self._batch([rows[i] for i in order[start : start + BATCH]])
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the classes or of the tokens that are answered, and what is right."""
+        logits, wanted = self._answers(module, batch)
+        return Prediction(logits.float(), wanted)
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy in nats per class, or per token of the answer."""
-        logits, wanted = self._answers(module, batch)
-        return functional.cross_entropy(logits.float(), wanted)
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

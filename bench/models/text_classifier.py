@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from slashbench.bench.models import scoring
-from slashbench.contracts import Metrics, Model, Reference, Split
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
 
 BATCH = 32
 
@@ -69,10 +69,15 @@ class TextClassifier(Model):
                 chosen = groups[index]
                 yield (*self.padded([rows[i] for i in chosen]), labels[chosen])
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the classes, and the labels."""
+        ids, mask, labels = batch
+        return Prediction(module(ids, mask), labels)
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy in nats."""
-        ids, mask, labels = batch
-        return functional.cross_entropy(module(ids, mask), labels)
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

@@ -17,7 +17,7 @@ from slashbench.bench.data import cache
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import scoring, whisper_base
 from slashbench.bench.models.pretrained import assembled
-from slashbench.contracts import Metrics, Model, Reference, Split
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
 from slashbench.errors import UsageError
 
 TOKENS = 160  # of a passage, at most
@@ -107,12 +107,16 @@ class WhisperKjv(Model):
             chosen = generator.choice(len(passages), BATCH, replace=False)
             yield _batch([passages[i][0] for i in chosen])
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the tokens that count, and what these are."""
+        ids, targets = batch
+        counted = targets != IGNORED
+        return Prediction(module.head(module.states(ids)[counted]), targets[counted])  # type: ignore[operator]
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy of the next token in nats."""
-        ids, targets = batch
-        return functional.cross_entropy(
-            module(ids).flatten(0, 1), targets.flatten(), ignore_index=IGNORED
-        )
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from slashbench.bench.data.asterisk_prompts import RATE, AsteriskPrompts, Prompt
 from slashbench.bench.models import scoring, whisper_base
-from slashbench.contracts import Metrics, Model, Reference, Split
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
 from slashbench.errors import UsageError
 
 SECONDS = 28  # of sound that is joined into one chunk, at most; Whisper hears 30
@@ -72,11 +72,15 @@ class WhisperSpeech(Model):
             chunk = chunks[int(generator.integers(len(chunks)))]
             yield chunk.mel[None], chunk.tokens
 
+    def predict(self, module: nn.Module, batch: Any) -> Prediction:
+        """Logits of the tokens of the text, and these tokens."""
+        mel, tokens = batch
+        return Prediction(_logits(module, _heard(module, mel), tokens), torch.tensor(tokens))
+
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Cross-entropy of the text in nats per token."""
-        mel, tokens = batch
-        logits = _logits(module, _heard(module, mel), tokens)
-        return functional.cross_entropy(logits, torch.tensor(tokens))
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

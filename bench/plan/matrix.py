@@ -272,7 +272,8 @@ def _of_other_suites(suite: Suite) -> dict[str, str]:
         for part in document.get("part", []):
             for text in part["models"]:
                 found.setdefault(selector.parse(text).name, name)
-    return {model: where for model, where in found.items() if model not in suite.models}
+    known = MODELS.names()
+    return {m: s for m, s in found.items() if m in known and m not in suite.models}
 
 
 def _recipes(
