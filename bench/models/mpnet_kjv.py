@@ -34,7 +34,7 @@ class MPNetProbe(TextClassifier):
 
     source: ClassVar[str] = "all-mpnet-base-v2 (five packages, 0.0.1; arXiv 2004.09297), a probe"
     licence: ClassVar[str] = MPNET.licence
-    evaluation_texts: ClassVar[int] = 240
+    evaluation_texts: ClassVar[int] = 120
     padding: ClassVar[int] = 1
     evaluate_hint_s: ClassVar[float] = 30.0
     weights_hint: ClassVar[int] = 109_000_000
