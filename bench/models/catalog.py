@@ -107,5 +107,7 @@ MODELS.lazy(
     absent=absent(MPNET),
 )
 MODELS.family(
-    "paper.", "slashbench.bench.models.paper_models:model_class", needs="transformers huggingface_hub"
+    "paper.",
+    "slashbench.bench.models.paper_models:model_class",
+    needs="transformers huggingface_hub",
 )
