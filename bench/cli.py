@@ -90,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
-                 inspect, verify, scan, tune, limit, reproduce, report, compare, publish):  # fmt: skip
+                 inspect, verify, scan, tune, limit, reproduce, report, compare,
+                 publish):  # fmt: skip
         verb.add(verbs)
     return parser
 
