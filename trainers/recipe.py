@@ -34,6 +34,12 @@ class Recipe:
     transforms: tuple[Link[Transform] | Link[Regime], ...]
     quantiser: Link[Quantiser]
 
+    def gives_differences(self, depth: int) -> bool:
+        """Return whether the first `depth` transforms lead to differences to the model's base."""
+        return any(
+            getattr(link.item, "gives_differences", False) for link in self.links[: depth + 1]
+        )
+
     @property
     def trained(self) -> int:
         """Return how many links stand after the first, up to the last one that trains."""

@@ -30,13 +30,17 @@ def encoder() -> BertModel:
 
     config = BertConfig.from_json_file(_folder() / "config.json")
     module = BertModel(config, add_pooling_layer=False)
-    state = {
+    module.load_state_dict(weights())
+    return module
+
+
+def weights() -> dict[str, torch.Tensor]:
+    """The pretrained parameters of the encoder."""
+    return {
         name: tensor
         for name, tensor in load_file(weights_file()).items()
         if not name.startswith("pooler.") and tensor.is_floating_point()
     }
-    module.load_state_dict(state)
-    return module
 
 
 def tokenizer() -> Tokenizer:

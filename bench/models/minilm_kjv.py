@@ -10,7 +10,7 @@ from torch import nn
 from slashbench.bench.data.kjv import DIVISIONS, KingJames
 from slashbench.bench.models import minilm
 from slashbench.bench.models.text_classifier import PooledClassifier, TextClassifier
-from slashbench.contracts import Split, TrainingPlan
+from slashbench.contracts import Split, TrainingPlan, Weights
 
 
 class MiniLMKjv(TextClassifier):
@@ -35,8 +35,9 @@ class MiniLMKjv(TextClassifier):
 
     @property
     def plan(self) -> TrainingPlan:
-        """AdamW at 2e-4, batches of 32 verses."""
-        return TrainingPlan(steps=self.steps, learning_rate=2e-4, warmup=self.steps // 10)
+        """AdamW at 2e-4, batches of 32 verses; the head starts anew."""
+        new = frozenset({"head.weight", "head.bias"})
+        return TrainingPlan(steps=self.steps, learning_rate=2e-4, warmup=self.steps // 10, new=new)
 
     def inputs(self) -> dict[str, str]:
         """The text and the pretrained checkpoint."""
@@ -45,6 +46,10 @@ class MiniLMKjv(TextClassifier):
     def build(self, seed: int) -> nn.Module:
         """The pretrained encoder under a fresh head."""
         return PooledClassifier(minilm.encoder(), len(DIVISIONS))
+
+    def base(self) -> Weights:
+        """The encoder as it was published; the head is new."""
+        return {f"encoder.{name}": tensor for name, tensor in minilm.weights().items()}
 
     def examples(self, split: Split) -> tuple[list[str], list[int]]:
         """Verses of the split's chapters, and the divisions they stand in."""

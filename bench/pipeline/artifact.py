@@ -5,16 +5,13 @@ Reading imports no torch and runs no pickle.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from slashbench.bench.checkpoint import plain_header, reader, sources
+from slashbench.bench.checkpoint import plain_header, reader, sources, update
 from slashbench.bench.checkpoint.reader import Checkpoint
 
 Array = npt.NDArray[Any]
@@ -42,11 +39,19 @@ def arrays(checkpoint: Checkpoint) -> dict[str, Array]:
     }
 
 
-def weights_sha256(weights: Mapping[str, Array]) -> str:
-    """Return the identity of a set of weights: names, dtypes, shapes and bit patterns."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        array = np.asarray(weights[name], order="C")
-        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
-        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
-    return digest.hexdigest()
+def whole(checkpoint: Checkpoint, base: Mapping[str, Array]) -> dict[str, Array]:
+    """Decode every tensor and add the base that the file names; an empty one where it names none.
+
+    Raises CorruptFile, and UsageError where it is another base.
+    """
+    update.check_base(checkpoint.header.metadata, base)
+    return update.applied(base, arrays(checkpoint)) if base else arrays(checkpoint)
+
+
+def plain(path: Path) -> dict[str, Array]:
+    """Return the tensors of a plain safetensors file, tied names left out. Raises CorruptFile."""
+    source = sources.of_file(path)
+    return {
+        name: source.read(name).view(plain_header.numpy_dtype(tensor)).reshape(tensor.shape)
+        for name, tensor in source.header.tensors.items()
+    }

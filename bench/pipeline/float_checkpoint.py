@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from slashbench.bench.checkpoint import state_dict
-from slashbench.bench.pipeline import artifact, distribution, torchrun
+from slashbench.bench.checkpoint import state_dict, update
+from slashbench.bench.pipeline import distribution, torchrun
 from slashbench.bench.pipeline.keys import Fields
 from slashbench.bench.plan.matrix import Cell
 from slashbench.contracts import Model, Weights
@@ -77,7 +77,7 @@ def fields(model: Model, state: Weights, buffers: Collection[str]) -> Fields:
     parameters = [w for name, w in state.items() if name not in others and w.is_floating_point()]
     return {
         "inputs": model.inputs(),
-        "weights_sha256": artifact.weights_sha256(state_dict.to_numpy(state)),
+        "weights_sha256": update.weights_sha256(state_dict.to_numpy(state)),
         "n_parameters": sum(w.numel() for w in parameters),
         "native_bytes": sum(w.numel() * w.element_size() for w in parameters),
         "distribution": distribution.describe([w.detach().float().numpy() for w in parameters]),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from slashbench.bench.checkpoint import convert, describe, reader
+from slashbench.bench.checkpoint import convert, describe, reader, update
 from slashbench.bench.machine import fresh_process
 from slashbench.bench.machine.timing import peak_rss_bytes
 from slashbench.bench.pipeline import artifact
@@ -42,14 +42,19 @@ class Failed:
     environment: bool = False
 
 
-def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Decoded:
+def decode_in_fresh_process(
+    path: Path, weights_out: Path | None = None, base: Path | None = None
+) -> Decoded:
     """Decode `path`; write the plain safetensors file to `weights_out` if it is given.
+
+    base: a plain file of the weights that the tensors in `path` are differences to, None for whole
+    ones. The hash is of the weights that both together make.
 
     Raises CorruptFile with the decoder's own words when it fails, crashes or hangs, and
     StoreUnusable where `weights_out` can't be written.
     """
     report: Decoded | Failed
-    with fresh_process.started(_decode, path, weights_out) as receive:
+    with fresh_process.started(_decode, path, weights_out, base) as receive:
         try:
             report = receive(TIMEOUT_S)
         except (fresh_process.Died, TimeoutError) as error:
@@ -64,18 +69,20 @@ def decode_in_fresh_process(path: Path, weights_out: Path | None = None) -> Deco
     raise CorruptFile(f"decoding {path.name} in a fresh process failed: {report.reason}")
 
 
-def _decode(sender: Connection, path: Path, weights_out: Path | None) -> None:
+def _decode(sender: Connection, path: Path, weights_out: Path | None, base: Path | None) -> None:
     """Send a Decoded or a Failed. Runs in the fresh process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    report = _report(path, weights_out)
+    report = _report(path, weights_out, base)
     with contextlib.suppress(BrokenPipeError):  # the parent was killed
         sender.send(report)
 
 
-def _report(path: Path, weights_out: Path | None) -> Decoded | Failed:
+def _report(path: Path, weights_out: Path | None, base: Path | None) -> Decoded | Failed:
     try:
         checkpoint = reader.opened(path, trusted=True)
-        sha256 = artifact.weights_sha256(artifact.arrays(checkpoint))
+        sha256 = update.weights_sha256(
+            artifact.whole(checkpoint, artifact.plain(base) if base is not None else {})
+        )
         peak = peak_rss_bytes()
         sizes = dict(checkpoint.index.sizes)
         found = Decoded(

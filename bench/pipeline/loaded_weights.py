@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from slashbench.bench.checkpoint import sources, state_dict
+from slashbench.bench.checkpoint import sources, state_dict, update
 from slashbench.bench.pipeline import evaluate
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.quantized import Prepared, prepare
@@ -42,12 +42,42 @@ class LoadedWeights:
         self._weights: _Last[Weights] = _Last()
         self._reference: _Last[Reference] = _Last()
         self._prepared: _Last[Prepared] = _Last()
+        self._base: _Last[Weights] = _Last()
+        self._base_file: _Last[str] = _Last()
 
     def load(self, point: CheckpointRecord) -> Weights:
         """Return the weights of a float checkpoint."""
         return self._weights.of(
             point.artifact_sha256, lambda: state_dict.load(self.artifact(point.artifact_sha256))
         )
+
+    def base(self, cell: Cell, depth: int) -> Weights:
+        """Return what a checkpoint after `depth` transforms is a difference to; empty: it is whole.
+
+        depth: of the cell's recipe.
+        """
+        model = cell.model
+        if not cell.recipe.gives_differences(depth):
+            return {}
+        return self._base.of(model.text, model.item.base)
+
+    def whole(self, cell: Cell, depth: int, weights: Weights) -> Weights:
+        """Return the weights of a checkpoint after `depth` transforms as the model has them."""
+        base = self.base(cell, depth)
+        if not base:
+            return weights
+        arrays = state_dict.to_numpy(weights)
+        return state_dict.to_torch(update.applied(state_dict.to_numpy(base), arrays))
+
+    def base_file(self, cell: Cell, depth: int) -> Path | None:
+        """Return a plain file of the base; None where the checkpoint is whole."""
+        base = self.base(cell, depth)
+        if not base:
+            return None
+        sha256 = self._base_file.of(
+            cell.model.text, lambda: self._store.put_artifact(state_dict.to_bytes(base))
+        )
+        return self.artifact(sha256)
 
     def float_model(self, cell: Cell, trained: CheckpointRecord) -> Reference:
         """Return the model with its trained float weights, and its outputs."""
@@ -63,18 +93,25 @@ class LoadedWeights:
 
         def make() -> Prepared:
             source = sources.of_file(self.artifact(point.artifact_sha256))
-            return prepare(Calibration(cell.model.item, cell.seed), quantiser, source)
+            base = self.base(cell, len(cell.recipe.transforms))
+            calibration = Calibration(cell.model.item, cell.seed, base=base)
+            return prepare(calibration, quantiser, source)
 
         return self._prepared.of((point.artifact_sha256, quantiser.text), make)
 
     def decoded(self, cell: Cell, point: CheckpointRecord, file: CompressRecord) -> Weights:
-        """Return what a fresh process decodes from the file; of a bound, dequantized weights."""
+        """Return what a fresh process decodes from the file; of a bound, dequantized weights.
+
+        Where the file holds differences, the base is added.
+        """
         if file.bound:
             return state_dict.to_torch(self.quantized(cell, point).dequantized())
         with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
             out = Path(folder) / "decoded.safetensors"
-            decode_in_fresh_process(self.artifact(file.artifact_sha256), out)
-            return state_dict.load(out)
+            depth = len(cell.recipe.transforms)
+            base = self.base_file(cell, depth)
+            decode_in_fresh_process(self.artifact(file.artifact_sha256), out, base)
+            return self.whole(cell, depth, state_dict.load(out))
 
     def has_artifact(self, found: CheckpointRecord | CompressRecord) -> bool:
         """Return whether a record's file is there, and whole."""

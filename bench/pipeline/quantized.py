@@ -18,10 +18,10 @@ from slashbench.bench.checkpoint import (
     reader,
     sources,
     state_dict,
+    update,
 )
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.bench.pipeline import artifact
 from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.entropy import order0_bits
 from slashbench.contracts import Calibration, Model, Quantiser, Quantized
@@ -44,6 +44,7 @@ class Prepared:
     copies: dict[str, str]  # of tensors that a file keeps once, as `sources.copies` has them
     kept: dict[str, str]  # float tensors that can't be quantized -> why
     calibration_sha256: str  # of the batches the quantiser drew; empty: none
+    base: Mapping[str, Array]  # that the tensors are differences to; empty: they are whole
 
     def coding(self, codec: Link[TensorCodec]) -> Coding:
         """Return how a file of these tensors is coded. Raises UsageError for a bound."""
@@ -58,7 +59,10 @@ class Prepared:
         }
 
     def dequantized(self) -> dict[str, Array]:
-        """Return what a decoder must rebuild, in the dtypes of the checkpoint, tied names too."""
+        """Return what a decoder must rebuild, in the dtypes of the checkpoint, tied names too.
+
+        Where there is a base, that is the sum of both.
+        """
         rebuilt = self.stored()
         for name, tensor in self.coded.items():
             plain = self.source.header.tensors[name]
@@ -68,12 +72,13 @@ class Prepared:
             raw = reader.rebuilt(tensor.grid, plain, 0, tensor.values.reshape(-1))
             rebuilt[name] = raw.view(plain_header.numpy_dtype(plain)).reshape(plain.shape)
         aliases = sources.aliases(self.source.header.metadata)
-        return rebuilt | {alias: rebuilt[name] for alias, name in aliases.items()}
+        rebuilt |= {alias: rebuilt[name] for alias, name in aliases.items()}
+        return update.applied(self.base, rebuilt) if self.base else rebuilt
 
     @cached_property
     def weights_sha256(self) -> str:
         """Identity of the weights that a decoder must rebuild."""
-        return artifact.weights_sha256(self.dequantized())
+        return update.weights_sha256(self.dequantized())
 
     def zeros(self) -> float | None:
         """Return the share of coded values that are zero."""
@@ -145,7 +150,8 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
         if _same(coded.get(name), coded.get(other))
     }
     kept |= dict.fromkeys(floats_of.keys() - tensors.keys(), "it is a buffer of the model")
-    return Prepared(source, quantiser, coded, copies, kept, calibration.sha256)
+    base = state_dict.to_numpy(calibration.base)
+    return Prepared(source, quantiser, coded, copies, kept, calibration.sha256, base)
 
 
 def _unchanged(quantiser: Link[Quantiser], name: str, weight: Array) -> Quantized | None:

@@ -10,9 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from slashbench.bench.checkpoint import state_dict
+from slashbench.bench.checkpoint import state_dict, update
 from slashbench.bench.machine import provenance
-from slashbench.bench.pipeline import codec_timing, compress, evaluate, float_checkpoint, keys
+from slashbench.bench.pipeline import (
+    apply_time,
+    codec_timing,
+    compress,
+    evaluate,
+    float_checkpoint,
+    keys,
+)
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.keys import Fields
 from slashbench.bench.pipeline.loaded_weights import LoadedWeights
@@ -201,13 +208,14 @@ class Stages:
 
     def _measured(self, cell: Cell, split: Split, made: Fields) -> Measured:
         """Make all but the timing; add the keys of the records to `made` one by one."""
-        point = self.checkpoint(cell, len(cell.recipe.transforms))
+        depth = len(cell.recipe.transforms)
+        point = self.checkpoint(cell, depth)
         made["checkpoint"] = point.key
         file = self.compress(cell, point)
         made["compress"] = file.key
         trained = self.checkpoint(cell, cell.recipe.trained)
         floats = self.evaluate(
-            cell, point.weights_sha256, lambda: self.weights.load(point), trained, split
+            cell, point.weights_sha256, lambda: self._whole(cell, depth, point), trained, split
         )
         made["evaluate_float"] = floats.key
         decoded = self.evaluate(
@@ -234,6 +242,7 @@ class Stages:
             wall_s=time.perf_counter() - started,
             provenance=self.records.provenance(cell),
             regime=cell.recipe.training,
+            given_base=cell.recipe.gives_differences(len(cell.recipe.transforms)),
             metric=cell.model.item.metric,
             tolerance=cell.model.item.tolerance,
             code=keys.code(cell),
@@ -258,7 +267,7 @@ class Stages:
         transform = link.item
         name, make = "train", lambda: self._train(cell, depth, parent)
         if parent is not None and not isinstance(transform, Regime):
-            name, make = link.name, lambda: self._transform(cell, transform, parent)
+            name, make = link.name, lambda: self._transform(cell, depth, transform, parent)
         return self.records.stage(
             cell, name, CheckpointRecord, key, what, make, self.weights.has_artifact
         )
@@ -311,8 +320,11 @@ class Stages:
         def make() -> Fields:
             if self.machine != provenance.machine():
                 raise StageBusy("its times are those of another kind of machine")
-            coded = compress.coded_values(self.weights.artifact(file.artifact_sha256), file)
-            return codec_timing.timed(coded, cell.codec.item, self.patient)
+            path = self.weights.artifact(file.artifact_sha256)
+            coded = compress.coded_values(path, file)
+            found = codec_timing.timed(coded, cell.codec.item, self.patient)
+            base = self.weights.base_file(cell, len(cell.recipe.transforms))
+            return found if base is None else {**found, "apply": apply_time.timed(path, base)}
 
         key = keys.time_key(file.key, self.machine)
         what = {**keys.cell_fields(cell), "machine": self.machine}
@@ -330,7 +342,7 @@ class Stages:
             spent = self.checkpoint(cell, cell.recipe.trained_before(depth)).training
             assert spent is not None
             training = float_checkpoint.with_cost(training, spent)
-        fields = {**self._saved(cell, state), "training": training}
+        fields = {**self._saved(cell, depth, state), "training": training}
         if training is not None:
             self.store.leases.check()  # or the snapshot is another process's
             snapshots.clear()
@@ -349,21 +361,32 @@ class Stages:
         self.store.leases.check()
         self.records.watcher.progress(step / steps, f"step {step}/{steps}, loss {loss:.3f}")
 
-    def _transform(self, cell: Cell, transform: Transform, parent: CheckpointRecord) -> Fields:
-        calibration = _calibration(cell)
-        saved = self._saved(cell, transform.apply(self.weights.load(parent), calibration))
+    def _transform(
+        self, cell: Cell, depth: int, transform: Transform, parent: CheckpointRecord
+    ) -> Fields:
+        base = self.weights.base(cell, depth - 1)
+        calibration = Calibration(cell.model.item, cell.seed, base=base)
+        saved = self._saved(cell, depth, transform.apply(self.weights.load(parent), calibration))
         return {**saved, "calibration_sha256": calibration.sha256}
 
-    def _saved(self, cell: Cell, state: Weights) -> Fields:
-        buffers = _calibration(cell).buffers()
-        sha256 = self.store.put_artifact(state_dict.to_bytes(state, buffers))
-        fields = float_checkpoint.fields(cell.model.item, state, buffers)
+    def _saved(self, cell: Cell, depth: int, state: Weights) -> Fields:
+        """Keep a checkpoint; what is said of it is of the weights as the model has them."""
+        buffers = Calibration(cell.model.item, cell.seed).buffers()
+        base = self.weights.base(cell, depth)
+        named = update.weights_sha256(state_dict.to_numpy(base)) if base else ""
+        sha256 = self.store.put_artifact(state_dict.to_bytes(state, buffers, named))
+        whole = self.weights.whole(cell, depth, state)
+        fields = float_checkpoint.fields(cell.model.item, whole, buffers)
         return {**fields, "artifact_sha256": sha256}
+
+    def _whole(self, cell: Cell, depth: int, point: CheckpointRecord) -> Weights:
+        return self.weights.whole(cell, depth, self.weights.load(point))
 
     def _compress(self, cell: Cell, prepared: Prepared) -> Fields:
         data = compress.compressed(prepared, cell.codec)
         sha256 = self.store.put_artifact(data)
-        decoded = decode_in_fresh_process(self.weights.artifact(sha256))
+        base = self.weights.base_file(cell, len(cell.recipe.transforms))
+        decoded = decode_in_fresh_process(self.weights.artifact(sha256), base=base)
         if decoded.weights_sha256 != prepared.weights_sha256:
             raise VerificationMismatch("the decoded weights are not the weights that were encoded")
         fields = compress.file_fields(prepared, cell.model.item, decoded, len(data))
@@ -371,7 +394,3 @@ class Stages:
 
     def _bound(self, cell: Cell, prepared: Prepared) -> Fields:
         return compress.bound_fields(prepared, cell.model.item, cell.codec.item)
-
-
-def _calibration(cell: Cell) -> Calibration:
-    return Calibration(cell.model.item, cell.seed)

@@ -72,6 +72,9 @@ class TrainingPlan:
         Off by default: it is a rate term of its own (shape 2).
     clip_norm : float
         Largest norm of the gradient, which is clipped to it.
+    new : frozenset of str
+        Parameters that start anew where all others are pretrained: a head. Methods that train
+        little of a model train all of these.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class TrainingPlan:
     warmup: int
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+    new: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         validate.at_least(1, steps=self.steps)
@@ -275,6 +279,14 @@ class Model(ABC):
     def build(self, seed: int) -> nn.Module:
         """The module as training finds it: freshly initialised, or with its pretrained weights."""
 
+    def base(self) -> Weights:
+        """The public weights that training starts from, under the names of the state dict.
+
+        What is trained from scratch is not among them; empty where that is everything. A recipe
+        with the link `delta` sends only what differs from them.
+        """
+        return {}
+
     def batches(self, seed: int) -> Iterator[Any]:
         """An endless stream of training batches in an order fixed by `seed`."""
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
@@ -397,6 +409,9 @@ class Calibration:
     model: Model
     seed: int  # draws the batches
     sha256: str = ""  # of the batches drawn last; empty where none were
+    #: What the weights that transforms and quantisers handle are differences to, by name; a name
+    #: that is not in it has its weights whole.
+    base: Weights = field(default_factory=dict)
     #: Tensors of the checkpoint that are no weights: `module` loads them as they are.
     others: Weights = field(default_factory=dict)
     _buffers: frozenset[str] | None = None
@@ -424,7 +439,8 @@ class Calibration:
 
         A tied name and an integer buffer may be left out. Raises UsageError for other gaps.
         """
-        weights = {**self.others, **weights}
+        given = {**self.others, **weights}
+        weights = {name: self.whole(name, tensor) for name, tensor in given.items()}
         module = self.model.build(self.seed)
         missing, unknown = module.load_state_dict(weights, strict=False)
         given = {id(module.state_dict(keep_vars=True)[name]) for name in weights.keys() - unknown}
@@ -438,6 +454,10 @@ class Calibration:
                 f"the checkpoint is not of this model: missing {gaps}, unknown {unknown}"
             )
         return (module.float() if self.model.widened else module).eval()
+
+    def whole(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        """Return a weight as the model has it: where there is a base, what differs is added."""
+        return weight if name not in self.base else self.base[name] + weight
 
     def batches(self, count: int) -> list[Any]:
         """Return the first `count` batches of the calibration set, or all if it has fewer."""
@@ -454,6 +474,9 @@ class Transform(ABC):
     """A middle link of a recipe, applied after training, from weights to weights."""
 
     revision: ClassVar[int] = 1
+    #: Whether what it returns, and all that follows in the recipe, are differences to the model's
+    #: base: the file then needs the base, and stands on boards of its own.
+    gives_differences: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:

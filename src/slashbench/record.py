@@ -236,6 +236,7 @@ class TimeRecord(Record, frozen=True, kw_only=True, tag="time"):
     share: float = 1.0  # of all coded values: slow codecs are timed on a sample of their rows
     encode: Samples | None = None  # histogram, tables and parameter search included
     decode: Samples | None = None
+    apply: Samples | None = None  # of an update: read, decode and add to the base, on all cores
     contended: bool = False  # wall time over 1.1 x CPU time: something else ran
 
 
@@ -291,6 +292,7 @@ class CellRecord(Record, frozen=True, kw_only=True, tag="cell"):
     execution: str = ""  # of the training, as a CheckpointRecord has it
     codec: str
     seed: int
+    given_base: bool = False  # the file holds differences to a base that the decoder is given
     metric: str
     tolerance: float
     code: dict[str, str] = {}  # beside slashbench's: libraries' versions, hashes of plug-ins

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slashbench.bench.checkpoint import convert, encoder, plain_header
+from slashbench.bench.checkpoint import convert, encoder, plain_header, update
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.pipeline import artifact
@@ -71,7 +71,7 @@ def main() -> None:
         path = FILES / f"format2-{name}.safetensors"
         if not path.exists():
             path.write_bytes(make())
-            print("wrote", path.name, artifact.weights_sha256(artifact.read(path)))
+            print("wrote", path.name, update.weights_sha256(artifact.read(path)))
 
 
 if __name__ == "__main__":

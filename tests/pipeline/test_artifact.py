@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from slashbench.bench.checkpoint import describe, state_dict
+from slashbench.bench.checkpoint import describe, state_dict, update
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.pipeline import artifact
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
@@ -69,9 +69,9 @@ def test_a_fresh_process_rebuilds_the_weights(name: str, tmp_path: Path) -> None
         assert weights[key].tobytes() == array.tobytes()
     assert weights["head"] is weights["embedding"]
     fresh = decode_in_fresh_process(path, tmp_path / "out")
-    assert fresh.weights_sha256 == artifact.weights_sha256(weights)
+    assert fresh.weights_sha256 == update.weights_sha256(weights)
     out = state_dict.to_numpy(state_dict.load(tmp_path / "out"))
-    assert artifact.weights_sha256(out) == fresh.weights_sha256
+    assert update.weights_sha256(out) == fresh.weights_sha256
     assert fresh.sizes.keys() == {"embedding", "out", "bias", "positions"}
 
 
@@ -135,7 +135,7 @@ def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
         {"a": np.zeros((2, 3), np.int32)},
         {"a": -np.zeros((2, 3), np.float32)},
     ]
-    seen = {artifact.weights_sha256(w) for w in [base, *others]}
+    seen = {update.weights_sha256(w) for w in [base, *others]}
     assert len(seen) == 5
 
 
@@ -179,7 +179,7 @@ class TestHostile:
     def test_every_flipped_bit_is_noticed_or_harmless(self, tmp_path: Path) -> None:
         """Harmless: in the name of the entry that says how the file was quantized."""
         data = encoded("huffman")
-        right = artifact.weights_sha256(self.read(tmp_path, data))
+        right = update.weights_sha256(self.read(tmp_path, data))
         generator = np.random.default_rng(0)
         harmless = 0
         for bit in generator.integers(0, 8 * len(data), 400):
@@ -189,7 +189,7 @@ class TestHostile:
                 found = self.read(tmp_path, bytes(damaged))
             except CorruptFile:
                 continue
-            assert artifact.weights_sha256(found) == right
+            assert update.weights_sha256(found) == right
             harmless += 1
         assert harmless < 10
 

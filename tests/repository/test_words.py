@@ -27,6 +27,7 @@ SHARED = {
     "verify": "a compressed file compared with its original",
     # A board shows in boards/ what analysis/ computes, or reproduce/ studies.
     "equal_accuracy": "sizes at equal accuracy",
+    "updates": "files whose decoder is given a base, compared with one another",
     "pareto": "what nothing else is both smaller and faster or better than",
     "code_length": "bits that an entropy coder charges",
     # A codec, its model and its loops stand in codecs/, codecs/modelling/ and codecs/kernels/.

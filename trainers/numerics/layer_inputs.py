@@ -36,7 +36,7 @@ class LinearLayers:
     def __init__(self, weights: Weights, calibration: Calibration, batches: int) -> None:
         self.module = calibration.module(weights)
         self.batches = calibration.batches(batches)
-        self._forward = calibration.forward
+        self._forward, self._whole = calibration.forward, calibration.whole
         parameters = list(self.module.named_parameters(remove_duplicate=False))
         names = {
             id(parameter): name
@@ -62,8 +62,11 @@ class LinearLayers:
         self.tables = {n for n, layer in self._layers.items() if id(layer.weight) in tables}
 
     def put(self, name: str, weight: torch.Tensor) -> None:
-        """Let the model go on with this weight, of whichever module it is."""
-        self.module.state_dict()[name].copy_(weight)
+        """Let the model go on with this weight, of whichever module it is.
+
+        It is a difference where those of the checkpoint are.
+        """
+        self.module.state_dict()[name].copy_(self._whole(name, weight))
 
     def moments(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, mean of x x^T over all inputs x of the layer: float64, (in, in)), layer by layer.

@@ -17,6 +17,7 @@ from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers import rdoq
 from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
 from slashbench.trainers.quantisers.gptq import Factor, solve
+from slashbench.trainers.quantisers.quantize import Scope
 from slashbench.trainers.quantisers.tuned_scales import tuned
 
 SIDE_BITS = 16  # of a scale that a row has for itself
@@ -29,7 +30,7 @@ class GPTQLoss(Calibrated):
     embeddings and all other matrices by RDOQ. The step size of a row goes as its mean squared
     gradient to the power -1/2, so that at fine steps a bit buys the same everywhere (reverse
     water-filling). Rows of a tensor have step sizes of their own where that saves more than the 16
-    bits that each takes. Vectors stay in their native dtype. Codecs that model rows suit it
+    bits that each takes. Codecs that model rows suit it
     (`rans-classes`).
 
     The combination is ours, its parts are not: a price per bit in GPTQ's rounding is OPTQ-RD's, and
@@ -54,6 +55,9 @@ class GPTQLoss(Calibrated):
     tune : int
         Steps, a calibration batch each, in which the scales alone are trained by distillation from
         the float model when the integers are fixed (WaterSIC-FT).
+    scope : {"matrices", "all"}
+        `matrices` keeps vectors in their native dtype; `all` quantizes them by RDOQ, each with one
+        step size.
 
     References
     ----------
@@ -66,7 +70,7 @@ class GPTQLoss(Calibrated):
 
     hint_s: ClassVar[float] = 1.2
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
-    added_settings: ClassVar[tuple[str, ...]] = ("ridge", "tune")
+    added_settings: ClassVar[tuple[str, ...]] = ("ridge", "tune", "scope")
 
     def __init__(
         self,
@@ -77,21 +81,26 @@ class GPTQLoss(Calibrated):
         floor: float = 0.3,
         ridge: bool = False,
         tune: int = 0,
+        scope: Scope = "matrices",
     ) -> None:
+        validate.choice(Scope, scope=scope)
         validate.positive(step=step, floor=floor)
         validate.at_least(0, tune=tune)
         validate.not_negative(lam=lam, damp=damp)
         validate.at_least(1, batches=batches)
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor, self.ridge, self.tune = damp, floor, ridge, tune
+        self.scope = scope
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
-        """Quantize every matrix; vectors stay in their native dtype."""
+        """Quantize every tensor in scope; others stay in their native dtype."""
         tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         layers = LinearLayers(tensors, calibration, self.batches)
         sensitivity = row_sensitivities(layers.module, layers.batches, calibration, self.floor)
         matrices = {
-            n: w for n, w in tensors.items() if w.ndim >= 2 and w.numel() and n in sensitivity
+            n: w
+            for n, w in tensors.items()
+            if (w.ndim >= 2 or self.scope == "all") and w.numel() and n in sensitivity
         }
         unit = self.unit(matrices, sensitivity)
         result: AllQuantized = dict.fromkeys(weights)

@@ -40,7 +40,7 @@ def tuned(
     wanted = [_logs(calibration, teacher, batch) for batch in batches]
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-        called = _Called(module, {name: s.weight() for name, s in scaled.items()})
+        called = _Called(module, {n: calibration.whole(n, s.weight()) for n, s in scaled.items()})
         index = step % len(batches)
         with torch.enable_grad():
             logs = _logs(calibration, called, batches[index])

@@ -7,6 +7,7 @@ bits         fewest bits a parameter within the tolerance, over models
 smallest     the codec of integers that is ranked first, against the second, on cells of both
 fastest      the codec that decodes fastest, against the smallest
 after        the quantiser that makes the smallest post-training file at equal quality
+update       given the base: the way that makes the smallest update, against the next
 lossless     the lossless codec ranked first, against native bytes and the second
 failed       how many cells failed: always said where there are any
 """
@@ -17,7 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from slashbench.bench.report.analysis import equal_accuracy
+from slashbench.bench.report.analysis import equal_accuracy, updates
 from slashbench.bench.report.analysis.equal_accuracy import Contest
 from slashbench.bench.report.analysis.short_names import spoken
 from slashbench.bench.report.analysis.standings import decoding, duel, standings
@@ -34,7 +35,7 @@ REASON = 240  # characters of a failure's reason
 def findings(results: Results, most: int = MOST) -> list[str]:
     """Return up to `most` sentences, the most telling first; failures are always among them."""
     rules: Sequence[Callable[[Results], str | None]] = (
-        training, bits, smallest, fastest, after, lossless,
+        training, bits, update, smallest, fastest, after, lossless,
     )  # fmt: skip
     said = [text for rule in rules if (text := rule(results)) is not None]
     broken = failed(results)
@@ -144,6 +145,31 @@ def after(results: Results) -> str | None:
     )
 
 
+def update(results: Results) -> str | None:
+    """Say which way makes the smallest update of a model whose decoder has the base."""
+    said = []
+    for model in updates.models(results)[:NAMED]:
+        kept = [b for b in updates.best(results, model) if isinstance(b.line, Line)]
+        if not kept:
+            continue
+        first = kept[0].line
+        assert isinstance(first, Line)
+        doubt = " (in doubt: its interval goes beyond)" if first.in_doubt else ""
+        text = (
+            f"{model} takes {first.bits:.2g} bits a parameter{doubt}, by an update "
+            f"{_way(kept[0].way)}"
+        )
+        if len(kept) > 1 and isinstance(kept[1].line, Line):
+            less = equal_accuracy.saving(first, kept[1].line)
+            text += f"; {_percent(less.estimate)} less than {_way(kept[1].way)}"
+        said.append(text)
+    return f"Given its base, {_list(said)}." if said else None
+
+
+def _way(way: str) -> str:
+    return way if way in (updates.AFTER, updates.TRAINED) else f"by {way}"
+
+
 def lossless(results: Results) -> str | None:
     """Compare the lossless codec that is ranked first with native bytes and the second."""
     return _first(results, True, "native floats")
@@ -151,7 +177,7 @@ def lossless(results: Results) -> str | None:
 
 def failed(results: Results) -> str | None:
     """Say how many cells failed, and why the first did."""
-    last = {(r.model, r.recipe, r.codec, r.seed): r for r in _by_time(results.rows)}
+    last = {(r.model, r.recipe, r.codec, r.seed): r for r in _by_time(results.every_row)}
     broken = [row for row in last.values() if row.status == "failed"]
     if not broken:
         return None

@@ -18,6 +18,7 @@ from slashbench.bench.report.boards import (
     regimes,
     speed,
     tensors,
+    updates,
     weights,
 )
 from slashbench.bench.report.data.results import Results
@@ -27,6 +28,7 @@ from slashbench.errors import UnknownName
 BOARDS: dict[str, Callable[[Results], Section]] = {
     "summary": first_screen.section,
     "equal-accuracy": equal_accuracy.section,
+    "updates": updates.section,
     "quality": quality.section,
     "regimes": regimes.section,
     "pareto": pareto.section,

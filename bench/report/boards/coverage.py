@@ -11,7 +11,7 @@ from slashbench.bench.report.tables import Table, provenance
 
 def section(results: Results) -> Section:
     """Build the board of cells by model, and of each failure's reason."""
-    last = sorted(results.rows, key=lambda r: r.measured_at)
+    last = sorted(results.every_row, key=lambda r: r.measured_at)
     rows = list({(r.model, r.recipe, r.codec, r.seed): r for r in last}.values())
     every, good = Counter(r.model for r in rows), Counter(r.model for r in rows if r.status == "ok")
     recipes = {m: len({r.recipe for r in rows if r.model == m}) for m in every}

@@ -13,6 +13,7 @@ from slashbench.bench.report.analysis.equal_accuracy import Contest
 from slashbench.bench.report.analysis.findings import contests, findings, native_share
 from slashbench.bench.report.analysis.short_names import names_by_model
 from slashbench.bench.report.analysis.standings import Standing, decoding, encoding, standings
+from slashbench.bench.report.boards import updates
 from slashbench.bench.report.boards.codecs import over_entropy
 from slashbench.bench.report.data.results import Results
 from slashbench.bench.report.data.rows import Row
@@ -54,6 +55,7 @@ def section(results: Results, limits: Limits | None = None) -> Section:
         _sides(results, limits.models),
         _codecs(results, limits.codecs),
         _lossless(results, limits.lossless),
+        updates.short_table(results, limits.models),
     ]
     parts = [table for table in tables if table.rows]
     said = findings(results, limits.findings)
@@ -62,7 +64,7 @@ def section(results: Results, limits: Limits | None = None) -> Section:
 
 def headline(results: Results) -> str:
     """Say how much was run."""
-    last = {(r.model, r.recipe, r.codec, r.seed): r.status for r in _by_time(results.rows)}
+    last = {(r.model, r.recipe, r.codec, r.seed): r.status for r in _by_time(results.every_row)}
     good = sum(status == "ok" for status in last.values())
     counts = [
         _count(len({model for model, *_ in last}), "model"),

@@ -39,13 +39,13 @@ def to_csv(results: Results) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(map(flat, results.rows))
+    writer.writerows(map(flat, results.every_row))
     return out.getvalue()
 
 
 def to_json(results: Results) -> str:
     """Return a list with one object per cell; null if it was not measured."""
-    found = [dict(zip(COLUMNS, flat(row), strict=True)) for row in results.rows]
+    found = [dict(zip(COLUMNS, flat(row), strict=True)) for row in results.every_row]
     return json.dumps(found, indent=1) + "\n"
 
 
@@ -54,7 +54,7 @@ def to_parquet(results: Results) -> bytes:
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(to_arrow(results.rows), out, compression="zstd")
+    parquet.write_table(to_arrow(results.every_row), out, compression="zstd")
     return out.getvalue()
 
 

@@ -30,8 +30,12 @@ class Joined:
 
     @property
     def parameter_bytes(self) -> float:
-        """Bytes of the file without integer buffers, which are no parameters."""
-        return self.size.file_bytes - self.size.ledger.get("buffers", 0)
+        """Bytes of the file without integer buffers, which are no parameters.
+
+        In an update there are none, but bytes that say what the rest is.
+        """
+        buffers = 0 if self.cell.given_base else self.size.ledger.get("buffers", 0)
+        return self.size.file_bytes - buffers
 
     @property
     def bits_per_parameter(self) -> float:

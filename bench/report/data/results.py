@@ -18,8 +18,10 @@ class Results:
     """The records of a store, and what they join to."""
 
     records: Records
-    rows: Sequence[Row]
+    rows: Sequence[Row]  # of files that hold everything
     blocks: Sequence[RecipeBlock]
+    updates: Sequence[Row]  # of files whose decoder is given the base: a track of its own
+    update_blocks: Sequence[RecipeBlock]
     machines: Sequence[str]  # that cells were timed on; the speeds of the first are shown
 
     @property
@@ -39,19 +41,35 @@ class Results:
 
     def lines(self, model: str) -> list[Line]:
         """Return the lines of a model that are files of integers: no bounds, nothing lossless."""
-        return [
-            line
-            for block in self.blocks
-            if block.model == model
-            for line in block.lines
-            if not line.first.bound and not line.first.lossless
-        ]
+        return _files(self.blocks, model)
+
+    def update_lines(self, model: str) -> list[Line]:
+        """Return the lines of a model that are updates, given the base; lossless ones left out."""
+        return _files(self.update_blocks, model)
+
+    @property
+    def every_row(self) -> list[Row]:
+        """Every cell, of either track."""
+        return [*self.rows, *self.updates]
+
+
+def _files(blocks: Sequence[RecipeBlock], model: str) -> list[Line]:
+    return [
+        line
+        for block in blocks
+        if block.model == model
+        for line in block.lines
+        if not line.first.bound and not line.first.lossless
+    ]
 
 
 def load(store: Store) -> Results:
     """Read a store, complete or not."""
     records = read(store)
-    found = rows(records)
-    timed = Counter(row.machine for row in found if row.machine)
+    every = rows(records)
+    timed = Counter(row.machine for row in every if row.machine)
     machines = [machine for machine, _ in timed.most_common()] or [""]
-    return Results(records, found, blocks(found, machines[0]), machines)
+    whole = [row for row in every if not row.given_base]
+    updates = [row for row in every if row.given_base]
+    first = machines[0]
+    return Results(records, whole, blocks(whole, first), updates, blocks(updates, first), machines)

@@ -42,6 +42,7 @@ class Row:
     status: str
     reason: str = ""
     bound: bool = False  # a length that nothing is written at
+    given_base: bool = False  # the file is an update: the decoder has the base already
     # size
     n_parameters: int | None = None
     file_bytes: float | None = None
@@ -85,6 +86,7 @@ class Row:
     encode_mparams_s: float | None = None
     decode_mparams_s: float | None = None
     decode_s: float | None = None  # of all coded tensors, median
+    apply_s: float | None = None  # of an update: from the file to the whole weights, median
     encode_ns: Sequence[int] = ()  # raw, in the order of the rounds
     decode_ns: Sequence[int] = ()
     contended: bool | None = None
@@ -156,6 +158,7 @@ def rows(records: Records) -> list[Row]:
                 seed=cell.seed,
                 status="ok",
                 bound=found.size.bound,
+                given_base=cell.given_base,
                 **_size(found),
                 **qualities[pair],
                 float_value=found.floats.value if found.floats else None,
@@ -201,6 +204,7 @@ def _failed(cell: CellRecord) -> Row:
         execution=cell.execution,
         codec=cell.codec,
         seed=cell.seed,
+        given_base=cell.given_base,
         status="failed",
         reason=cell.reason or "its records are missing: run it again",
         measured_at=cell.provenance.measured_at,
@@ -300,6 +304,8 @@ def _speed(timing: TimeRecord | None) -> dict[str, Any]:
     if timing is None or timing.status == "failed":
         return {}
     speeds: dict[str, Any] = {"contended": timing.contended, "machine": timing.machine}
+    if timing.apply is not None:
+        speeds["apply_s"] = _median_s(timing.apply)
     for name, samples in (("encode", timing.encode), ("decode", timing.decode)):
         if samples is not None:
             seconds = _median_s(samples)

@@ -31,7 +31,7 @@ def fitted(results: Results, width: int = WIDTH, lines: int = LINES) -> Section:
 
 def show(results: Results, console: Console, page: str = "") -> None:
     """Print the first screen and where the rest is; page: its address, where one was written."""
-    if not results.rows:
+    if not results.every_row:
         console.print(EMPTY)
         return
     draw(fitted(results, max(console.width, WIDTH)), console)

@@ -61,7 +61,7 @@ def to_html(results: Results) -> str:
         shown,
         Cells(
             COLUMNS,
-            [flat(row) for row in results.rows],
+            [flat(row) for row in results.every_row],
             SHOWN,
             ("model", "recipe", "codec", "status"),
             LEGEND,

@@ -23,7 +23,7 @@ def to_markdown(results: Results, boards: Sequence[str] = ()) -> str:
 
     The recipes named on the screen and where the numbers come from follow it.
     """
-    if not results.rows:
+    if not results.every_row:
         return f"# slashbench\n\n{EMPTY}\n"
     if boards:
         return document("slashbench boards", sections(results, boards))

@@ -22,7 +22,7 @@ SPARE = ("machine", "steps", "candidates", "ratio", "other", "embed", "train s",
 
 def show(results: Results, console: Console, names: Sequence[str] = tuple(BOARDS)) -> None:
     """Print boards, and the names of the others."""
-    if not results.rows:
+    if not results.every_row:
         console.print(EMPTY)
         return
     found = sections(results, names)

@@ -1,0 +1,162 @@
+"""Recipes whose file holds only what differs from a public base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from slashbench.bench.checkpoint import reader, sources, state_dict, update
+from slashbench.bench.models.catalog import MODELS
+from slashbench.bench.pipeline import artifact
+from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
+from slashbench.bench.pipeline.record_cache import StageFailed
+from slashbench.bench.pipeline.stages import Measured, Stages
+from slashbench.bench.plan import matrix
+from slashbench.bench.plan.matrix import Cell, Request
+from slashbench.bench.store.store import Store
+from slashbench.errors import CorruptFile, UsageError
+from tests.helpers.fine_tuned import USED, FineTuned
+
+
+class Quiet:
+    def stage(self, cell: Cell, name: str) -> None:
+        """Watch nothing."""
+
+    def progress(self, fraction: float, text: str) -> None:
+        """Watch nothing."""
+
+
+@pytest.fixture
+def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setattr(MODELS, "_loaded", dict(MODELS._loaded))
+    MODELS.register("fine-tuned")(FineTuned)
+
+
+def run(folder: Path, *recipes: str) -> list[Measured]:
+    stages = Stages(Store(folder), "missing", Quiet())
+    found = []
+    for recipe in recipes:
+        request = Request(models="fine-tuned", recipes=recipe, codecs="rans", seeds="0")
+        found += [stages.measure(cell, "test") for cell in matrix.plan(request).cells]
+    return found
+
+
+def file_of(folder: Path, measured: Measured) -> Path:
+    path = Store(folder).find_artifact(measured.compress.artifact_sha256)
+    assert path is not None
+    return path
+
+
+def base_arrays() -> dict[str, Any]:
+    return state_dict.to_numpy(FineTuned().base())
+
+
+def changed(folder: Path, measured: Measured) -> float:
+    """Return the share of the base's weights that an update changes."""
+    base = base_arrays()
+    made = artifact.whole(reader.opened(file_of(folder, measured)), base)
+    return sum(int((made[n] != w).sum()) for n, w in base.items()) / sum(
+        w.size for w in base.values()
+    )
+
+
+LOSSY = [
+    "plain+delta+quantize:step=2^-9:scope=all",
+    "plain+delta+rdoq:lam=0.1:step=2^-8:scope=all",
+    "plain+delta+gptq-loss:step=2^-6:lam=0.1:batches=2:scope=all",
+    "plain+delta+gptq:step=2^-8:batches=2",
+    "plain+delta+sign:granularity=tensor",
+    "plain+delta+prune:sparsity=0.5+sign:granularity=channel",
+    "plain+delta+dare:sparsity=0.5+quantize:step=2^-9",
+    "plain+delta+stack+rdoq:lam=0.1:step=0.1",
+    "plain+delta+factors:rank=2+stack+quantize:step=0.1",
+]
+
+
+@pytest.mark.usefixtures("tuned")
+def test_every_quantiser_of_a_difference_comes_near_the_trained_weights(tmp_path: Path) -> None:
+    plain, *given = run(tmp_path, "plain+quantize:step=2^-12", *LOSSY)
+    count = sum(p.numel() for p in FineTuned().build(0).parameters())
+    for found in given:
+        recipe = found.compress.recipe
+        assert found.evaluate.value < plain.evaluate_float.value + 0.3, recipe
+        assert found.checkpoint.n_parameters == count, recipe
+
+
+@pytest.mark.usefixtures("tuned")
+def test_a_file_names_its_base_and_takes_no_other(tmp_path: Path) -> None:
+    (found,) = run(tmp_path, "plain+delta+stack+quantize:step=0.1")
+    path = file_of(tmp_path, found)
+    base = base_arrays()
+    checkpoint = reader.opened(path)
+    assert checkpoint.header.metadata[sources.BASE] == update.weights_sha256(base)
+    assert update.weights_sha256(artifact.whole(checkpoint, base)) == found.compress.weights_sha256
+    with pytest.raises(UsageError, match="give that base"):
+        artifact.whole(checkpoint, {})
+    other = {**base, "embed.weight": base["embed.weight"] + 1}
+    with pytest.raises(UsageError, match="another"):
+        artifact.whole(checkpoint, other)
+    with pytest.raises(CorruptFile, match="give that base"):
+        decode_in_fresh_process(path)
+
+
+@pytest.mark.usefixtures("tuned")
+def test_a_model_without_a_base_says_so(tmp_path: Path) -> None:
+    request = Request(models="digits-mlp:steps=2", recipes="plain+delta+quantize", codecs="rans")
+    (cell,) = matrix.plan(request).cells[:1]
+    with pytest.raises(StageFailed, match="no public base"):
+        Stages(Store(tmp_path), "missing", Quiet()).measure(cell, "test")
+
+
+@pytest.mark.usefixtures("tuned")
+def test_an_integer_has_to_be_worth_its_bits(tmp_path: Path) -> None:
+    recipe = "delta-q:lam={}:step=0.1:rate=0.2+delta+stack+quantize:step=0.1"
+    free, priced, dear = run(tmp_path, *[recipe.format(lam) for lam in ("0", "0.01", "1000")])
+    shares = [changed(tmp_path, each) for each in (free, priced, dear)]
+    assert shares[0] > shares[1] > shares[2] == 0.0
+    sizes = [each.compress.file_bytes for each in (free, priced, dear)]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.usefixtures("tuned")
+def test_embedding_rows_that_no_text_shows_do_not_change(tmp_path: Path) -> None:
+    for record in run(
+        tmp_path,
+        "delta-q:lam=0.001:step=0.1:rate=0.2+delta+stack+quantize:step=0.1",
+        "plain+delta+quantize:step=2^-9",
+    ):
+        base = base_arrays()
+        made = artifact.whole(reader.opened(file_of(tmp_path, record)), base)["embed.weight"]
+        assert np.array_equal(made[USED:], base["embed.weight"][USED:])
+        assert not np.array_equal(made[:USED], base["embed.weight"][:USED])
+
+
+@pytest.mark.usefixtures("tuned")
+def test_the_integers_of_training_are_those_of_the_file(tmp_path: Path) -> None:
+    """Rounding anew, in the units of the file, changes nothing."""
+    (found,) = run(tmp_path, "delta-q:lam=0.01:step=0.1:rate=0.2+delta+stack+quantize:step=0.1")
+    np.testing.assert_allclose(found.evaluate.per_item, found.evaluate_float.per_item, atol=1e-4)
+
+
+@pytest.mark.usefixtures("tuned")
+def test_rivals_train_what_they_say(tmp_path: Path) -> None:
+    lora, bitfit, gated = run(
+        tmp_path,
+        "lora:rank=2:peak=2+delta+factors:rank=2+stack+quantize:step=2^-8",
+        "bitfit:peak=2+delta+stack+quantize:step=2^-8",
+        "diff-pruning:price=1:peak=2+delta+stack+quantize:step=2^-8",
+    )
+    assert 0.01 < changed(tmp_path, gated) < 0.5
+    base = base_arrays()
+    for record, ranks in ((lora, 2), (bitfit, 0)):
+        made = artifact.whole(reader.opened(file_of(tmp_path, record)), base)
+        assert np.array_equal(made["embed.weight"], base["embed.weight"])
+        moved = made["body.0.weight"] - base["body.0.weight"]
+        values = torch.linalg.svdvals(torch.from_numpy(moved))
+        assert int((values > 1e-4).sum()) == ranks
+        assert np.array_equal(made["body.1.weight"], base["body.1.weight"]) == (ranks > 0)
