@@ -165,6 +165,7 @@ class Lab:
                 status="failed" if failed else "ok",
                 reason=failed,
                 regime=recipe.partition("+")[0],
+                given_base="+delta+" in recipe,
                 metric="accuracy",
                 tolerance=tolerance,
                 checkpoint=keys["checkpoint"],

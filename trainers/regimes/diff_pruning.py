@@ -152,7 +152,7 @@ class DiffPruning(Regime):
     def __init__(self, price: float = 1.0, peak: float = 2.5, gate_rate: float = 0.3) -> None:
         validate.not_negative(price=price)
         validate.positive(peak=peak, gate_rate=gate_rate)
-        self.price, self.peak, self.gate_rate = price, rate, gate_rate
+        self.price, self.peak, self.gate_rate = price, peak, gate_rate
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
         """Return the model's own plan at another learning rate."""

@@ -114,7 +114,7 @@ class Lora(Regime):
     def __init__(self, rank: int = 4, peak: float = 10.0, scale: float = 1.0) -> None:
         validate.at_least(1, rank=rank)
         validate.positive(peak=peak, scale=scale)
-        self.rank, self.peak, self.scale = rank, rate, scale
+        self.rank, self.peak, self.scale = rank, peak, scale
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
         """Return the model's own plan at another learning rate."""
