@@ -439,8 +439,8 @@ class Calibration:
 
         A tied name and an integer buffer may be left out. Raises UsageError for other gaps.
         """
-        given = {**self.others, **weights}
-        weights = {name: self.whole(name, tensor) for name, tensor in given.items()}
+        every = {**self.others, **weights}
+        weights = {name: self.whole(name, tensor) for name, tensor in every.items()}
         module = self.model.build(self.seed)
         missing, unknown = module.load_state_dict(weights, strict=False)
         given = {id(module.state_dict(keep_vars=True)[name]) for name in weights.keys() - unknown}
