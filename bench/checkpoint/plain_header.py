@@ -125,6 +125,14 @@ def numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
     return found
 
 
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return what safetensors calls a NumPy type. Raises CorruptFile for one that it has not."""
+    found = next((name for name, kind in DTYPES.items() if kind.numpy == dtype), None)
+    if found is None:
+        raise CorruptFile(f"safetensors has no type for {dtype}")
+    return found
+
+
 def read(data: Bytes) -> tuple[Header, int]:
     """Return (header, where the tensors' bytes begin) of a whole file.
 

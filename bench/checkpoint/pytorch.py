@@ -24,6 +24,9 @@ from slashbench.bench.checkpoint import (
     folders,
     plain_header,
     reader,
+    sources,
+    state_dict,
+    update,
 )
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.encoder import Coding
@@ -421,11 +424,20 @@ class _Shards:
         return self._opened(self._holder[name], self._max_bytes)
 
     def all(self, device: Any) -> Weights:
-        """Return every tensor, decoded on all cores."""
+        """Return every tensor, decoded on all cores; of an update, the weights that it makes."""
+        if sources.BASE in self.metadata:
+            return self._updated(device)
         weights: Weights = {}
         for file in self._files:
             weights |= _all(self._opened(file, self._max_bytes), device)
         return weights
+
+    def _updated(self, device: Any) -> Weights:
+        """Add an update to its base. Raises OtherBase."""
+        base = {} if self._base is None else update.of_base(self._base)
+        (file,) = self._files
+        whole = update.whole(self._opened(file, self._max_bytes), base)
+        return {name: tensor.to(device) for name, tensor in state_dict.to_torch(whole).items()}
 
     def _opened(self, file: Path, max_bytes: int | None) -> Checkpoint:
         found = self._open.pop(file, None)

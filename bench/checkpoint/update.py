@@ -1,7 +1,7 @@
 """An update: tensors that are differences to weights which the other side has already.
 
 A plain file of differences, and the compressed file that stands for it, name those weights, their
-base, by hash in the metadata entry `base`. Differences may be stacked and factored, as
+base, by hash in the metadata entry `slashbench.base`. Differences may be stacked and factored, as
 `slashbench.update_layout` has it.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from slashbench import update_layout
-from slashbench.bench.checkpoint import sources
-from slashbench.errors import CorruptFile, UsageError
+from slashbench.bench.checkpoint import plain_header, sources
+from slashbench.bench.checkpoint.base import Base
+from slashbench.bench.checkpoint.reader import Checkpoint
+from slashbench.errors import CorruptFile, OtherBase
 from slashbench.grid import fitted
 from slashbench.update_layout import LAYOUT, LEFT, RIGHT
 
@@ -34,17 +36,61 @@ def weights_sha256(weights: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
+def decoded(checkpoint: Checkpoint) -> dict[str, Array]:
+    """Decode every tensor of a file, tied names included. Raises CorruptFile."""
+    header = checkpoint.header
+    weights = {
+        name: raw.view(plain_header.numpy_dtype(header.tensors[name])).reshape(
+            header.tensors[name].shape
+        )
+        for name, raw in checkpoint.all().items()
+    }
+    return weights | {
+        alias: weights[name] for alias, name in sources.aliases(header.metadata).items()
+    }
+
+
+def whole(checkpoint: Checkpoint, base: Mapping[str, Array]) -> dict[str, Array]:
+    """Decode every tensor and add the base that the file names; an empty one where it names none.
+
+    Raises CorruptFile, and OtherBase where it is another base.
+    """
+    check_base(checkpoint.header.metadata, base)
+    return applied(base, decoded(checkpoint)) if base else decoded(checkpoint)
+
+
+def of_base(base: Base) -> dict[str, Array]:
+    """Return the tensors of a base."""
+    return {
+        name: base.read(name).view(plain_header.numpy_dtype(tensor)).reshape(tensor.shape)
+        for name, tensor in base.tensors.items()
+    }
+
+
+def new_file(file: BinaryIO, checkpoint: Checkpoint, base: Base) -> None:
+    """Write the plain safetensors file that an update makes of its base.
+
+    Raises CorruptFile, and OtherBase where it is another base.
+    """
+    weights = whole(checkpoint, of_base(base))
+    kinds = {name: (plain_header.name_of(w.dtype), w.shape) for name, w in weights.items()}
+    header = plain_header.compose(kinds, {})
+    file.write(header.front)
+    for name in header.tensors:
+        file.write(np.asarray(weights[name], order="C").reshape(-1).view(np.uint8).data)
+
+
 def check_base(metadata: Mapping[str, str], base: Mapping[str, Array]) -> None:
-    """Raise UsageError unless `base` is the one that a file's metadata names, none for none."""
+    """Raise OtherBase unless `base` is the one that a file's metadata names, none for none."""
     named = metadata.get(sources.BASE, "")
     if named and not base:
-        raise UsageError(
+        raise OtherBase(
             f"its tensors are differences to the weights of hash {named[:12]}...: give that base"
         )
     if base and not named:
-        raise UsageError("its tensors are whole weights, so it takes no base")
+        raise OtherBase("its tensors are whole weights, so it takes no base")
     if base and weights_sha256(base) != named:
-        raise UsageError(
+        raise OtherBase(
             f"the base is another than the one of hash {named[:12]}... it was made for"
         )
 

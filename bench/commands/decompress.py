@@ -17,7 +17,7 @@ examples
   bench decompress small/ -o model/
   bench decompress - -o - < small.safetensors > model.safetensors
 
-A delta needs the base that it was made from:
+A delta, and an update of a run, need the base that they were made from:
   bench decompress delta.safetensors --base old.safetensors -o new.safetensors
 
 What was compressed without --quantize comes back as the same file, byte for byte.
@@ -39,7 +39,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _decompress(options: argparse.Namespace) -> int:
-    from slashbench.bench.checkpoint import convert
+    from slashbench.bench.checkpoint import convert, sources, update
     from slashbench.bench.commands import paths
     from slashbench.bench.commands.console import Bar, console
 
@@ -56,6 +56,9 @@ def _decompress(options: argparse.Namespace) -> int:
 
         def work(file: Path, into: Any) -> None:
             checkpoint = checkpoint_options.opened(file, options, base)
+            if base is not None and sources.BASE in checkpoint.header.metadata:
+                update.new_file(into, checkpoint, base)
+                return
             progress = checkpoint_options.share(bar, file, checkpoint.header.nbytes)
             convert.decompress(into, checkpoint, progress)
 

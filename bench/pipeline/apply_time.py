@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slashbench.bench.checkpoint import reader
+from slashbench.bench.checkpoint import base_files, reader, update
 from slashbench.bench.machine import timing
-from slashbench.bench.pipeline import artifact
 from slashbench.record import Samples
 
 
@@ -15,5 +14,5 @@ def timed(path: Path, base: Path) -> Samples:
 
     The hash over the base is part of it: nothing is added to weights that were not looked at.
     """
-    known = artifact.plain(base)
-    return timing.time_alone(lambda: artifact.whole(reader.opened(path, trusted=True), known))
+    known = update.of_base(base_files.opened(base))
+    return timing.time_alone(lambda: update.whole(reader.opened(path, trusted=True), known))

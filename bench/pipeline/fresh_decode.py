@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from slashbench.bench.checkpoint import convert, describe, reader, update
+from slashbench.bench.checkpoint import base_files, convert, describe, reader, update
 from slashbench.bench.machine import fresh_process
 from slashbench.bench.machine.timing import peak_rss_bytes
-from slashbench.bench.pipeline import artifact
 from slashbench.errors import CorruptFile, SlashbenchError, StoreUnusable
 
 TIMEOUT_S = 600
@@ -81,7 +80,9 @@ def _report(path: Path, weights_out: Path | None, base: Path | None) -> Decoded 
     try:
         checkpoint = reader.opened(path, trusted=True)
         sha256 = update.weights_sha256(
-            artifact.whole(checkpoint, artifact.plain(base) if base is not None else {})
+            update.whole(
+                checkpoint, update.of_base(base_files.opened(base)) if base is not None else {}
+            )
         )
         peak = peak_rss_bytes()
         sizes = dict(checkpoint.index.sizes)

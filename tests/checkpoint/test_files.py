@@ -37,6 +37,7 @@ from slashbench.bench.checkpoint import (
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.machine.atomic_files import atomically
+from slashbench.bench.checkpoint import update
 from slashbench.bench.pipeline import artifact
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.link import Link, only
@@ -204,18 +205,18 @@ OF_FORMAT_2 = {
 @pytest.mark.parametrize("name", OF_FORMAT_1)
 def test_format_1_is_read_for_ever(name: str, tmp_path: Path) -> None:
     path = GOLDEN / f"format1-{name}.safetensors"
-    assert artifact.weights_sha256(artifact.read(path)) == OF_FORMAT_1[name]
+    assert update.weights_sha256(artifact.read(path)) == OF_FORMAT_1[name]
     opened = reader.opened(path)
     assert sum(describe.ledger(opened).values()) == path.stat().st_size
     out = io.BytesIO()
     convert.decompress(out, opened)
-    assert artifact.weights_sha256(safetensors.numpy.load(out.getvalue())) == OF_FORMAT_1[name]
+    assert update.weights_sha256(safetensors.numpy.load(out.getvalue())) == OF_FORMAT_1[name]
 
 
 @pytest.mark.parametrize("name", OF_FORMAT_2)
 def test_format_2_is_read_for_ever(name: str) -> None:
     path = GOLDEN / f"format2-{name}.safetensors"
-    assert artifact.weights_sha256(artifact.read(path)) == OF_FORMAT_2[name]
+    assert update.weights_sha256(artifact.read(path)) == OF_FORMAT_2[name]
 
 
 def test_a_newer_file_says_so() -> None:

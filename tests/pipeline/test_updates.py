@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import slashbench
+from slashbench.bench import cli
 from slashbench.bench.checkpoint import reader, sources, state_dict, update
 from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.pipeline import artifact
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.record_cache import StageFailed
 from slashbench.bench.pipeline.stages import Measured, Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
 from slashbench.bench.store.store import Store
-from slashbench.errors import CorruptFile, UsageError
+from slashbench.errors import CorruptFile, OtherBase
 from tests.helpers.fine_tuned import USED, FineTuned
 
 
@@ -59,7 +61,7 @@ def base_arrays() -> dict[str, Any]:
 def changed(folder: Path, measured: Measured) -> float:
     """Return the share of the base's weights that an update changes."""
     base = base_arrays()
-    made = artifact.whole(reader.opened(file_of(folder, measured)), base)
+    made = update.whole(reader.opened(file_of(folder, measured)), base)
     return sum(int((made[n] != w).sum()) for n, w in base.items()) / sum(
         w.size for w in base.values()
     )
@@ -95,14 +97,30 @@ def test_a_file_names_its_base_and_takes_no_other(tmp_path: Path) -> None:
     base = base_arrays()
     checkpoint = reader.opened(path)
     assert checkpoint.header.metadata[sources.BASE] == update.weights_sha256(base)
-    assert update.weights_sha256(artifact.whole(checkpoint, base)) == found.compress.weights_sha256
-    with pytest.raises(UsageError, match="give that base"):
-        artifact.whole(checkpoint, {})
+    assert update.weights_sha256(update.whole(checkpoint, base)) == found.compress.weights_sha256
+    with pytest.raises(OtherBase, match="give that base"):
+        update.whole(checkpoint, {})
     other = {**base, "embed.weight": base["embed.weight"] + 1}
-    with pytest.raises(UsageError, match="another"):
-        artifact.whole(checkpoint, other)
+    with pytest.raises(OtherBase, match="another"):
+        update.whole(checkpoint, other)
     with pytest.raises(CorruptFile, match="give that base"):
         decode_in_fresh_process(path)
+
+
+@pytest.mark.usefixtures("tuned")
+def test_a_user_applies_an_update_to_the_base(tmp_path: Path) -> None:
+    (found,) = run(tmp_path, "plain+delta+stack+quantize:step=0.1")
+    path, base = file_of(tmp_path, found), tmp_path / "base.safetensors"
+    save_file(FineTuned().base(), base)
+    made = slashbench.load_file(path, base=base)
+    assert update.weights_sha256(state_dict.to_numpy(made)) == found.compress.weights_sha256
+    out = tmp_path / "new.safetensors"
+    assert cli.main(["decompress", str(path), "--base", str(base), "-o", str(out)]) == 0
+    written = load_file(out)
+    assert written.keys() == made.keys()
+    assert all(torch.equal(written[name], made[name]) for name in made)
+    with pytest.raises(OtherBase):
+        slashbench.load_file(path)
 
 
 @pytest.mark.usefixtures("tuned")
@@ -131,7 +149,7 @@ def test_embedding_rows_that_no_text_shows_do_not_change(tmp_path: Path) -> None
         "plain+delta+quantize:step=2^-9",
     ):
         base = base_arrays()
-        made = artifact.whole(reader.opened(file_of(tmp_path, record)), base)["embed.weight"]
+        made = update.whole(reader.opened(file_of(tmp_path, record)), base)["embed.weight"]
         assert np.array_equal(made[USED:], base["embed.weight"][USED:])
         assert not np.array_equal(made[:USED], base["embed.weight"][:USED])
 
@@ -154,7 +172,7 @@ def test_rivals_train_what_they_say(tmp_path: Path) -> None:
     assert 0.01 < changed(tmp_path, gated) < 0.5
     base = base_arrays()
     for record, ranks in ((lora, 2), (bitfit, 0)):
-        made = artifact.whole(reader.opened(file_of(tmp_path, record)), base)
+        made = update.whole(reader.opened(file_of(tmp_path, record)), base)
         assert np.array_equal(made["embed.weight"], base["embed.weight"])
         moved = made["body.0.weight"] - base["body.0.weight"]
         values = torch.linalg.svdvals(torch.from_numpy(moved))
