@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import slashbench
-from slashbench.bench import cli
 from slashbench.bench.checkpoint import reader, sources, state_dict, update
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
@@ -21,6 +20,7 @@ from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
 from slashbench.bench.store.store import Store
 from slashbench.errors import CorruptFile, OtherBase
+from tests.helpers.command import bench
 from tests.helpers.fine_tuned import USED, FineTuned
 
 
@@ -115,7 +115,8 @@ def test_a_user_applies_an_update_to_the_base(tmp_path: Path) -> None:
     made = slashbench.load_file(path, base=base)
     assert update.weights_sha256(state_dict.to_numpy(made)) == found.compress.weights_sha256
     out = tmp_path / "new.safetensors"
-    assert cli.main(["decompress", str(path), "--base", str(base), "-o", str(out)]) == 0
+    done = bench("decompress", path, "--base", base, "-o", out, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     written = load_file(out)
     assert written.keys() == made.keys()
     assert all(torch.equal(written[name], made[name]) for name in made)
