@@ -103,7 +103,7 @@ def applied(base: Mapping[str, Array], update: Mapping[str, Array]) -> dict[str,
     Raises CorruptFile for an update that does not fit the base.
     """
     found = dict(base)
-    for name, difference in multiplied(unstacked(update)).items():
+    for name, difference in multiplied(base, unstacked(update)).items():
         if name not in base:
             found[name] = difference
             continue
@@ -141,10 +141,10 @@ def unstacked(update: Mapping[str, Array]) -> dict[str, Array]:
     return found
 
 
-def multiplied(update: Mapping[str, Array]) -> dict[str, Array]:
+def multiplied(base: Mapping[str, Array], update: Mapping[str, Array]) -> dict[str, Array]:
     """Return the tensors of an update with each pair of factors as the matrix it stands for.
 
-    Raises CorruptFile for factors that do not go together.
+    Raises CorruptFile for factors that make no matrix of the base: nothing larger is multiplied.
     """
     found: dict[str, Array] = {}
     for name, tensor in update.items():
@@ -155,7 +155,9 @@ def multiplied(update: Mapping[str, Array]) -> dict[str, Array]:
         left, right = update.get(stem + LEFT), update.get(stem + RIGHT)
         if left is None or right is None or stem in update:
             raise CorruptFile(f"{name!r} is one factor without another")
-        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+        wanted = base[stem].shape if stem in base else ()
+        fits = left.ndim == right.ndim == 2 and left.shape[1] == right.shape[0]
+        if not fits or (len(left), right.shape[1]) != wanted:
             raise CorruptFile(f"factors of {stem!r} of shape {left.shape} and {right.shape}")
         if stem not in found:
             found[stem] = _product(left, right)

@@ -56,7 +56,8 @@ def test_damaged_and_endless_layouts_are_refused() -> None:
 
 def test_factors_come_in_pairs_that_fit() -> None:
     left, right = np.ones((4, 2), np.float32), np.full((2, 3), 2, np.float32)
-    made = update.multiplied({"w@left": left, "w@right": right})
+    base = {"w": np.zeros((4, 3), np.float32)}
+    made = update.multiplied(base, {"w@left": left, "w@right": right})
     np.testing.assert_array_equal(made["w"], np.full((4, 3), 4))
     for bad in (
         {"w@left": left},
@@ -65,7 +66,9 @@ def test_factors_come_in_pairs_that_fit() -> None:
         {"w@left": left[0], "w@right": right},
     ):
         with pytest.raises(CorruptFile):
-            update.multiplied(bad)
+            update.multiplied(base, bad)
+    with pytest.raises(CorruptFile):  # which would be larger than anything in the base
+        update.multiplied({}, {"w@left": left, "w@right": right})
 
 
 def test_an_update_of_another_shape_is_refused() -> None:
