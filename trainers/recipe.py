@@ -86,6 +86,7 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
     last = chain.pop() if _last_quantizes(chain) else None
     first, *middle = chain
     transforms = [_middle(link, tuned) for link in middle]
+    _check_order(transforms)
     return [
         Recipe(regime, steps, quantiser)
         for regime in links(REGIMES, _with_tuned(first, tuned))
@@ -99,6 +100,16 @@ def _middle(link: Selector, tuned: Tuned) -> list[Link[Any]]:
     if link.name in REGIMES.names():
         return list(links(REGIMES, _with_tuned(link, tuned)))
     return list(links(TRANSFORMS, link))
+
+
+def _check_order(steps: list[list[Link[Any]]]) -> None:
+    """Raise UsageError for a regime, or another `delta`, behind the link `delta`."""
+    before = ""
+    for link in (step[0] for step in steps):
+        differs = getattr(link.item, "gives_differences", False)
+        if before and (differs or isinstance(link.item, Regime)):
+            raise UsageError(f"{link.name} takes whole weights: write it before {before}")
+        before = before or (link.name if differs else "")
 
 
 def _own_quantiser(regime: Link[Regime], steps: tuple[Link[Any], ...]) -> str:

@@ -434,9 +434,8 @@ class _Shards:
 
     def _updated(self, device: Any) -> Weights:
         """Add an update to its base. Raises OtherBase."""
-        base = {} if self._base is None else update.of_base(self._base)
         (file,) = self._files
-        whole = update.whole(self._opened(file, self._max_bytes), base)
+        whole = update.whole(self._opened(file, self._max_bytes), self._base)
         return {name: tensor.to(device) for name, tensor in state_dict.to_torch(whole).items()}
 
     def _opened(self, file: Path, max_bytes: int | None) -> Checkpoint:

@@ -36,18 +36,18 @@ def tied_names(weights: Weights) -> dict[str, str]:
     return aliases
 
 
-def to_bytes(weights: Weights, buffers: Collection[str] = (), base_sha256: str = "") -> bytes:
+def to_bytes(weights: Weights, buffers: Collection[str] = (), base_hash: str = "") -> bytes:
     """Return a safetensors file that says which names are tied, and which are buffers.
 
-    base_sha256: of the weights that these are differences to; empty: they are whole.
+    base_hash: of the weights that these are differences to; empty: they are whole.
     """
     aliases = tied_names(weights)
     unique = {name: w.contiguous() for name, w in weights.items() if name not in aliases}
     metadata = {sources.ALIASES: json.dumps(aliases)}
     if named := sorted(unique.keys() & set(buffers)):
         metadata[sources.BUFFERS] = json.dumps(named)
-    if base_sha256:
-        metadata[sources.BASE] = base_sha256
+    if base_hash:
+        metadata[sources.BASE] = base_hash
     return safetensors.torch.save(unique, metadata=metadata)
 
 

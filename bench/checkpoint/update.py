@@ -1,8 +1,8 @@
 """An update: tensors that are differences to weights which the other side has already.
 
 A plain file of differences, and the compressed file that stands for it, name those weights, their
-base, by hash in the metadata entry `slashbench.base`. Differences may be stacked and factored, as
-`slashbench.update_layout` has it.
+base, by hash in the metadata entry `slashbench.base` (`Base.identity`). Differences may be stacked
+and factored, as `slashbench.update_layout` has it.
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ def decoded(checkpoint: Checkpoint) -> dict[str, Array]:
     }
 
 
-def whole(checkpoint: Checkpoint, base: Mapping[str, Array]) -> dict[str, Array]:
-    """Decode every tensor and add the base that the file names; an empty one where it names none.
+def whole(checkpoint: Checkpoint, base: Base | None) -> dict[str, Array]:
+    """Decode every tensor and add the base that the file names; None where it names none.
 
     Raises CorruptFile, and OtherBase where it is another base.
     """
     check_base(checkpoint.header.metadata, base)
-    return applied(base, decoded(checkpoint)) if base else decoded(checkpoint)
+    found = decoded(checkpoint)
+    return found if base is None else applied(of_base(base), found)
 
 
 def of_base(base: Base) -> dict[str, Array]:
@@ -72,7 +73,7 @@ def new_file(file: BinaryIO, checkpoint: Checkpoint, base: Base) -> None:
 
     Raises CorruptFile, and OtherBase where it is another base.
     """
-    weights = whole(checkpoint, of_base(base))
+    weights = whole(checkpoint, base)
     kinds = {name: (plain_header.name_of(w.dtype), w.shape) for name, w in weights.items()}
     header = plain_header.compose(kinds, {})
     file.write(header.front)
@@ -80,18 +81,19 @@ def new_file(file: BinaryIO, checkpoint: Checkpoint, base: Base) -> None:
         file.write(np.asarray(weights[name], order="C").reshape(-1).view(np.uint8).data)
 
 
-def check_base(metadata: Mapping[str, str], base: Mapping[str, Array]) -> None:
-    """Raise OtherBase unless `base` is the one that a file's metadata names, none for none."""
+def check_base(metadata: Mapping[str, str], base: Base | None) -> None:
+    """Raise OtherBase unless `base` is the one that a file's metadata names, None for none."""
     named = metadata.get(sources.BASE, "")
-    if named and not base:
+    if named and base is None:
         raise OtherBase(
-            f"its tensors are differences to the weights of hash {named[:12]}...: give that base"
+            f"its tensors are differences to the weights of hash {named}: say where that base is, "
+            "with --base, or base= in Python"
         )
-    if base and not named:
+    if base is not None and not named:
         raise OtherBase("its tensors are whole weights, so it takes no base")
-    if base and weights_sha256(base) != named:
+    if base is not None and base.identity() != named:
         raise OtherBase(
-            f"the base is another than the one of hash {named[:12]}... it was made for"
+            f"{base.where} has the hash {base.identity()}; it was made for a base of hash {named}"
         )
 
 

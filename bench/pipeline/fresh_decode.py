@@ -80,9 +80,7 @@ def _report(path: Path, weights_out: Path | None, base: Path | None) -> Decoded 
     try:
         checkpoint = reader.opened(path, trusted=True)
         sha256 = update.weights_sha256(
-            update.whole(
-                checkpoint, update.of_base(base_files.opened(base)) if base is not None else {}
-            )
+            update.whole(checkpoint, None if base is None else base_files.opened(base))
         )
         peak = peak_rss_bytes()
         sizes = dict(checkpoint.index.sizes)

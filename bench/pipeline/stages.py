@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from slashbench.bench.checkpoint import state_dict, update
+from slashbench.bench.checkpoint import base_files, state_dict
 from slashbench.bench.machine import provenance
 from slashbench.bench.pipeline import (
     apply_time,
@@ -372,8 +372,8 @@ class Stages:
     def _saved(self, cell: Cell, depth: int, state: Weights) -> Fields:
         """Keep a checkpoint; what is said of it is of the weights as the model has them."""
         buffers = Calibration(cell.model.item, cell.seed).buffers()
-        base = self.weights.base(cell, depth)
-        named = update.weights_sha256(state_dict.to_numpy(base)) if base else ""
+        base = self.weights.base_file(cell, depth)
+        named = "" if base is None else base_files.opened(base).identity()
         sha256 = self.store.put_artifact(state_dict.to_bytes(state, buffers, named))
         whole = self.weights.whole(cell, depth, state)
         fields = float_checkpoint.fields(cell.model.item, whole, buffers)

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import slashbench
-from slashbench.bench.checkpoint import reader, sources, state_dict, update
+from slashbench.bench.checkpoint import base_files, reader, sources, state_dict, update
+from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.record_cache import StageFailed
@@ -58,10 +59,21 @@ def base_arrays() -> dict[str, Any]:
     return state_dict.to_numpy(FineTuned().base())
 
 
+def base_in(folder: Path, **new: torch.Tensor) -> Base:
+    """Write the base to a file, with some tensors changed, and open it."""
+    path = folder / f"base{len(new)}.safetensors"
+    save_file({**FineTuned().base(), **{n.replace("_", "."): w for n, w in new.items()}}, path)
+    return base_files.opened(path)
+
+
+def made_of(folder: Path, measured: Measured) -> dict[str, Any]:
+    """Return the weights that a file and the base make."""
+    return update.whole(reader.opened(file_of(folder, measured)), base_in(folder))
+
+
 def changed(folder: Path, measured: Measured) -> float:
     """Return the share of the base's weights that an update changes."""
-    base = base_arrays()
-    made = update.whole(reader.opened(file_of(folder, measured)), base)
+    base, made = base_arrays(), made_of(folder, measured)
     return sum(int((made[n] != w).sum()) for n, w in base.items()) / sum(
         w.size for w in base.values()
     )
@@ -94,16 +106,16 @@ def test_every_quantiser_of_a_difference_comes_near_the_trained_weights(tmp_path
 def test_a_file_names_its_base_and_takes_no_other(tmp_path: Path) -> None:
     (found,) = run(tmp_path, "plain+delta+stack+quantize:step=0.1")
     path = file_of(tmp_path, found)
-    base = base_arrays()
+    base = base_in(tmp_path)
     checkpoint = reader.opened(path)
-    assert checkpoint.header.metadata[sources.BASE] == update.weights_sha256(base)
+    assert checkpoint.header.metadata[sources.BASE] == base.identity()
     assert update.weights_sha256(update.whole(checkpoint, base)) == found.compress.weights_sha256
-    with pytest.raises(OtherBase, match="give that base"):
-        update.whole(checkpoint, {})
-    other = {**base, "embed.weight": base["embed.weight"] + 1}
-    with pytest.raises(OtherBase, match="another"):
+    with pytest.raises(OtherBase, match="say where that base is"):
+        update.whole(checkpoint, None)
+    other = base_in(tmp_path, embed_weight=torch.ones(40, 16))
+    with pytest.raises(OtherBase, match="was made for"):
         update.whole(checkpoint, other)
-    with pytest.raises(CorruptFile, match="give that base"):
+    with pytest.raises(CorruptFile, match="say where that base is"):
         decode_in_fresh_process(path)
 
 
@@ -149,8 +161,7 @@ def test_embedding_rows_that_no_text_shows_do_not_change(tmp_path: Path) -> None
         "delta-q:lam=0.001:step=0.1:rate=0.2+delta+stack+quantize:step=0.1",
         "plain+delta+quantize:step=2^-9",
     ):
-        base = base_arrays()
-        made = update.whole(reader.opened(file_of(tmp_path, record)), base)["embed.weight"]
+        base, made = base_arrays(), made_of(tmp_path, record)["embed.weight"]
         assert np.array_equal(made[USED:], base["embed.weight"][USED:])
         assert not np.array_equal(made[:USED], base["embed.weight"][:USED])
 
@@ -173,7 +184,7 @@ def test_rivals_train_what_they_say(tmp_path: Path) -> None:
     assert 0.01 < changed(tmp_path, gated) < 0.5
     base = base_arrays()
     for record, ranks in ((lora, 2), (bitfit, 0)):
-        made = update.whole(reader.opened(file_of(tmp_path, record)), base)
+        made = made_of(tmp_path, record)
         assert np.array_equal(made["embed.weight"], base["embed.weight"])
         moved = made["body.0.weight"] - base["body.0.weight"]
         values = torch.linalg.svdvals(torch.from_numpy(moved))

@@ -215,3 +215,9 @@ def test_a_rate_phase_goes_on_from_the_integers_of_a_quantiser() -> None:
     assert not torch.equal(floats["weight"], on_grid["weight"])
     with pytest.raises(UsageError, match="lies on no grid"):
         trained(regime, before=before(start))
+
+
+@pytest.mark.parametrize("chain", ["plain+delta+plain", "plain+delta+delta+quantize"])
+def test_what_takes_whole_weights_stands_before_delta(chain: str) -> None:
+    with pytest.raises(UsageError, match="before delta"):
+        recipes(chain, {})
