@@ -22,7 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BUFFERS = "buffers"  # key of a float checkpoint's metadata: JSON, names that are no parameters
 ALIASES = "aliases"  # key of a float checkpoint's metadata: JSON, tied name -> name
-BASE = "slashbench.base"  # key of its metadata: hash of the weights that its tensors are differences to
+BASE = "slashbench.base"  # key of its metadata: hash of what its tensors are differences to
 
 _LEAST = 1024  # bytes of a tensor that is compared with others, to store copies once
 _GLANCE = 4096  # bytes by which most are told apart

@@ -33,11 +33,11 @@ from slashbench.bench.checkpoint import (
     reader,
     sources,
     target_size,
+    update,
 )
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.machine.atomic_files import atomically
-from slashbench.bench.checkpoint import update
 from slashbench.bench.pipeline import artifact
 from slashbench.errors import CorruptFile, UsageError
 from slashbench.link import Link, only
