@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from slashbench.bench.data.base import package_folder, pinned
+from slashbench.contracts import Weights
 
 if TYPE_CHECKING:
     from transformers import BertModel
@@ -34,7 +35,7 @@ def encoder() -> BertModel:
     return module
 
 
-def weights() -> dict[str, torch.Tensor]:
+def weights() -> Weights:
     """The pretrained parameters of the encoder."""
     return {
         name: tensor
