@@ -63,6 +63,8 @@ class Lab:
         noise: float | None = None,
         distribution: Distribution | None = None,
         execution: str = "",
+        regime: str = "",
+        log: list[dict[str, float]] | None = None,
     ) -> None:
         chain = recipe.rpartition("+")[0]
         float_items = float_items or [100.0, 100.0, 100.0, 0.0]
@@ -94,7 +96,7 @@ class Lab:
                     seed=seed,
                     n_parameters=N,
                     native_bytes=4 * N,
-                    training=Training(steps=7, wall_s=2.5, cpu_s=cpu_s, log=[]),
+                    training=Training(steps=7, wall_s=2.5, cpu_s=cpu_s, log=log or []),
                     distribution=distribution,
                     **self.common,
                 )
@@ -164,7 +166,7 @@ class Lab:
                 key=keys["cell"],
                 status="failed" if failed else "ok",
                 reason=failed,
-                regime=recipe.partition("+")[0],
+                regime=regime or recipe.partition("+")[0],
                 given_base="+delta+" in recipe,
                 metric="accuracy",
                 tolerance=tolerance,

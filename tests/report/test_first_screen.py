@@ -258,6 +258,11 @@ def test_names_mean_one_recipe_each() -> None:
         "made-up:x=1:y=1+native",
         "made-up:x=2:y=2+native",
     ]
+    chains = ["plain+backslash-q:lam=1+ongrid", "backslash-q:lam=1+ongrid"]
+    assert list(short_names(chains).values()) == [
+        "plain + BackSlash-Q + ongrid",
+        "BackSlash-Q + ongrid",
+    ]
     assert list(short_names(recipes).values()) == [
         "rounding, 2^-4",
         "plain longer=2 + rounding, 2^-4",

@@ -251,6 +251,26 @@ def test_another_execution_is_another_curve(lab: Lab) -> None:
     assert all(row.baseline is not None for row in lab.rows())
 
 
+def test_a_chain_is_on_the_side_of_the_regimes_in_it(lab: Lab) -> None:
+    """Distilling floats sees no quantiser, so it is no compression while training."""
+    taught, rate = "plain+plain:distil=0.7", "plain+backslash-q:lam=1"
+    lab.cell("a", 600, recipe=f"{taught}+gptq-loss", regime=taught)
+    lab.cell("a", 500, recipe=f"{rate}+ongrid", regime=rate)
+    trained, after = equal_accuracy.split(lab.results().lines("m"))
+    assert [line.first.regime for line in trained] == [rate]
+    assert [line.first.regime for line in after] == [taught]
+
+
+def test_the_drift_of_a_training_is_a_column_of_its_regime(lab: Lab) -> None:
+    steps = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "drift": 2.5, "moved": 0.125}]
+    lab.cell("a", 600, recipe="qat+quantize:step=2^-4", log=steps)
+    lab.cell("a", 600)
+    ours, plain = (next(r for r in lab.rows() if r.regime == name) for name in ("qat", "plain"))
+    assert (ours.drift, ours.moved) == (2.5, 0.125)
+    assert (plain.drift, plain.moved) == (None, None)
+    assert "12.5 %" in lab.shown(200, ["regimes"])
+
+
 def test_a_lone_small_seed_does_not_win_for_its_side(lab: Lab) -> None:
     for seed, size in enumerate((1000, 1100, 1200)):
         lab.cell("a", size, recipe=TestFootings.plain, seed=seed)
