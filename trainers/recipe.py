@@ -97,9 +97,12 @@ def recipes(text: str, tuned: Tuned) -> list[Recipe]:
 
 def _middle(link: Selector, tuned: Tuned) -> list[Link[Any]]:
     """Return the configurations of a link between the first and the quantiser."""
-    if link.name in REGIMES.names():
-        return list(links(REGIMES, _with_tuned(link, tuned)))
-    return list(links(TRANSFORMS, link))
+    if link.name not in REGIMES.names():
+        return list(links(TRANSFORMS, link))
+    found = list(links(REGIMES, _with_tuned(link, tuned)))
+    if any(type(each.item).initialise is not Regime.initialise for each in found):
+        raise UsageError(f"{link.name} draws weights anew, so it can only be the first link")
+    return found
 
 
 def _check_order(steps: list[list[Link[Any]]]) -> None:

@@ -196,6 +196,11 @@ def test_a_setting_that_came_later_changes_no_identity_at_its_default() -> None:
     assert only(REGIMES, "plain:average=0.9").identity["settings"]["average"] == 0.9
 
 
+def test_what_draws_weights_anew_is_no_later_link() -> None:
+    with pytest.raises(UsageError, match="can only be the first link"):
+        recipes("plain+gg-init", {})
+
+
 def test_the_quantiser_is_that_of_the_last_regime() -> None:
     (found,) = recipes("plain+qat:step=2^-3+prune:sparsity=0.5", {"qat": {"begin": 0.5}})
     assert found.text == "plain+qat:step=2^-3:begin=0.5+prune:sparsity=0.5+quantize:step=2^-3"
