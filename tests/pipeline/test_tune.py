@@ -69,3 +69,17 @@ def test_bad_ranges_are_wrong_use(between: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*ASKED, "--bits", "1", "--between", between, "--out", str(tmp_path)])
     assert ended.value.code == 2
+
+
+def test_the_setting_of_any_link_is_varied() -> None:
+    recipe = "plain:longer=2+qat:begin=0.5+gptq-loss:lam=0.1"
+
+    def made(setting: str) -> str:
+        question = tune.Question(MODEL, recipe, setting, 0.1, 1.0, "rans")
+        return question.cell(0.3).recipe.text
+
+    assert made("gptq-loss.step").endswith("+gptq-loss:step=0.3:lam=0.1")
+    assert "+qat:step=0.3:begin=0.5+" in made("qat.step")
+    assert made("peak").startswith("plain:longer=2:peak=0.3+")
+    with pytest.raises(UsageError, match="no link 'rdoq' to vary"):
+        made("rdoq.step")
