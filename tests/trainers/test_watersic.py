@@ -13,10 +13,11 @@ from torch import nn
 from slashbench.contracts import Calibration, Prediction, Quantized
 from slashbench.grid import ChannelScales
 from slashbench.trainers.numerics import obs
+from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.numerics.spectrum import saved_by_columns
-from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, _ridged
+from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, _ridged, corrected
 from slashbench.trainers.quantisers.watersic import Fitted, WaterSIC, rescaled
-from tests.helpers.tiny_models import Tied, Tiny
+from tests.helpers.tiny_models import Deep, Tied, Tiny
 
 ROWS, COLUMNS = 20000, 8
 
@@ -179,3 +180,28 @@ def test_tuned_scales_bring_answers_nearer_and_leave_integers(quantiser: GPTQLos
         other = tuned[name]
         assert (quantized is None) == (other is None)
         assert quantized is None or other is None or np.array_equal(quantized.values, other.values)
+
+
+def test_corrected_targets_make_up_for_what_earlier_layers_changed() -> None:
+    """W C H^-1 is the least-squares answer on the changed inputs; nothing where they are same."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(500, 6, generator=generator).double()
+    y = x @ (torch.eye(6) + 0.3 * torch.randn(6, 6, generator=generator)).double()
+    y += 0.1 * torch.randn(500, 6, generator=generator)
+    weight = torch.randn(3, 6, generator=generator)
+    moment, cross = y.T @ y / 500, x.T @ y / 500
+    found = corrected(weight, moment, cross, 0.0)
+    wanted = torch.linalg.lstsq(y, x @ weight.double().T).solution.T
+    assert torch.allclose(found.double(), wanted, atol=1e-4)
+    assert torch.allclose(corrected(weight, moment, moment, 0.1), weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [Deep(), Tied()])
+def test_inputs_of_the_float_model_stand_beside_those_of_the_quantized(model: Tiny) -> None:
+    weights = {n: w.clone() for n, w in model.build(3).state_dict().items()}
+    layers = LinearLayers(weights, Calibration(model, 0), 3)
+    floats = Calibration(model, 0).module(weights)
+    for at, (name, moment) in enumerate(layers.moments()):
+        cross = layers.cross(name, floats)
+        assert torch.allclose(cross, moment, atol=1e-5) == (at == 0)
+        layers.put(name, weights[name] * 0.5)

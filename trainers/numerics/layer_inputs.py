@@ -84,6 +84,41 @@ class LinearLayers:
                 yield name, last[1]
                 left.remove(layer)
 
+    def cross(self, name: str, other: nn.Module) -> torch.Tensor:
+        """Mean of x y^T over the inputs x of a layer in `other`, y here: float64, (in, in).
+
+        other: the same model with other weights. Ask while `moments` is at the layer.
+        """
+        layer = self._layers[name]
+        where = next(n for n, module in self.module.named_modules() if module is layer)
+        twin = other.get_submodule(where)
+        assert isinstance(twin, nn.Linear)
+        total = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64)
+        count, calls = 0, self._calls[id(layer)]
+        for index, batch in enumerate(self.batches):
+            self._blocks.batch = index
+            ours = self._inputs_of(self.module, layer, calls, batch)
+            theirs = self._inputs_of(other, twin, calls, batch)
+            total += theirs.T @ ours
+            count += len(ours)
+        return total / max(count, 1)
+
+    @torch.no_grad()
+    def _inputs_of(
+        self, module: nn.Module, layer: nn.Linear, calls: int, batch: Any
+    ) -> torch.Tensor:
+        """Return all inputs of a layer on one batch as rows, float32."""
+        rows: list[torch.Tensor] = []
+
+        def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            rows.append(arguments[0].reshape(-1, layer.in_features).float())
+            if len(rows) == calls:
+                raise _Reached
+
+        with _hooked([layer], keep), suppress(_Reached):
+            self._forward(module, batch)
+        return torch.cat(rows)
+
     def _moment(self, name: str, layer: nn.Linear) -> torch.Tensor:
         total = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64)
         count = calls = 0

@@ -58,6 +58,10 @@ class GPTQLoss(Calibrated):
     scope : {"matrices", "all"}
         `matrices` keeps vectors in their native dtype; `all` quantizes them by RDOQ, each with one
         step size.
+    correct : bool
+        Let each layer aim at what it puts out in the float model, not at what it would on the
+        inputs that the quantized layers before it leave (WaterSIC's E[X X^]). Takes a forward pass
+        of the float model for every layer.
 
     References
     ----------
@@ -70,7 +74,7 @@ class GPTQLoss(Calibrated):
 
     hint_s: ClassVar[float] = 1.2
     always_spelled: ClassVar[tuple[str, ...]] = ("step", "lam")
-    added_settings: ClassVar[tuple[str, ...]] = ("ridge", "tune", "scope")
+    added_settings: ClassVar[tuple[str, ...]] = ("ridge", "tune", "scope", "correct")
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class GPTQLoss(Calibrated):
         ridge: bool = False,
         tune: int = 0,
         scope: Scope = "matrices",
+        correct: bool = False,
     ) -> None:
         validate.choice(Scope, scope=scope)
         validate.positive(step=step, floor=floor)
@@ -91,6 +96,7 @@ class GPTQLoss(Calibrated):
         self.step, self.lam, self.batches = step, lam, batches
         self.damp, self.floor, self.ridge, self.tune = damp, floor, ridge, tune
         self.scope = scope
+        self.correct = correct
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Quantize every tensor in scope; others stay in their native dtype."""
@@ -110,8 +116,14 @@ class GPTQLoss(Calibrated):
             best = rdoq.choose(scaled, importance[:, None], self.lam)
             result[name] = made = _on_steps(name, best, steps, matrices[name].shape)
             layers.put(name, torch.from_numpy(made.dequantize()))
+        floats = calibration.module(tensors) if self.correct else None
         for name, moment in layers.moments():
-            result[name] = made = self.layer(name, matrices[name], sensitivity[name], unit, moment)
+            weight = matrices[name]
+            if floats is not None:
+                whole = calibration.whole(name, weight)
+                change = corrected(whole, moment, layers.cross(name, floats), self.damp) - whole
+                weight = weight + change
+            result[name] = made = self.layer(name, weight, sensitivity[name], unit, moment)
             layers.put(name, torch.from_numpy(made.dequantize()))
         if self.tune:
             return tuned(result, tensors, calibration, layers.batches, self.tune)
@@ -160,6 +172,20 @@ def _ridged(
     higher = moment + ridge * torch.eye(len(moment), dtype=moment.dtype)
     wanted = torch.linalg.solve(higher, moment @ scaled.double().T).T
     return wanted.float(), higher
+
+
+def corrected(
+    weight: torch.Tensor, moment: torch.Tensor, cross: torch.Tensor, damp: float
+) -> torch.Tensor:
+    """Return W C H^-1: on today's inputs y it is nearest to W x, x the float model's inputs.
+
+    moment: H, of y. cross: C, the mean of x y^T. Both are damped alike, so that W stays where the
+    inputs are the same.
+    """
+    ridge = damp * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype)
+    right = (cross + ridge).T @ weight.double().flatten(1).T  # (columns, rows)
+    found = torch.linalg.solve(moment + ridge, right).T
+    return found.to(weight.dtype).reshape(weight.shape)
 
 
 def _on_steps(

@@ -50,14 +50,14 @@ class WaterSIC(GPTQLoss):
         Shrink integers while errors are compensated for (LMMSE).
     rescale : bool
         Fit the factors of rows and columns afterwards.
-    tune : int
-        As in `gptq-loss`: WaterSIC-FT.
+    tune, correct
+        As in `gptq-loss`: WaterSIC-FT, and the paper's targets.
 
     Notes
     -----
     The paper allots each matrix the same rate; here the loss's sensitivity allots it, as for
-    `gptq-loss`, which is stronger. Its corrections of targets for what earlier layers changed
-    (E[X X^], the residual stream) are not here; layers see the quantized ones' outputs.
+    `gptq-loss`, which is stronger. Of its corrections of targets that of a layer's inputs is
+    `correct`; that of the residual stream is not here.
 
     References
     ----------
@@ -80,8 +80,9 @@ class WaterSIC(GPTQLoss):
         shrink: bool = True,
         rescale: bool = True,
         tune: int = 0,
+        correct: bool = False,
     ) -> None:
-        super().__init__(step, lam, batches, damp, floor, tune=tune)
+        super().__init__(step, lam, batches, damp, floor, tune=tune, correct=correct)
         validate.choice(Columns, columns=columns)
         self.columns, self.shrink, self.rescale = columns, shrink, rescale
 
