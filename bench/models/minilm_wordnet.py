@@ -17,7 +17,7 @@ class MiniLMWordNet(TextClassifier):
 
     source: ClassVar[str] = f"{minilm.SOURCE}, fine-tuned here on WordNet 3.1"
     licence: ClassVar[str] = minilm.LICENCE
-    evaluation_texts: ClassVar[int] = 2000
+    evaluation_texts = 2000
     step_hint_s: ClassVar[float] = 0.6
     evaluate_hint_s: ClassVar[float] = 20.0
     weights_hint: ClassVar[int] = 22_600_000

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 
+from slashbench import validate
 from slashbench.bench.data.asset_catalog import MPNET
 from slashbench.bench.data.kjv import DIVISIONS, KingJames
 from slashbench.bench.models import probe
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 SHA256 = MPNET.sha256["model.safetensors"]
 MAX_TOKENS = 64
-PROBE_TEXTS = 800  # that the probe is fitted on, evenly spread over the training chapters
 
 
 class MPNetProbe(TextClassifier):
@@ -30,16 +30,24 @@ class MPNetProbe(TextClassifier):
 
     The weights are as published; the probe is fitted once, on their float32 features, and is
     quantized with them. Post-training recipes only.
+
+    Parameters
+    ----------
+    texts : int
+        Verses that are evaluated, evenly spread over the held-out chapters.
+    fit : int
+        Verses that the probe is fitted on, evenly spread over the training chapters.
     """
 
     source: ClassVar[str] = "all-mpnet-base-v2 (five packages, 0.0.1; arXiv 2004.09297), a probe"
     licence: ClassVar[str] = MPNET.licence
-    evaluation_texts: ClassVar[int] = 120
     padding: ClassVar[int] = 1
     evaluate_hint_s: ClassVar[float] = 30.0
     weights_hint: ClassVar[int] = 109_000_000
 
-    def __init__(self) -> None:
+    def __init__(self, texts: int = 240, fit: int = 800) -> None:
+        validate.at_least(1, texts=texts, fit=fit)
+        self.evaluation_texts, self.fit = texts, fit
         self.data = KingJames()
 
     @property
@@ -71,12 +79,13 @@ class MPNetProbe(TextClassifier):
         def features(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
             rows, labels = self._part[split]
             if split == "train":
-                chosen = torch.linspace(0, len(rows) - 1, PROBE_TEXTS).long().tolist()
+                chosen = torch.linspace(0, len(rows) - 1, self.fit).long().tolist()
                 rows, labels = [rows[i] for i in chosen], labels[chosen]
             module = _with_head(None)
             return self.outputs(_Vectors(module), rows), labels
 
-        name = f"mpnet-kjv-{SHA256[:16]}-{self.data.sha256()[:16]}-1"
+        size = f"{self.fit}-{self.evaluation_texts}"
+        name = f"mpnet-kjv-{SHA256[:16]}-{self.data.sha256()[:16]}-{size}-1"
         return probe.fitted(name, features, len(DIVISIONS))
 
 

@@ -46,7 +46,7 @@ class TextClassifier(Model):
 
     metric: ClassVar[str] = "cross-entropy, nats"
     tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
-    evaluation_texts: ClassVar[int] = 600  # evenly spread over the held-out ones
+    evaluation_texts: int = 600  # evenly spread over the held-out ones
     padding: ClassVar[int] = 0  # token id
 
     @abstractmethod
