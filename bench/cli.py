@@ -12,6 +12,7 @@ from slashbench.bench.commands import (
     compress,
     conformance,
     decompress,
+    diff,
     fetch,
     inspect,
     limit,
@@ -47,6 +48,7 @@ examples
   bench scan model.safetensors                   every codec on your own checkpoint
   bench tune --model kjv-gpt --recipe backslash-q:step=2^-4 --loss 0.01   find the multiplier
   bench compress model.safetensors -o small.safetensors
+  bench diff model.safetensors small.safetensors which tensors differ, and by how much
 
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
 """
@@ -90,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
-                 inspect, verify, scan, tune, limit, reproduce, report, compare,
+                 inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
                  publish):  # fmt: skip
         verb.add(verbs)
     return parser

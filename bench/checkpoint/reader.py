@@ -114,6 +114,28 @@ class Checkpoint:
                     name, blob, segment, i * unit, min((i + 1) * unit, tensor.nbytes)
                 )
 
+    def check_structure(self, name: str) -> None:
+        """Check one tensor without decoding it: its tail, the header and tables of each stream.
+
+        Raises CorruptFile, also where a stream is not of the size that the plain tensor has there.
+        """
+        with self._explained(name):
+            blob = self.blob(name)
+            quantized = blob.grid is not None
+            for run in self.runs([name]):
+                if run.segment.codec == SAME:
+                    continue
+                size = run.segment.end - run.segment.begin
+                if run.segment.codec != STORED:
+                    self.codec(run.segment.codec)
+                    parts = frame.unpack(self.data[run.segment.begin : run.segment.end])
+                    if quantized and parts.dtype.kind not in "iu":
+                        raise CorruptFile("a quantized tensor without integers")
+                    width = self._value_bytes(self.header.tensors[name], blob)
+                    size = parts.count * (width if quantized else parts.dtype.itemsize)
+                if size != run.end - run.begin:
+                    raise CorruptFile(f"{size} bytes in the place of {run.end - run.begin}")
+
     def fill(self, run: DecodedSegment, out: Bytes) -> None:
         """Decode one segment. out: as many bytes as it stands for, aligned to its values.
 

@@ -68,6 +68,15 @@ def check(checkpoint: Checkpoint, progress: convert.Progress = convert.quiet) ->
         progress(done)
 
 
+def check_index(checkpoint: Checkpoint) -> None:
+    """Check all that headers and tables say, by their checksums, and that sizes fit the plain file.
+
+    Nothing is decoded: damage in the chunks goes unnoticed. Raises CorruptFile.
+    """
+    for name in checkpoint.header.tensors:
+        checkpoint.check_structure(name)
+
+
 def pairs(
     path: Path, original: Path, members: Callable[[Path], Members] = folders.members
 ) -> tuple[list[tuple[Path, Path]], dict[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from slashbench.bench.checkpoint import pytorch, reader, sources
@@ -47,11 +48,15 @@ class LazyTensor:
         """Return the shape."""
         return list(self.entry.shape)
 
+    def raw(self) -> npt.NDArray[np.uint8]:
+        """Return the tensor's bytes in memory of their own. Raises CorruptFile."""
+        found = np.array(self._source.read(self._name))
+        self._source.release(self._name)
+        return found
+
     def whole(self) -> torch.Tensor:
         """Return the tensor in memory of its own. Raises CorruptFile, UsageError."""
-        raw = np.array(self._source.read(self._name))
-        self._source.release(self._name)
-        return pytorch.as_tensor(raw, self.entry, self._name)
+        return pytorch.as_tensor(self.raw(), self.entry, self._name)
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         return self.whole()[index]

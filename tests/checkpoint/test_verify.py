@@ -35,6 +35,7 @@ SPELLED = {
         "rtn:granularity=group:bits=4:size=8",
     ],
     "rdoq": ["rdoq:lam=1:step=0.5"],
+    "trellis": ["trellis:lam=1:step=0.25"],
 }
 ON_A_GRID = ("ongrid",)  # quantisers of weights that lie on one
 UNSIGNED = ("kmeans", "rf8")  # whose integers are places in a codebook

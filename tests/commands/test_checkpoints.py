@@ -251,3 +251,78 @@ def test_what_a_killed_compress_left_is_swept_by_the_next(bench: Bench, home: Pa
         process.wait()
     assert bench("compress", "model.safetensors", "-o", "out/b").returncode == 0
     assert {path.name for path in out.iterdir()} <= {"a", "b"}
+
+
+def test_a_fast_check_reads_the_index_only(bench: Bench, home: Path) -> None:
+    bench("compress", "model.safetensors", "-o", "small.safetensors")
+    file = home / "small.safetensors"
+    whole = file.read_bytes()
+    segment = reader.opened(file).blob("wide").segments[0]
+    assert bench("verify", "small.safetensors", "--fast").returncode == 0
+    for place, noticed in ((segment.begin + 20, True), (segment.end - 9, False)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        file.write_bytes(bytes(damaged))
+        done = bench("verify", "small.safetensors", "--fast")
+        assert done.returncode == int(noticed)
+        assert ("'wide'" in done.stderr) == noticed
+        assert bench("verify", "small.safetensors").returncode == 1
+    done = bench("verify", "small.safetensors", "--fast", "--against", "model.safetensors")
+    assert done.returncode == 2
+
+
+def test_streams_of_another_size_are_found_without_decoding(bench: Bench, home: Path) -> None:
+    """As a program might write that gives the streams of two tensors each other's names."""
+    tensors = {"a": torch.randn(90, 90), "b": torch.randn(80, 80)}
+    slashbench.save_file(tensors, home / "small.safetensors")
+    checkpoint = reader.opened(home / "small.safetensors")
+    checkpoint.header.tensors["a"], checkpoint.header.tensors["b"] = (
+        checkpoint.header.tensors["b"],
+        checkpoint.header.tensors["a"],
+    )
+    with pytest.raises(CorruptFile):
+        checkpoint.check_structure("a")
+
+
+def test_diff_says_what_differs_and_by_how_much(bench: Bench, home: Path) -> None:
+    old = safetensors.torch.load_file(home / "model.safetensors")
+    new = {name: tensor.clone() for name, tensor in old.items() if name != "bias"}
+    new["wide"][3, 4] += 0.5
+    new["half"] = new["half"].float()
+    new["more"] = torch.zeros(0, 3)
+    safetensors.torch.save_file(new, home / "other.safetensors")
+    bench("compress", "other.safetensors", "-o", "small.safetensors")
+    done = bench("diff", "model.safetensors", "small.safetensors", "--json")
+    assert done.returncode == 3, done.stderr
+    found = {each["tensor"]: each for each in json.loads(done.stdout)}
+    assert {name: each["what"] for name, each in found.items()} == {
+        "bias": "only in the old one",
+        "half": "type or shape",
+        "more": "only in the new one",
+        "wide": "values",
+    }
+    assert found["wide"]["values"] == 1
+    assert found["wide"]["largest"] == pytest.approx(0.5, rel=1e-5)
+    expected = 0.5 / float(old["wide"].double().square().sum().sqrt())
+    assert found["wide"]["relative"] == pytest.approx(expected, rel=1e-4)
+    done = bench("diff", "model.safetensors", "small.safetensors")
+    assert (done.returncode, "4 of 5 tensors differ" in done.stdout) == (3, True)
+
+
+def test_diff_of_the_same_weights_in_other_files(bench: Bench, home: Path) -> None:
+    bench("compress", "folder", "-o", "small")
+    done = bench("diff", "folder", "small")
+    assert (done.returncode, "all 8 tensors are the same" in done.stdout) == (0, True), done.stderr
+
+
+def test_diff_of_values_that_are_no_numbers(bench: Bench, home: Path) -> None:
+    old = torch.tensor([1.0, float("nan"), float("inf"), 0.0])
+    new = torch.tensor([1.0, float("nan"), float("inf"), -0.0])
+    safetensors.torch.save_file({"w": old}, home / "a.safetensors")
+    safetensors.torch.save_file({"w": new}, home / "b.safetensors")
+    (found,) = json.loads(bench("diff", "a.safetensors", "b.safetensors", "--json").stdout)
+    assert (found["values"], found["largest"], found["relative"]) == (1, 0.0, 0.0)
+    new[2] = 5.0
+    safetensors.torch.save_file({"w": new}, home / "b.safetensors")
+    (found,) = json.loads(bench("diff", "a.safetensors", "b.safetensors", "--json").stdout)
+    assert (found["values"], found["largest"]) == (2, "inf")
