@@ -42,13 +42,18 @@ QUANTIZED_SEGMENT = 8 << 20  # bytes of int32, of which little is left: tables w
 SMALL = 4096  # bytes of a tensor that is stored as it is: decoding it takes longer than reading it
 SMALL_DELTA = 256  # the same, where there is a base: what is left is little
 
-REVISION = 2  # of the bytes written for the same tensors, codec and quantiser
+REVISION = 3  # of the bytes written for the same tensors, codec and quantiser
 
 _TOGETHER = 4  # segments that a core takes at a time
 _BLOCK = 1 << 20  # values looked at together
 
 FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless the user names one
+PALETTE, FIELDS = "palette", "fields"  # where a tensor looks like it, unless one is named
 DELTA = "delta"
+
+_LOSSLESS = [FLOATS, INTEGERS, PALETTE, FIELDS]
+_GLANCE, _FEW = 8192, 1024  # values of a run, and how many of them may differ where a list may pay
+_HARDLY = 0.98  # of the plain bytes: symbols so wide are looked at as bytes
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
 # bytes are coded plane by plane.
@@ -79,7 +84,7 @@ class Coding:
         what a quantiser makes, and for a bound.
         """
         if quantiser is None or quantiser.item.domain == "floats":
-            return cls(_codecs(codec, [FLOATS, INTEGERS]))
+            return cls(_codecs(codec, _LOSSLESS if codec is None else [FLOATS, INTEGERS]))
         if looks_at_data(quantiser.item):
             raise UsageError(
                 f"{quantiser.name} looks at a model and its training data; use it in a recipe "
@@ -142,6 +147,10 @@ class Coding:
     def place(self, domain: str) -> int:
         """Return the place of the first codec that takes this domain."""
         return next(i for i, link in enumerate(self.codecs) if domain in link.item.domains)
+
+    def place_of(self, name: str) -> int | None:
+        """Return the place of the codec of that name, or None if it is not among them."""
+        return next((i for i, link in enumerate(self.codecs) if link.name == name), None)
 
 
 def looks_at_data(quantiser: Quantiser) -> bool:
@@ -309,11 +318,24 @@ def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
 
 def _shorter(part: Array, coding: Coding) -> CodedSegment:
     """Encode a run, or store it if that takes no more."""
-    place = coding.place(frame.domain_of(part.dtype))
-    coded = CodedSegment(
-        place, coding.codecs[place].item.pieces(np.require(part, requirements="A"))
-    )
+    part = np.require(part, requirements="A")
+    domain = frame.domain_of(part.dtype)
+    coded = _coded(part, coding.place(domain), coding)
+    if part.dtype == np.uint8 and (place := coding.place_of(FIELDS)) is not None:
+        coded = min(coded, _coded(part, place, coding), key=lambda one: one.size)
+    elif domain == "integers" and coded.size > _HARDLY * part.nbytes and part.itemsize > 1:
+        # Integers that are packed in wider ones: their bytes have few values
+        as_bytes = part.reshape(-1).view(np.uint8)
+        coded = min(coded, _coded(as_bytes, coding.place(domain), coding), key=lambda one: one.size)
+    elif domain == "floats" and (place := coding.place_of(PALETTE)) is not None:
+        glance = part.reshape(-1)[:: max(1, part.size // _GLANCE)]
+        if np.unique(glance.view(f"u{part.itemsize}")).size <= min(_FEW, part.size // 8):
+            coded = min(coded, _coded(part, place, coding), key=lambda one: one.size)
     return coded if coded.size < part.nbytes else _stored(part)
+
+
+def _coded(part: Array, place: int, coding: Coding) -> CodedSegment:
+    return CodedSegment(place, coding.codecs[place].item.pieces(part))
 
 
 def _stored(part: Array) -> CodedSegment:

@@ -4,13 +4,14 @@
                      tensor's standard deviation, chosen so that the order-0 entropy per tensor
                      is that many bits on average; clipped to int8, which every compressor takes
 bf16, fp16, fp32     floats: the weights as they are, or rounded to the shorter type
+fp8-e4m3, int4, ...  what low precision looks like in a file, made of the same weights (`LOW`)
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +22,30 @@ from safetensors.numpy import load_file
 
 from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
+from slashbench.bench.speed import low_precision
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import UsageError
 from slashbench.trainers.quantisers.quantize import Uniform
 
-Arrays = list[npt.NDArray[Any]]
+Array = npt.NDArray[Any]
+Arrays = list[Array]
 
 FLOATS = {"bf16": ml_dtypes.bfloat16, "fp16": np.float16, "fp32": np.float32}
+
+#: Made from the weights by the rules of each format. No checkpoint was published like this.
+LOW: dict[str, Callable[[Array], Array]] = {
+    "fp8-e4m3": low_precision.fp8_e4m3,
+    "fp8-e5m2": low_precision.fp8_e5m2,
+    "fp4-e2m1": low_precision.fp4_e2m1,
+    "int8-rows": low_precision.int8_rows,
+    "int4-packed": low_precision.int4_packed,
+    "gguf-q8_0": low_precision.q8_0,
+    "gguf-q4_0": low_precision.q4_0,
+    "fp32-of-bf16": low_precision.fp32_of_bf16,
+    "fp32-of-int8": low_precision.fp32_of_int8,
+    "fp32-of-int4": low_precision.fp32_of_int4,
+}
 
 _BITS = re.compile(r"(\d+(?:\.\d+)?)bits?")
 _CLOSE = 0.002  # bits between the entropy asked for and the one reached
@@ -63,10 +80,10 @@ def names(text: str) -> list[str]:
     found = selector.split_list(text)
     for name in found:
         bits = _BITS.fullmatch(name)
-        if name not in FLOATS and not (bits and 0 < float(bits[1]) <= _MOST):
+        if name not in FLOATS and name not in LOW and not (bits and 0 < float(bits[1]) <= _MOST):
             raise UsageError(
                 f"no data {name!r}; write an entropy such as 4bits, up to {_MOST:g}, or one of "
-                f"{', '.join(FLOATS)}"
+                f"{', '.join([*FLOATS, *LOW])}"
             )
     return found
 
@@ -77,6 +94,9 @@ def samples(wanted: list[str]) -> Iterator[Sample]:
     for name in wanted:
         if name in FLOATS:
             tensors = [weight.astype(FLOATS[name]) for weight in weights]
+            yield Sample(name, tensors, None, _n_bytes(tensors))
+        elif name in LOW:
+            tensors = [LOW[name](weight) for weight in weights]
             yield Sample(name, tensors, None, _n_bytes(tensors))
         else:
             tensors = _at_entropy(weights, float(_BITS.fullmatch(name)[1]))  # type: ignore[index]

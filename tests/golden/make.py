@@ -58,6 +58,13 @@ def grid() -> np.ndarray:
     return symbols.astype(np.int8)
 
 
+def blocks() -> np.ndarray:
+    """Records of 34 bytes: two that are nearly alike in all, and 32 that are not."""
+    records = bell(400 * 34).reshape(400, 34) * 3
+    records[:, 0], records[:, 1] = bell(400) // 4 + 60, 28
+    return records.astype(np.int8).view(np.uint8)
+
+
 def along_trellis(states: int) -> np.ndarray:
     """Rows that follow the trellis, of two scales, with a value far out."""
     indices = bell(6_400).reshape(64, 100) // 6
@@ -80,6 +87,8 @@ TENSORS = {
     "rows": rows(),
     "columns": np.ascontiguousarray(rows().T),
     "grid": grid(),
+    "blocks": blocks(),
+    "levels": (bell(3000) // 3).astype(np.float32) / np.float32(7),
     "trellis4": along_trellis(4),
     "trellis8": along_trellis(8),
     "scalar": np.array(-128, np.int8),
@@ -90,7 +99,7 @@ TENSORS = {
     "float64": bell(50).astype(np.float64) / 3,
 }
 
-LARGE = {"chunks", "tails", "rows", "columns", "grid", "trellis4", "trellis8"}
+LARGE = {"chunks", "tails", "rows", "columns", "grid", "trellis4", "trellis8", "blocks", "levels"}
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = [
     "pack",
@@ -125,6 +134,14 @@ CASES = (
     }
     | {  # written when the codec was called `max`
         f"max.{tensor}": ("rans-classes", {}, tensor) for tensor in (*INTEGERS, "rows", "columns")
+    }
+    | {
+        "fields.blocks": ("fields", {}, "blocks"),
+        "fields.bell": ("fields", {}, "bell"),
+        "fields.outliers": ("fields", {}, "outliers"),
+        "palette.levels": ("palette", {}, "levels"),
+        "palette.bfloat16": ("palette", {}, "bfloat16"),
+        "palette.float64": ("palette", {}, "float64"),
     }
     | {
         f"rans-classes.{tensor}": ("rans-classes", {}, tensor)

@@ -80,6 +80,13 @@ def uneven_rows() -> Any:
     return matrix.astype(np.int8)
 
 
+def records() -> Any:
+    """Blocks as GGUF has them: a scale and 32 integers."""
+    found = bell(300 * 34).reshape(300, 34) * 5
+    found[:, 0], found[:, 1] = bell(300, 1), 28
+    return found.astype(np.int8).view(np.uint8)
+
+
 def tensors(domains: frozenset[str]) -> Iterator[Any]:
     """One tensor for each path a codec has."""
     outliers = bell(500)
@@ -99,9 +106,12 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
         yield bell(300).astype(np.int8).view(np.uint8)
         yield uneven_rows()
         yield np.ascontiguousarray(uneven_rows().T).astype(np.int16)  # uneven columns
+        yield records()
         yield trellis_rows(8, bell(4000).reshape(40, 100) // 4).astype(np.int8)
         yield trellis_rows(4, bell(315).reshape(9, 35))
     if "floats" in domains:
+        yield bell(9000).astype(np.float32) / 3  # few values
+        yield (bell(70_000) // 2 * 3).astype(ml_dtypes.bfloat16)
         yield bell(300).astype(np.float32) / 7
         yield bell(300).astype(np.float16) / 7
         yield np.array([np.nan, -0.0, np.inf, 5e-324], np.float64)
