@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from slashbench.bench.machine import memory
 from slashbench.bench.pipeline.keys import checkpoint_key
 from slashbench.bench.pipeline.record_cache import StageFailed
 from slashbench.bench.pipeline.stages import Stages
@@ -70,6 +71,15 @@ class JobOutcome(msgspec.Struct, frozen=True):
 
 def perform(stages: Stages, job: Job) -> JobOutcome:
     """Do a job in this process; its results go to the store."""
+    if job.kind == "time":
+        return _outcome(stages, job)
+    try:
+        return _outcome(stages, job)
+    finally:
+        memory.give_back()
+
+
+def _outcome(stages: Stages, job: Job) -> JobOutcome:
     try:
         if job.kind == "checkpoint":
             stages.checkpoint(job.cell, job.depth)

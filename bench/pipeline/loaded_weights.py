@@ -33,6 +33,10 @@ class _Last(Generic[T]):
             self._kept = identity, make()
         return self._kept[1]
 
+    def forget(self) -> None:
+        """Free what was made last."""
+        self._kept = None
+
 
 class LoadedWeights:
     """The weights behind records: trained, quantized, decoded."""
@@ -44,6 +48,12 @@ class LoadedWeights:
         self._prepared: _Last[Prepared] = _Last()
         self._base: _Last[Weights] = _Last()
         self._base_file: _Last[str] = _Last()
+
+    def forget(self) -> None:
+        """Free everything: a training needs the memory."""
+        everything = (self._weights, self._reference, self._prepared, self._base, self._base_file)
+        for kept in everything:
+            kept.forget()
 
     def load(self, point: CheckpointRecord) -> Weights:
         """Return the weights of a float checkpoint."""

@@ -334,6 +334,7 @@ class Stages:
         """Train; what it costs is that of the links before too."""
         key = keys.checkpoint_key(cell, depth)
         snapshots = self.store.snapshot_slot(key)
+        self.weights.forget()
         before = self._before(cell, depth, parent) if parent is not None else None
         state, training = float_checkpoint.train(
             cell, depth, key, self.store.where, snapshots, self._progress, before

@@ -69,7 +69,7 @@ def timed(command: str, folder: Path, log: Path) -> dict[str, Any]:
         "exit_code": code,
         "wall_s": round(time.monotonic() - started, 1),
         "peak_gib": round(memory.peak_bytes / 2**30, 2),
-        "said": [line for line in text.splitlines()[:12] if "about" in line],
+        "said": [line for line in text.splitlines() if " to run, about " in line],
     }
 
 
