@@ -29,7 +29,7 @@ def skip(data: Bytes, begins: Int64s, ends: Int64s, width: int, after: Int64s) -
             return False
         found = 0
         for i in range(steps):
-            found += int(_step(data, at + 2 * i) != LONG)
+            found += int(step(data, at + 2 * i) != LONG)
         after[c] = at + 2 * steps + width * found
         if after[c] > ends[c]:
             return False
@@ -51,9 +51,9 @@ def put(data: Bytes, begins: Int64s, ends: Int64s, chunk: int, width: int, symbo
         value = at + 2 * steps
         reached = 0
         for i in range(steps):
-            step = _step(data, at + 2 * i)
-            reached += step
-            if step == LONG:
+            gap = step(data, at + 2 * i)
+            reached += gap
+            if gap == LONG:
                 continue
             if reached >= size or value + width > ends[c]:
                 return False
@@ -68,8 +68,16 @@ def put(data: Bytes, begins: Int64s, ends: Int64s, chunk: int, width: int, symbo
 
 
 @kernel
-def _step(data: Bytes, at: int) -> int:
+def step(data: Bytes, at: int) -> int:
+    """The step that lies at that place."""
     return int(data[at]) | int(data[at + 1]) << 8
+
+
+@kernel
+def begin(data: Bytes, at: int, end: int) -> Any:
+    """(number of steps, place of the first one, place of the first value); -1 for a place: none."""
+    steps, first = _count(data, at, end)
+    return steps, first, first + 2 * steps
 
 
 @kernel

@@ -75,6 +75,14 @@ def along_trellis(states: int) -> np.ndarray:
     return rows
 
 
+def float_rows() -> np.ndarray:
+    """A matrix of bfloat16 whose rows differ in scale by up to 8, with outliers."""
+    values = np.tile(bell(4096), 32).reshape(256, 512) + np.linspace(0.01, 0.7, 512)
+    values = values / (64 << np.arange(256) % 4)[:, None]
+    values[9, 5], values[200, 100] = 0.0, 1e30
+    return values.astype(ml_dtypes.bfloat16)
+
+
 TENSORS = {
     "bell": bell(640).astype(np.int8).reshape(20, 32),
     "outliers": outliers(),
@@ -97,9 +105,21 @@ TENSORS = {
     "float16": np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0], np.float16),
     "bfloat16": (bell(999) ** 3 / 256).astype(ml_dtypes.bfloat16),
     "float64": bell(50).astype(np.float64) / 3,
+    "float-rows": float_rows(),
 }
 
-LARGE = {"chunks", "tails", "rows", "columns", "grid", "trellis4", "trellis8", "blocks", "levels"}
+LARGE = {
+    "chunks",
+    "tails",
+    "rows",
+    "columns",
+    "grid",
+    "trellis4",
+    "trellis8",
+    "blocks",
+    "levels",
+    "float-rows",
+}
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = [
     "pack",
@@ -114,7 +134,7 @@ OURS = [
 MODELLED = ["rans-ggd"]
 PEERS = ["zlib", "bz2", "lzma", "brotli", "lz4", "blosc2", "pcodec", "zipnn", "openzl-huffman"]
 PEERS += ["openzl-fse", "constriction-huffman", "deepcabac"]
-FLOATS = ["float-huffman", "float-rans"]
+FLOATS = ["float-huffman", "float-rans", "float-classes"]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = (
     {
@@ -152,6 +172,7 @@ CASES = (
         "exp-golomb.rank0-outliers": ("exp-golomb", {"k": 0, "map": "rank"}, "outliers"),
         "huffman.short-bell": ("huffman", {"max_length": 4}, "bell"),
         "huffman.long-outliers": ("huffman", {"max_length": 14}, "outliers"),
+        "float-classes.float-rows": ("float-classes", {}, "float-rows"),
         "huffman.chunks": ("huffman", {}, "chunks"),
         "huffman.tails": ("huffman", {}, "tails"),
         "rans.chunks": ("rans", {}, "chunks"),

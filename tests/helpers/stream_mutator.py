@@ -18,7 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from slashbench.codecs import rans_classes
+from slashbench.codecs import float_classes, rans_classes
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray
 from slashbench.errors import CorruptStream
@@ -120,19 +120,25 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
         yield weights.astype(ml_dtypes.bfloat16)
         weights[::900] = 1e30  # beyond the window: exceptions
         yield weights.astype(ml_dtypes.bfloat16)
+        rows = np.random.default_rng(0).normal(size=(64, 97)) * np.geomspace(0.01, 0.2, 64)[:, None]
+        for dtype in (np.float16, np.float32, ml_dtypes.bfloat16):
+            yield rows.astype(dtype)
+        rows[5, 7] = rows[60] = 0  # exceptions among classes; a plane of the rest that is coded
+        yield np.abs(rows).astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
 def seeds(codec: Any) -> list[Stream]:
     """Real streams of a codec, taken apart: of one chunk, of several short ones, of version 1."""
     found = []
-    usual = frame.CHUNK, rans_classes.CHUNK
+    usual = frame.CHUNK, rans_classes.CHUNK, float_classes.CHUNK, float_classes.CLASS_OF_VALUES
     try:
         for chunk in (None, 150, 9000):
             if chunk is not None:
-                frame.CHUNK = rans_classes.CHUNK = chunk
+                frame.CHUNK = rans_classes.CHUNK = float_classes.CHUNK = chunk
+                float_classes.CLASS_OF_VALUES = 1000
             found += [Stream.of(codec.encode(array)) for array in tensors(codec.domains)]
     finally:
-        frame.CHUNK, rans_classes.CHUNK = usual
+        frame.CHUNK, rans_classes.CHUNK, float_classes.CHUNK, float_classes.CLASS_OF_VALUES = usual
     name = codec.codec_id.removeprefix("slashbench.").removeprefix("constriction-")
     old = [Stream.of(path.read_bytes()) for path in sorted(VERSION_1.glob(f"{name}.*.bin"))]
     if name == "rans-classes":  # what it wrote as revision 1
