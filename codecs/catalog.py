@@ -54,6 +54,19 @@ CODECS.lazy(
     "openzl-fse", "slashbench.codecs.peers.openzl:OpenZLFse", needs="openzl", install=_PEERS
 )
 CODECS.lazy(
+    "openzl-compress",
+    "slashbench.codecs.peers.openzl:OpenZLCompress",
+    needs="openzl",
+    install=_PEERS,
+)
+CODECS.lazy("z4ai", "slashbench.codecs.peers.z4ai:Z4ai", needs="z4ai", install=_PEERS)
+CODECS.lazy("fpzip", "slashbench.codecs.peers.fpzip:Fpzip", needs="fpzip", install=_PEERS)
+CODECS.lazy("zfp", "slashbench.codecs.peers.zfp:Zfp", needs="zfpy", install=_PEERS)
+CODECS.lazy("isal", "slashbench.codecs.peers.isal:Isal")
+CODECS.lazy(
+    "libdeflate", "slashbench.codecs.peers.libdeflate:Libdeflate", needs="deflate", install=_PEERS
+)
+CODECS.lazy(
     "constriction-huffman",
     "slashbench.codecs.peers.constriction_huffman:ConstrictionHuffman",
     needs="constriction",

@@ -271,7 +271,9 @@ def _law(split: _Split, rows: int, length: int) -> _Law | None:
         tally = np.zeros((n_classes, 256), np.int64)
         float_rows.tally_classes(symbols, length, labels, tally)
         by_class = tally.reshape(n_classes, grid.exponents, -1).sum(2)
-        models = [float_model.fit(found, grid, whole) for found in by_class]
+        fits = [float_model.fit(found, grid, whole) for found in by_class]
+        # All tops alike: a run ends with a few symbols of the next class.
+        models = [FloatModel(model.shape, model.scale, whole.top) for model in fits]
         laws.append(_modelled(tally, models, labels, grid))
     for law in laws:
         if law is not None and law.bits < best.bits:

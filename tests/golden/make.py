@@ -134,6 +134,8 @@ OURS = [
 MODELLED = ["rans-ggd"]
 PEERS = ["zlib", "bz2", "lzma", "brotli", "lz4", "blosc2", "pcodec", "zipnn", "openzl-huffman"]
 PEERS += ["openzl-fse", "constriction-huffman", "deepcabac"]
+NEW_PEERS = ["openzl-compress", "z4ai", "isal", "libdeflate"]
+FLOAT_PEERS = ["openzl-huffman", "openzl-fse", "openzl-compress", "z4ai", "fpzip", "zfp"]
 FLOATS = ["float-huffman", "float-rans", "float-classes"]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = (
@@ -149,8 +151,13 @@ CASES = (
     }
     | {
         f"{codec}.{tensor}": (codec, {}, tensor)
-        for codec in PEERS
+        for codec in [*PEERS, *NEW_PEERS]
         for tensor in ("bell", "outliers", "scalar", "empty")
+    }
+    | {
+        f"{codec}.{tensor}": (codec, {}, tensor)
+        for codec in FLOAT_PEERS
+        for tensor in ("bfloat16", "float16", "float32", "float64")
     }
     | {  # written when the codec was called `max`
         f"max.{tensor}": ("rans-classes", {}, tensor) for tensor in (*INTEGERS, "rows", "columns")

@@ -160,7 +160,7 @@ def odd_tensors():
         yield "small", weights((16,), dtype)
 
 
-@pytest.mark.parametrize(("what", "tensor"), odd_tensors())
+@pytest.mark.parametrize(("what", "tensor"), list(odd_tensors()))
 def test_nothing_is_larger_than_by_exponents_alone(what, tensor):
     stream = FloatClasses().encode(tensor)
     assert len(stream) <= len(FloatRans().encode(tensor)) + 1, what
