@@ -12,7 +12,7 @@ from slashbench.errors import CorruptStream
 
 
 class Fpzip(WideFloatCodec):
-    """fpzip (BSD), lossless: predict and range-code floats. Decode trusted streams only.
+    """Predict and range-code floats by fpzip (BSD), lossless. Decode trusted streams only.
 
     The classic of scientific data, which looks for a smoothness that weights lack.
 

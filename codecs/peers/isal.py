@@ -11,7 +11,7 @@ from slashbench.errors import CorruptStream
 
 
 class Isal(ByteCodec):
-    """Deflate by ISA-L: the fastest of the format, and the largest.
+    """Deflate by ISA-L (BSD): the fastest of the format, and the largest.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from slashbench.errors import CorruptStream
 
 
 class Libdeflate(ByteCodec):
-    """Deflate by libdeflate: the same format as zlib's, smaller and faster.
+    """Deflate by libdeflate (MIT): the same format as zlib's, smaller and faster.
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ class OpenZLFse(_OpenZL):
 
 
 class OpenZLCompress(OneChunkCodec):
-    """OpenZL's general compressor, which finds a graph for numbers. Decode trusted streams only.
+    """Compress by OpenZL's general graph, which looks at numbers. Decode trusted streams only.
 
     It is handed numbers of their own width: floats by their bits, integers in the narrowest type.
     The tables are two bytes, the second one the width.

@@ -21,7 +21,7 @@ _DTYPES = {
 
 
 class Z4ai(WholeTensorCodec):
-    """z4ai (Apache-2.0): byte planes, zstd, rANS; the best of several. Decode trusted streams only.
+    """Code by z4ai (Apache-2.0), the best of several ways it tries. Decode trusted streams only.
 
     Run as its README does: `z4ai.compress(data, dtype=...)`, which tries several ways and keeps the
     smallest. Integers go in their narrowest type as plain bytes. The tables are one byte, the width

@@ -11,7 +11,7 @@ from slashbench.codecs.families.wide_floats import WideFloatCodec
 
 
 class Zfp(WideFloatCodec):
-    """zfp (BSD) in its reversible mode: blocks transformed. Decode trusted streams only.
+    """Transform blocks by zfp (BSD) in its reversible mode. Decode trusted streams only.
 
     A codec of smooth fields; weights grow under it.
 
