@@ -105,7 +105,7 @@ def plus_minus_small(line: Line) -> str:
 
 def _every(results: Results) -> Table:
     names = names_by_model(results.updates)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for block in results.update_blocks:
         for line in block.lines:
             if line.first.bound:
@@ -134,7 +134,7 @@ def _every(results: Results) -> Table:
 
 
 def _sizes(found: dict[str, list[Best]]) -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model, bests in found.items():
         for best in bests:
             if isinstance(best.line, Line):
