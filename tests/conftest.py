@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,3 +18,8 @@ _ROOT = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  #
 os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="sb-", dir=_ROOT)
 Path(tempfile.tempdir).chmod(0o1777)  # for tests of other users
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+# Where Python may keep nothing compiled (containers have it so), each of some fifty processes would
+# compile all that it imports. What is kept lies in `__pycache__`, beside Numba's.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False

@@ -252,11 +252,22 @@ def index(data: Bytes, outer: Header, start: int, text: bytes) -> Index:
 def _quantized_by(outer: Header) -> QuantizedBy | None:
     entry = outer.metadata.get(QUANTIZER_KEY)
     if entry is None:
+        _refuse_a_damaged_name(outer)
         return None
     try:
         return msgspec.json.decode(_checked(entry), type=QuantizedBy)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CorruptFile(f"what the file says of its quantiser is damaged: {error}") from error
+
+
+def _refuse_a_damaged_name(outer: Header) -> None:
+    """Raise CorruptFile if an entry of another name says what a quantiser's does."""
+    for name in outer.metadata.keys() - {METADATA_KEY}:
+        try:
+            msgspec.json.decode(_checked(outer.metadata[name]), type=QuantizedBy)
+        except (CorruptFile, msgspec.DecodeError, RecursionError):
+            continue
+        raise CorruptFile(f"the metadata {name!r} should be {QUANTIZER_KEY!r}: the file is damaged")
 
 
 def tail(

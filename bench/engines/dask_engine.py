@@ -26,6 +26,7 @@ from slashbench.bench.engines import dask_settings
 from slashbench.bench.engines import dask_worker as remote
 from slashbench.bench.engines.base import Engine, EngineWatcher, RunContext
 from slashbench.bench.engines.jobs import Job, JobOutcome
+from slashbench.bench.pipeline import keys
 from slashbench.errors import EngineLost, UsageError
 
 _MOMENT_S = 0.2
@@ -197,6 +198,7 @@ class DaskEngine(Engine):
             run=self._run,
             number=number,
             cell=job.cell.spelled,
+            code=keys.code(job.cell),
             kind=job.kind,
             depth=job.depth,
             patient=patient,

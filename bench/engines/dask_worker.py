@@ -23,12 +23,14 @@ from distributed import get_worker
 from typing_extensions import override
 
 from slashbench.bench.engines.base import RunContext
-from slashbench.bench.engines.jobs import Job, Kind, perform
+from slashbench.bench.engines.jobs import Job, JobOutcome, Kind, perform
 from slashbench.bench.machine import provenance
+from slashbench.bench.pipeline import keys
 from slashbench.bench.pipeline.record_cache import StageWatcher
 from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan.matrix import Cell, CellText
 from slashbench.bench.store.store import Store
+from slashbench.errors import UsageError
 from slashbench.version import __version__
 
 _EVERY_S = 0.5  # between two words on the progress of a stage
@@ -42,6 +44,7 @@ class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
     run: RunContext
     number: int
     cell: CellText
+    code: dict[str, str]  # that the cell runs beside slashbench, as the driver has it
     kind: Kind
     depth: int
     patient: bool
@@ -57,14 +60,32 @@ class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def work(order: bytes) -> bytes:
-    """Do one job. Returns its outcome."""
+    """Do one job. Returns its outcome; that of a worker with other code is `unusable`."""
     asked = msgspec.json.decode(order, type=JobOrder)
+    if other := _other_code(asked):
+        return msgspec.json.encode(JobOutcome("unusable", other))
     with _one_at_a_time:
         mine = _stages(asked.run)
         mine.patient = asked.patient
         mine.records.watcher = Reporter(asked)
         job = Job(_cell(asked.cell), asked.kind, asked.depth)
         return msgspec.json.encode(perform(mine, job))
+
+
+def _other_code(asked: JobOrder) -> str:
+    """Return what keeps this worker from making the driver's records; empty where nothing does."""
+    here = f"the worker at {get_worker().address}"
+    same = "records would not be the same: install the same there"
+    try:
+        mine = keys.code(_cell(asked.cell))
+    except UsageError as error:
+        return f"{here} can't do {asked.cell.model} with {asked.cell.codec} ({error}); {same}"
+    differ = [
+        f"{name} {mine.get(name) or 'none'}, this command {asked.code.get(name) or 'none'}"
+        for name in sorted(mine.keys() | asked.code.keys())
+        if mine.get(name) != asked.code.get(name)
+    ]
+    return f"{here} has {'; '.join(differ)}; {same}" if differ else ""
 
 
 def place() -> bytes:

@@ -29,8 +29,8 @@ Kind = Literal["checkpoint", "size", "time"]
 
 #: What came of a job. done: made, or failed with a record; sized: all but timing is there; busy:
 #: another process is at it, or at work on the machine; mismatch: the decoded weights are others;
-#: unusable: the results can't be written; died: its process did, more often than it may; lost: the
-#: way to the engine was.
+#: unusable: the results can't be written, or the worker has other code; died: its process did, more
+#: often than it may; lost: the way to the engine was.
 Status = Literal["done", "sized", "busy", "mismatch", "unusable", "died", "lost"]
 
 RETRY_S = 1.0  # after which a job that another process was at is tried again

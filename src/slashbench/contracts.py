@@ -6,6 +6,7 @@ particular codec, regime or model, and torch is imported for types only.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -265,6 +266,18 @@ class Model(ABC):
     #: Settings of regimes for this model in place of their defaults, found in a sweep on validation
     #: data. A model that names more than a strength (lam, step) says why.
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        signature = inspect.signature(cls.evaluate)
+        try:
+            signature.bind("self", "module", "split", "reference")
+        except TypeError:
+            raise UsageError(
+                f"{cls.__name__}.evaluate takes {signature}; it is called with "
+                "(self, module, split, reference=None), where `reference` is the float model to "
+                "compare with, or None: add that parameter"
+            ) from None
 
     @property
     @abstractmethod

@@ -252,7 +252,7 @@ def parts() -> file_mutator.Parts:
 
 
 def refused(data: bytes, match: str, **limits: Any) -> None:
-    with pytest.raises(CorruptFile, match=match):
+    with pytest.raises(CorruptFile, match=match or None):
         Checkpoint(np.frombuffer(data, np.uint8), **limits).all()
 
 
@@ -262,6 +262,17 @@ def test_every_cut_and_every_flipped_bit_is_noticed() -> None:
         refused(data[:end], "")
     generator = np.random.default_rng(1)
     for bit in generator.integers(0, 8 * len(data), 600):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        refused(bytes(damaged), "")
+
+
+def test_a_flipped_bit_in_a_name_of_the_metadata_is_noticed(tmp_path: Path) -> None:
+    """Readers pass over an entry that they don't know, and a damaged name makes one."""
+    slashbench.save_file({"w": torch.randn(60, 50)}, tmp_path / "file", quantize="rtn")
+    data = (tmp_path / "file").read_bytes()
+    begin = data.index(b"slashbench.quantiser")
+    for bit in range(8 * begin, 8 * (begin + len("slashbench.quantiser"))):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << (bit % 8)
         refused(bytes(damaged), "")

@@ -1,4 +1,7 @@
-"""A run where it is hard to run: odd folders, long temporary ones, a locale of ASCII."""
+"""A run where it is hard to run: odd folders, long temporary ones, a locale of ASCII.
+
+The fast tests have one such run: tests/pipeline/test_surroundings.py.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ import pytest
 #: Modules of the standard library that the command and its children import.
 SHADOWS = ("signal", "random", "types", "token", "copy", "platform", "queue", "selectors", "codecs")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("folder", "tmp"),
     [
         ("späß [b] · λ", 120),
-        pytest.param("plain", 60, marks=pytest.mark.slow),
-        pytest.param("-o", 76, marks=pytest.mark.slow),
-        pytest.param("[/red] *", 250, marks=pytest.mark.slow),
-        pytest.param("with\ttab and 'quotes'", 90, marks=pytest.mark.slow),
+        ("plain", 60),
+        ("-o", 76),
+        ("[/red] *", 250),
+        ("with\ttab and 'quotes'", 90),
     ],
 )
-@pytest.mark.parametrize("jobs", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [0, 1])
 def test_a_run_there(folder: str, tmp: int, jobs: int, tmp_path: Path) -> None:
     home = tmp_path / folder
     home.mkdir(parents=True)

@@ -113,10 +113,12 @@ def test_without_the_extra_for_models(folder: Path) -> None:
     path = os.pathsep.join([str(folder), *sys.path])
     done = bench_process(
         "scan", "model-a.safetensors", "--codecs=rans", "--repeats=1", "--quantize=rtn",
-        cwd=folder, PYTHONPATH=path,
+        cwd=folder, cold=True, PYTHONPATH=path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = bench_process("speed", "--codecs=rans", "--data=4bits", cwd=folder, PYTHONPATH=path)
+    done = bench_process(
+        "speed", "--codecs=rans", "--data=4bits", cwd=folder, cold=True, PYTHONPATH=path
+    )
     assert (done.returncode, "pip install 'slashbench[models]'" in done.stderr) == (2, True)
 
 

@@ -61,7 +61,7 @@ def test_a_reason_in_brackets_is_shown_whole_and_stops_no_other_cell(tmp_path: P
 def test_the_pip_line_is_shown_whole(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sklearn'] = None")
     path = os.pathsep.join([str(tmp_path), *sys.path])
-    done = bench_process("list", "models", cwd=tmp_path, PYTHONPATH=path)
+    done = bench_process("list", "models", cwd=tmp_path, cold=True, PYTHONPATH=path)
     assert "pip install 'slashbench[models]'" in done.stdout
 
 

@@ -24,6 +24,7 @@ from slashbench.record import CheckpointRecord, TimeRecord
 from tests.helpers.command import COMMAND
 from tests.helpers.engine_lab import (
     CODECS,
+    PLUGIN,
     cells,
     environment,
     holders,
@@ -287,6 +288,26 @@ def test_workers_started_by_other_means_are_told_what_they_lack(
     assert code == 2
     assert lack in output
     assert "bench worker" in output
+
+
+@pytest.mark.parametrize("plugin", ["edited", "missing"])
+def test_a_worker_with_another_plugin_is_told_apart(
+    plugin: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    paths = cluster.environment["PYTHONPATH"].removeprefix(f"{PLUGIN}{os.pathsep}")
+    if plugin == "edited":
+        shutil.copytree(PLUGIN, tmp_path / "plugin")
+        with (tmp_path / "plugin" / "trouble.py").open("a") as file:
+            file.write("# edited\n")
+        paths = f"{tmp_path / 'plugin'}{os.pathsep}{paths}"
+    cluster.environment["PYTHONPATH"] = paths
+    cluster.worker()
+    cluster.ready(1)
+    code, output = run(*SLOW, "--seeds=0", "--scheduler", cluster.address, f"--out={tmp_path}")
+    assert code == 2, output
+    assert ("model trouble" if plugin == "edited" else "no model 'trouble'") in output
+    assert "install the same there" in output
+    assert not cells(tmp_path)
 
 
 def test_workers_that_declare_nothing_do_what_all_can_do(cluster: Cluster, tmp_path: Path) -> None:

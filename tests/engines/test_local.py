@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,18 +38,54 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for f in kept for p in (out / f).rglob("*") if p.is_file()}
 
 
-def test_two_processes_make_the_records_of_one(tmp_path: Path) -> None:
-    what = ["--models=digits-mlp:steps=30", "--recipes=plain,plain+prune:sparsity=0.5", CODECS]
-    code, alone = run(*what, "--seeds=0..1", "--jobs=0", f"--out={tmp_path / 'alone'}")
+@dataclass(frozen=True)
+class Shared:
+    """What two worker processes made, and what they said."""
+
+    out: Path
+    code: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """A run with a model that no worker has the memory for."""
+    out = tmp_path_factory.mktemp("shared")
+    models = f"{SMALL[0]},trouble:greedy=true"
+    return Shared(out, *run(models, *SMALL[1:], "--jobs=2", f"--out={out}"))
+
+
+SMALL = [
+    "--models=digits-mlp:steps=30", "--recipes=plain,plain+prune:sparsity=0.5",
+    "--codecs=pack,huffman,entropy", "--seeds=0..1",
+]  # fmt: skip
+
+
+def test_two_processes_make_the_records_of_one(shared: Shared, tmp_path: Path) -> None:
+    code, alone = run(*SMALL, "--jobs=0", f"--out={tmp_path}")
     assert code == 0, alone
-    code, shared = run(*what, "--seeds=0..1", "--jobs=2", f"--out={tmp_path / 'shared'}")
-    assert code == 0, shared
-    assert shared.count("train digits-mlp") == alone.count("train digits-mlp") == 2
-    assert comparable(tmp_path / "shared") == comparable(tmp_path / "alone")
-    assert not any(path.is_file() for path in (tmp_path / "shared" / "leases").rglob("*"))
-    commands = {point.provenance.command_line for point in Store(tmp_path / "shared").cells()}
+    assert shared.said.count("train digits-mlp") == alone.count("train digits-mlp") == 2
+    assert comparable(shared.out) == comparable(tmp_path)
+    assert not any(path.is_file() for path in (shared.out / "leases").rglob("*"))
+    commands = {point.provenance.command_line for point in Store(shared.out).cells()}
     assert len(commands) == 1
     assert commands.pop().startswith("bench run --models=digits-mlp")
+
+
+def test_what_no_worker_can_do_is_refused_not_waited_for(shared: Shared) -> None:
+    assert shared.code == 1, shared.said
+    assert "not run: trouble:greedy=true" in shared.said
+    assert "which none here has" in shared.said
+    assert {cell.model for cell in Store(shared.out).cells()} == {"digits-mlp:steps=30"}
+
+
+def test_times_say_their_machine_and_were_taken_alone(shared: Shared) -> None:
+    times = sorted(Store(shared.out).all(TimeRecord), key=lambda t: t.provenance.measured_at)
+    others = [
+        r for r in Store(shared.out).every() if r.__struct_config__.tag in ("compress", "evaluate")
+    ]
+    assert max(r.provenance.measured_at for r in others) <= times[0].provenance.measured_at
+    assert len({time.machine for time in times}) == 1
 
 
 def test_nothing_is_said_of_a_dashboard_that_nobody_wants() -> None:
@@ -70,6 +107,9 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     )  # fmt: skip
     victim = wait_for(lambda: holders(tmp_path, 2))[0]
     assert victim != process.pid
+    # Dask's own setting makes each large array cost its page faults again.
+    started_with = Path(f"/proc/{victim}/environ")
+    assert not started_with.exists() or b"MALLOC_TRIM_THRESHOLD_" not in started_with.read_bytes()
     os.kill(victim, signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
@@ -195,42 +235,3 @@ def test_a_driver_that_was_stopped_for_long_leaves_its_work_to_who_took_it_over(
     assert late.returncode == 0, output
     assert contents(tmp_path) == made
     assert len(cells(tmp_path)) == 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting, seen in /proc")
-def test_workers_keep_memory_as_other_processes_do(tmp_path: Path) -> None:
-    """Dask's own setting makes each large array cost its page faults again."""
-    process = start(
-        "run", "--models=trouble:steps=40:pause=0.05", "--recipes=plain", "--codecs=entropy",
-        "--seeds=0", "--jobs=1", f"--out={tmp_path}",
-    )  # fmt: skip
-    (worker,) = wait_for(lambda: holders(tmp_path))
-    assert worker != process.pid
-    assert b"MALLOC_TRIM_THRESHOLD_" not in Path(f"/proc/{worker}/environ").read_bytes()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-
-
-def test_what_no_worker_can_do_is_refused_not_waited_for(tmp_path: Path) -> None:
-    code, output = run(
-        "--models=digits-mlp:steps=5,trouble:greedy=true", "--recipes=plain", "--codecs=pack",
-        "--seeds=0", "--jobs=2", f"--out={tmp_path}",
-    )  # fmt: skip
-    assert code == 1, output
-    assert "not run: trouble:greedy=true" in output
-    assert "which none here has" in output
-    assert [cell.model for cell in cells(tmp_path).values()] == ["digits-mlp:steps=5"]
-
-
-def test_times_say_their_machine_and_were_taken_alone(tmp_path: Path) -> None:
-    code, output = run(
-        "--models=digits-mlp:steps=5", "--recipes=plain", "--codecs=pack,huffman,rans",
-        "--seeds=0..1", "--jobs=2", f"--out={tmp_path}",
-    )  # fmt: skip
-    assert code == 0, output
-    times = sorted(Store(tmp_path).all(TimeRecord), key=lambda t: t.provenance.measured_at)
-    others = [
-        r for r in Store(tmp_path).every() if r.__struct_config__.tag in ("compress", "evaluate")
-    ]
-    assert max(r.provenance.measured_at for r in others) <= times[0].provenance.measured_at
-    assert len({time.machine for time in times}) == 1

@@ -1,6 +1,7 @@
 """The command `bench`, as a user types it: in this process where that is enough, else in its own.
 
-`bench` takes a tenth of a second, `bench_process` takes seconds to start.
+`bench` takes a tenth of a second; what `bench_process` runs begins as soon, but its imports and its
+compiled kernels are not there for the next one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ from typing import Any
 from unittest import mock
 
 from slashbench.bench import cli
+from tests.helpers import warm_process
+from tests.helpers.warm_process import WarmProcess
+
+Process = subprocess.Popen[Any] | WarmProcess
 
 COMMAND = (sys.executable, "-m", "slashbench.bench.cli")
 
@@ -59,33 +65,41 @@ def bench(
 
 
 def bench_process(
-    *arguments: object, cwd: Path, given: bytes = b"", timeout: float = 300, **env: str
+    *arguments: object,
+    cwd: Path,
+    given: bytes = b"",
+    timeout: float = 300,
+    cold: bool = False,
+    **env: str,
 ) -> Done:
-    """Run the command in a process of its own."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | _WIDE | env,
-        input=given,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-    said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    return Done(done.returncode, *said, done.stdout)
+    """Run the command in a process of its own. cold: of a Python that is started for it."""
+    with tempfile.TemporaryFile() as given_file, tempfile.TemporaryFile() as out, \
+         tempfile.TemporaryFile() as err:  # fmt: skip
+        given_file.write(given)
+        given_file.seek(0)
+        process = process_of(
+            *map(str, arguments), cold=cold, cwd=cwd, env=os.environ | _WIDE | env,
+            stdin=given_file.fileno(), stdout=out.fileno(), stderr=err.fileno(),
+        )  # fmt: skip
+        code = process.wait(timeout)
+        raw, said = ((file.seek(0), file.read())[1] for file in (out, err))
+    return Done(code, raw.decode(errors="replace"), said.decode(errors="replace"), raw)
 
 
 @contextlib.contextmanager
-def started(
-    *arguments: object, cwd: Path | None = None, **options: Any
-) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: object, cwd: Path | None = None, **options: Any) -> Iterator[Process]:
     """Start the command in a process group of its own, of which nothing is left at the end."""
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, text=True, start_new_session=True, **options
-    )
+    process = process_of(*map(str, arguments), cwd=cwd, start_new_session=True, **options)
     try:
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def process_of(*arguments: str, cold: bool = False, **options: Any) -> Process:
+    """Start the command; it begins at once where it can be forked from a process that is ready."""
+    if warm_process.POSSIBLE and not cold:
+        return WarmProcess(arguments, **options)
+    return subprocess.Popen([*COMMAND, *arguments], text=True, **options)

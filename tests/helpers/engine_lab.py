@@ -14,7 +14,7 @@ from typing import Any
 
 from slashbench.bench.store.store import Store
 from slashbench.record import CellRecord, CheckpointRecord
-from tests.helpers.command import COMMAND, started
+from tests.helpers.command import COMMAND, Process, process_of, started
 
 PLUGIN = Path(__file__).parent / "plugin"
 CODECS = "--codecs=pack,entropy"
@@ -38,19 +38,14 @@ sys.exit(cli.main())
 """
 
 
-def start(
-    *arguments: str, program: tuple[str, ...] = COMMAND[1:], **options: Any
-) -> subprocess.Popen[str]:
-    """The command, in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=options.pop("env", environment()),
-        **options,
-    )
+def start(*arguments: str, program: tuple[str, ...] = (), **options: Any) -> Process:
+    """The command, in a process group of its own. program: what Python runs in its place."""
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+    options = {"env": environment()} | more | options
+    if program or "preexec_fn" in options:
+        command = [sys.executable, *(program or COMMAND[1:]), *arguments]
+        return subprocess.Popen(command, text=True, **options)
+    return process_of(*arguments, **options)
 
 
 def run(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str]:

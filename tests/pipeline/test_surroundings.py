@@ -31,12 +31,20 @@ def shadowed(folder: Path) -> Path:
 
 
 def test_files_named_like_pythons_own_and_a_long_temporary_folder(tmp_path: Path) -> None:
-    """As batch systems name them: a socket in it would have no room for its name."""
-    long = tmp_path / ("x" * 90)
-    long.mkdir()
-    code, said = run(shadowed(tmp_path), "--jobs=0", TMPDIR=str(long))
+    """As batch systems name them: a socket in it would have no room for its name.
+
+    The working folder has letters that the locale does not: more of these in
+    tests/commands/test_places.py.
+    """
+    home, long = tmp_path / "späß [b] · λ", tmp_path / ("x" * 90)
+    for folder in (home, long):
+        folder.mkdir()
+    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
+            "PYTHONIOENCODING": "ascii"}  # fmt: skip
+    code, said = run(shadowed(home), "--jobs=0", TMPDIR=str(long), **poor)
     assert code == 0, said
     assert "RuntimeError" not in said
+    assert (home / "results" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -47,6 +55,7 @@ def test_processes_of_every_kind_see_pythons_own(more: tuple[str, ...], tmp_path
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_the_kit_decodes_apart_from_files_named_like_pythons_own(tmp_path: Path) -> None:
     done = subprocess.run(
         [BENCH, "test-codec", "pack"],

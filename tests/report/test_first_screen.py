@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from slashbench.bench.report.output import export
 from slashbench.bench.report.output.fitted_screen import LINES, WIDTH, fitted
 from slashbench.bench.report.sections import Section
 from slashbench.bench.report.tables import Table
+from tests.helpers.command import process_of
 from tests.helpers.report_lab import Lab
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -36,25 +35,20 @@ def in_a_terminal(*arguments: str, lines: int = 40, columns: int = 100) -> list[
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "slashbench.bench.cli", *arguments],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=environment | {"TERM": "xterm"},
-    ) as process:
-        os.close(slave)
-        said = b""
-        while True:
-            try:
-                piece = os.read(master, 65536)
-            except OSError:  # Linux says so when the other end is closed
-                break
-            if not piece:
-                break
-            said += piece
+    process = process_of(*arguments, stdin=slave, stdout=slave, stderr=slave,
+                         env=environment | {"TERM": "xterm"})  # fmt: skip
+    os.close(slave)
+    said = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not piece:
+            break
+        said += piece
     os.close(master)
-    assert process.returncode == 0
+    assert process.wait() == 0
     return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).replace("\r", "").splitlines()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def test_no_module_is_imported_under_two_names() -> None:
     folders = ["codecs/stream", "codecs/zstd.py", "trainers/recipe.py"]
     done = subprocess.run(
         [sys.executable, "-c", COLLECTING, *(f"src/slashbench/{name}" for name in folders)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

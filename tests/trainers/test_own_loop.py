@@ -70,10 +70,15 @@ def trainer(folder: Path, **settings: Any) -> Any:
     )
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    run = trainer(tmp_path_factory.mktemp("plain"))
+    run.train()
+    return run
+
+
 @pytest.mark.parametrize("update", ["gradient", "proximal"])
-def test_trainer_callback(update: str, tmp_path: Path) -> None:
-    plain = trainer(tmp_path)
-    plain.train()
+def test_trainer_callback(update: str, plain: Any, tmp_path: Path) -> None:
     constrained = trainer(tmp_path, lam=20.0, update=update)
     constrained.train()
 

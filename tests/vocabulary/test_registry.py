@@ -50,6 +50,20 @@ def test_lazy_line_is_imported_only_when_used(registry: Registry[object]) -> Non
         registry.get("nowhere")
 
 
+def test_a_model_of_the_old_signature_is_told_the_new_one(
+    registry: Registry[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "old_model.py").write_text(
+        "from slashbench.contracts import Model\n"
+        "class Old(Model):\n"
+        "    def evaluate(self, module, split): ...\n"
+    )
+    registry.lazy("old", "old_model:Old")
+    with pytest.raises(BrokenPlugin, match=r"\(self, module, split, reference=None\)"):
+        registry.get("old")
+
+
 def test_unknown_name_suggests(registry: Registry[object]) -> None:
     registry.lazy("huffman", "x:Y")
     with pytest.raises(UnknownName, match="did you mean 'huffman'"):

@@ -1,8 +1,9 @@
 """The state of a training run as bytes, so that a killed run resumes bit for bit.
 
 A safetensors file: parameters, buffers, AdamW's moments, the hook's state and torch's random
-state; the step and the log so far are in its metadata. The order of batches follows from the seed.
-With several processes, each has a snapshot of its own, of the parts that it holds.
+states, the GPU's where the module is on one; the step and the log so far are in its metadata. The
+order of batches follows from the seed. With several processes, each has a snapshot of its own, of
+the parts that it holds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from slashbench.trainers.training.parameters import local
 from slashbench.trainers.training.sharding import is_sharded
 
 KEY = "slashbench-training-2"
-_RANDOM = "random"
+_RANDOM, _CUDA_RANDOM = "random", "random.cuda"
 
 
 class SnapshotStore(Protocol):
@@ -49,6 +50,8 @@ def pack(
             tensors[f"optimizer.{key}.{name}"] = value
     tensors |= {f"hook.{key}": value for key, value in hook.state().items()}
     tensors[_RANDOM] = torch.get_rng_state()
+    if device := _cuda(module):
+        tensors[_CUDA_RANDOM] = torch.cuda.get_rng_state(device)
     contiguous = {name: local(tensor).contiguous() for name, tensor in tensors.items()}
     return save(contiguous, metadata={KEY: json.dumps(progress)})
 
@@ -82,6 +85,8 @@ class Snapshot:
             }
         )
         torch.set_rng_state(self.tensors[_RANDOM])
+        if device := _cuda(module):
+            torch.cuda.set_rng_state(self.tensors[_CUDA_RANDOM], device)
 
 
 def unpack(data: bytes, module: nn.Module) -> Snapshot:
@@ -92,7 +97,8 @@ def unpack(data: bytes, module: nn.Module) -> Snapshot:
         tensors = load(data)
         shapes = {name: local(tensor).shape for name, tensor in _stateful(module)}
         fits = all(tensors[f"module.{name}"].shape == shape for name, shape in shapes.items())
-        if not fits or _RANDOM not in tensors:
+        random = {_RANDOM, *([_CUDA_RANDOM] if _cuda(module) else [])}
+        if not fits or not random <= tensors.keys():
             raise ValueError("it is of another module")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CorruptFile(f"the snapshot of a training run is damaged: {error}") from error
@@ -112,6 +118,12 @@ def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tens
     return DTensor.from_local(
         part, parameter.device_mesh, parameter.placements, shape=whole[0], stride=whole[1]
     )
+
+
+def _cuda(module: nn.Module) -> torch.device | None:
+    """Return the GPU that the module is on, whose dropout has a random state of its own."""
+    device = next((parameter.device for parameter in module.parameters()), None)
+    return device if device is not None and device.type == "cuda" else None
 
 
 def _stateful(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
