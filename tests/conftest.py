@@ -10,6 +10,8 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on these cores, as are its children
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
+
 from tests.helpers.object_store import s3 as s3
 
 # Timing waits for other work on the machine, which it knows by locks in the temporary folder. Each
@@ -23,3 +25,12 @@ atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 # compile all that it imports. What is kept lies in `__pycache__`, beside Numba's.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties have fewer examples in the fast tests than hypothesis gives them elsewhere."""
+    if "not slow" in config.option.markexpr and config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import settings
+
+        settings.register_profile("fast", max_examples=30)
+        settings.load_profile("fast")

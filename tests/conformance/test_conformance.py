@@ -38,8 +38,19 @@ FAULTY = [cls for cls in vars(broken_codecs).values() if hasattr(cls, "faults")]
 every_check = pytest.mark.parametrize("check", CHECKS, ids=str)
 
 
-@every_check
-@pytest.mark.parametrize("make", OURS.values(), ids=OURS)
+#: What a setting can change. The rest of a codec is tried at its defaults, and at all by `-m slow`.
+OF_SETTINGS = {"values", "large", "configuration", "self-contained", "deterministic", "ledger"}
+
+
+def cases():
+    for name, make in OURS.items():
+        for check in CHECKS:
+            brief = isinstance(make, type) or check.name in OF_SETTINGS
+            marks = () if brief else pytest.mark.slow
+            yield pytest.param(make, check, id=f"{name}-{check}", marks=marks)
+
+
+@pytest.mark.parametrize(("make", "check"), cases())
 def test_ours(make, check):
     if check.name == "expansion" and isinstance(make, functools.partial):
         pytest.skip("a user who chooses a setting chooses what it costs")

@@ -1,6 +1,6 @@
 """Trains a small network alone, under DDP and under FSDP2, and keeps the weights.
 
-Run by torchrun: `torchrun --nproc-per-node 2 two_processes.py FOLDER`.
+Run as torchrun does it: `torchrun --nproc-per-node 2 two_processes.py FOLDER`.
 """
 
 from __future__ import annotations
