@@ -129,7 +129,7 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
         arrays = {name: _array(source, name) for name in tensors}
         kept = {name: why for name, w in arrays.items() if (why := why_kept(w))}
         floats = {n: np.asarray(w, np.float32) for n, w in arrays.items()}
-        calibration.others = {name: torch.from_numpy(floats.pop(name)) for name in kept}
+        calibration.others = {name: torch.tensor(floats.pop(name)) for name in kept}
         for name in floats_of.keys() - tensors.keys():
             calibration.others[name] = state_dict.to_torch({name: _array(source, name)})[name]
         found = quantiser.item.quantize_all(floats, calibration)

@@ -44,6 +44,7 @@ from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
 from slashbench.trainers.quantisers.quantize import Uniform
 from tests.helpers import file_mutator
+from tests.helpers.command import started
 from tests.helpers.tensor_samples import compressed, of_every_dtype, plain_file
 
 SIZES = 1, 200, 300, 0, 5000, 7
@@ -364,8 +365,7 @@ def large(tmp_path: Path) -> Path:
 DYING = """
 import resource, sys
 from slashbench.bench.cli import main
-if sys.argv[1] != "0":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 main(sys.argv[2:])
 """
 
@@ -394,15 +394,13 @@ def test_a_kill_leaves_the_old_file_whole(how: signal.Signals, large: Path, tmp_
     out.parent.mkdir()
     out.write_bytes(b"old")
     command = ["compress", str(large), "-o", str(out), "--force", "--codec", "zstd:level=19"]
-    with subprocess.Popen(
-        [sys.executable, "-c", DYING, "0", *command], stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         while not list(out.parent.glob(".partial-*")):
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(0.3)
         process.send_signal(how)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=60)[0]
     assert out.read_bytes() == b"old"
     if how == signal.SIGINT:
         assert process.returncode == 130

@@ -9,7 +9,6 @@ import resource
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ import slashbench
 from slashbench.bench.checkpoint import folders, sources, target_size
 from slashbench.errors import CorruptFile, UsageError
 from tests.helpers import command
+from tests.helpers.command import started
 
 Bench = Callable[..., command.Done]
 
@@ -213,13 +213,6 @@ def test_a_copy_allows_no_more_than_the_original(mode: int, bench: Bench) -> Non
     assert stat.S_IMODE(Path("small").stat().st_mode) == 0o700
 
 
-COMPRESSING = """
-import sys
-from slashbench.bench.cli import main
-main(sys.argv[1:])
-"""
-
-
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
 def test_a_process_that_is_told_to_end_leaves_nothing(how: signal.Signals, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -227,9 +220,7 @@ def test_a_process_that_is_told_to_end_leaves_nothing(how: signal.Signals, tmp_p
     save(str(tmp_path / "in" / "m.safetensors"), weights)
     out = tmp_path / "out"
     command_line = ["compress", str(tmp_path / "in"), "-o", str(out / "c"), "--codec", "lzma"]
-    with subprocess.Popen(
-        [sys.executable, "-c", COMPRESSING, *command_line], stderr=subprocess.DEVNULL
-    ) as process:
+    with started(*command_line, stderr=subprocess.DEVNULL) as process:
         while not list(out.glob(".partial-*")):
             assert process.poll() is None
             time.sleep(0.01)
