@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import selectors
+import signal
 import socket
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def _run(asked: dict[str, Any], descriptors: list[int], status: int) -> NoReturn
         os.closerange(3, 1024)
         if asked["umask"] >= 0:
             os.umask(asked["umask"])
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # even where tests run with `&`
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["cwd"])
