@@ -19,6 +19,7 @@ from typing import IO
 #: Whether there can be one here; elsewhere processes of the command start Python.
 POSSIBLE = sys.platform == "linux"
 
+_START_S = 280.0  # the server imports torch first, on a machine that may be busy
 _ROOT = Path(__file__).parents[2]
 _one_at_a_time = threading.Lock()
 
@@ -85,7 +86,8 @@ class WarmProcess:
                 os.close(descriptor)
         self._told = open(told, "rb", buffering=0)  # noqa: SIM115, PTH123
         self._heard = b""
-        self._hear(60)
+        if not self._hear(_START_S):
+            raise TimeoutError(f"no process in {_START_S} s")
         self.pid = int(self._heard.split()[0])
 
     def _hear(self, timeout: float) -> bool:

@@ -71,7 +71,9 @@ def _run(asked: dict[str, Any], descriptors: list[int], status: int) -> NoReturn
         os.closerange(3, 1024)
         if asked["umask"] >= 0:
             os.umask(asked["umask"])
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # even where tests run with `&`
+        # As at a terminal, even where the tests were started with `nohup` or `&`.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["cwd"])
