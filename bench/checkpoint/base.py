@@ -12,15 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import xxhash
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.codecs.families.delta_codec import hash_of
 from slashbench.errors import OtherBase
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def _nothing(_name: str) -> None:

@@ -6,17 +6,13 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import folders, reader, sources
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.errors import UsageError
-
-Bytes = npt.NDArray[np.uint8]
 
 _KEPT = 2  # decoded tensors of a compressed base, for each of its files
 

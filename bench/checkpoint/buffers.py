@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes
 from slashbench.errors import UsageError
-
-Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 64 << 20  # bytes: one tensor that is kept holds as many at most, beyond its own
 _ALIGNED = 64  # a line of the cache, and what PyTorch aligns its tensors to

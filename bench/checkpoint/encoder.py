@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from slashbench import parallel
+from slashbench.arrays import Array, Bytes
 from slashbench.bench.checkpoint import file_format, plain_header
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.file_format import BaseTensor
@@ -31,9 +31,6 @@ from slashbench.errors import UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link
 from slashbench.weight_rule import why_kept
-
-Array = npt.NDArray[Any]
-Bytes = npt.NDArray[np.uint8]
 
 Job = Callable[[], Piece]
 

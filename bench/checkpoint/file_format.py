@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile
@@ -32,7 +32,6 @@ QUANTIZER_KEY = "slashbench.quantiser"
 STORED = -1  # in place of a codec: the bytes are the tensor's own
 SAME = -2  # in place of a codec: there are none, they are those of the base
 
-Bytes = npt.NDArray[np.uint8]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Word = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 

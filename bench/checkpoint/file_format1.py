@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.file_format import (
     STORED,
@@ -30,8 +30,6 @@ from slashbench.errors import CorruptFile
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 
 GRID_PREFIX = "grid:"
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class _Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

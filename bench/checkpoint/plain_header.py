@@ -16,11 +16,9 @@ from typing import Annotated, Any
 import ml_dtypes
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Bytes
 from slashbench.errors import CorruptFile
-
-Bytes = npt.NDArray[np.uint8]
 
 METADATA = "__metadata__"
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import (
     base_files,
     convert,
@@ -30,7 +31,7 @@ from slashbench.bench.checkpoint import (
 )
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.encoder import Coding
-from slashbench.bench.checkpoint.plain_header import Bytes, Tensor
+from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.state_dict import tied_names

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from slashbench import parallel, renamed, selector
+from slashbench.arrays import Array, Bytes
 from slashbench.bench.checkpoint import file_format, file_format1, plain_header
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.buffers import Mapped, Room
@@ -28,9 +28,6 @@ from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptFile, CorruptStream, OtherBase, SlashbenchError, UsageError
 from slashbench.grid import ChannelScales, Grid, fitted
-
-Array = npt.NDArray[Any]
-Bytes = npt.NDArray[np.uint8]
 
 #: A file may decode to this many bytes, and beyond that to this many times its own size.
 ANY_FILE, TIMES = 1 << 30, 1000

@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from isal.isal_zlib import crc32
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.buffers import Mapped
 from slashbench.bench.checkpoint.file_format import METADATA_KEY
 from slashbench.bench.checkpoint.folders import SUFFIX
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile, UsageError
-
-Bytes = npt.NDArray[np.uint8]
 
 BUFFERS = "buffers"  # key of a float checkpoint's metadata: JSON, names that are no parameters
 ALIASES = "aliases"  # key of a float checkpoint's metadata: JSON, tied name -> name

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
 
+from slashbench.arrays import Array
 from slashbench.bench.checkpoint import plain_header, sources
 from slashbench.contracts import Model, Weights
 from slashbench.errors import CorruptFile, Unencodable
-
-Array = npt.NDArray[Any]
 
 Kind = Literal["embedding", "matrix", "vector", "buffer"]
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from slashbench import update_layout
+from slashbench.arrays import Array
 from slashbench.bench.checkpoint import plain_header, sources
 from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.reader import Checkpoint
 from slashbench.errors import CorruptFile, OtherBase
 from slashbench.grid import fitted
 from slashbench.update_layout import LAYOUT, LEFT, RIGHT
-
-Array = npt.NDArray[Any]
 
 
 def weights_sha256(weights: Mapping[str, Array]) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
 from slashbench import renamed, selector
+from slashbench.arrays import Array, Bytes
 from slashbench.bench.checkpoint import convert, encoder, folders, plain_header, reader
 from slashbench.bench.checkpoint.folders import Members
 from slashbench.bench.checkpoint.plain_header import Tensor
@@ -29,9 +29,6 @@ from slashbench.errors import OtherBase, SlashbenchError, Unencodable, UsageErro
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
-
-Array = npt.NDArray[Any]
-Bytes = npt.NDArray[np.uint8]
 
 #: Scales of two machines may differ so much, relatively: sums of floats depend on their order.
 _SCALE = 2.0**-20

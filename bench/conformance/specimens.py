@@ -13,11 +13,10 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array
 from slashbench.codecs.stream import frame
 
-Array = npt.NDArray[Any]
 Fill = Callable[[np.random.Generator, int, np.dtype[Any]], Array]
 
 #: Names of the dtypes in each domain of a codec.

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numcodecs.compat import ensure_bytes
 
+from slashbench.arrays import Array
 from slashbench.bench.conformance.specimens import DTYPES, Specimen
 from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.errors import NotConformant, UsageError
 
 Factory = Callable[[], Any]
-Array = npt.NDArray[Any]
 
 
 class Inapplicable(unittest.SkipTest):

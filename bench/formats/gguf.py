@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
-from slashbench.bench.checkpoint.buffers import Bytes, Mapped
+from slashbench.bench.checkpoint.buffers import Mapped
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.formats import named
 from slashbench.errors import CorruptFile

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
-from slashbench.bench.checkpoint.buffers import Bytes, Mapped
+from slashbench.bench.checkpoint.buffers import Mapped
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.formats import named, pickle_reading
 from slashbench.bench.formats.pickle_reading import Name, Outside, Thing

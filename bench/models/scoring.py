@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from slashbench.arrays import Float64s
 from slashbench.contracts import Metrics
 
-Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 #: Largest rise of a mean loss, in nats, that counts as equal quality: the right answer gets, in
@@ -47,9 +47,9 @@ class Answers:
         Whether one is right where the other is wrong.
     """
 
-    nats: Values
+    nats: Float64s
     right: Flags
-    kl: Values | None = None
+    kl: Float64s | None = None
     same_top: Flags | None = None
     flipped: Flags | None = None
 
@@ -114,6 +114,6 @@ def secondary(found: Answers) -> dict[str, float]:
     return also
 
 
-def standard_error(values: Values) -> float:
+def standard_error(values: Float64s) -> float:
     """Standard error of the mean of independent values; 0 for a single one."""
     return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else 0.0

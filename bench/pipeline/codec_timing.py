@@ -10,11 +10,11 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+from slashbench.arrays import Array
 from slashbench.bench.machine import locks, timing
 from slashbench.bench.pipeline import timing_sample
 from slashbench.bench.pipeline.compress import CodedValues
 from slashbench.bench.pipeline.keys import Fields
-from slashbench.bench.pipeline.timing_sample import Array
 from slashbench.codecs.base import TensorCodec
 from slashbench.errors import StageBusy
 

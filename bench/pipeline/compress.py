@@ -6,10 +6,8 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
+from slashbench.arrays import Array
 from slashbench.bench.checkpoint import convert, describe, encoder, plain_header, reader
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
@@ -20,8 +18,6 @@ from slashbench.codecs.base import Bound, TensorCodec
 from slashbench.contracts import Model
 from slashbench.link import Link
 from slashbench.record import CompressRecord
-
-Array = npt.NDArray[Any]
 
 
 def compressed(prepared: Prepared, codec: Link[TensorCodec]) -> bytes:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from slashbench.arrays import Array
 from slashbench.bench.checkpoint import (
     encoder,
     file_format,
@@ -30,8 +29,6 @@ from slashbench.grid import Grid
 from slashbench.link import Link
 from slashbench.record import TensorSize
 from slashbench.weight_rule import why_kept
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
 
-import numpy.typing as npt
-
-Array = npt.NDArray[Any]
+from slashbench.arrays import Array
 
 #: Shares of the tensors that a codec may be timed on, from the whole down. Fixed, so that the
 #: figures of two runs are of the same values or of stated other ones.

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # scipy.stats has the same quantile and takes a second to import
 
+from slashbench.arrays import Float64s
+
 LEVEL = 0.95
 FEWEST = 3  # values from which one more is predicted: two have a quantile of 12.7
 ROUNDING = 1e-12  # relative
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,6 @@ def around(estimate: float, reach: float) -> Interval:
     return Interval(estimate, estimate - reach, estimate + reach)
 
 
-def alike(data: Floats) -> npt.NDArray[np.bool_]:
+def alike(data: Float64s) -> npt.NDArray[np.bool_]:
     """Return whether the values of each column differ by no more than rounding."""
     return np.asarray(np.ptp(data, axis=0) <= ROUNDING * np.abs(data).max(axis=0))

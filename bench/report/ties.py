@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from slashbench.bench.report.statistics import LEVEL, ROUNDING, Floats, alike
+from slashbench.arrays import Float64s
+from slashbench.bench.report.statistics import LEVEL, ROUNDING, alike
 
 MEDIAN = math.sqrt(math.pi / 2)  # standard error of a median over that of a mean, normal noise
 CLOCK = 0.05  # share of a time that is noise: below it two are as fast
@@ -57,7 +58,7 @@ def exact_places(values: Sequence[float]) -> list[Rank]:
     ]
 
 
-def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -> list[Rank]:
+def places(times: Sequence[Float64s], margin: float = 0.0, level: float = LEVEL) -> list[Rank]:
     """Rank contestants that were timed in the same rounds, fastest first.
 
     Parameters
@@ -91,7 +92,7 @@ def places(times: Sequence[Floats], margin: float = 0.0, level: float = LEVEL) -
     ]
 
 
-def holm(chances: Floats, risk: float) -> npt.NDArray[np.bool_]:
+def holm(chances: Float64s, risk: float) -> npt.NDArray[np.bool_]:
     """Return which hypotheses fall when the risk that any true one falls is at most `risk`."""
     order = np.argsort(chances)
     falls = chances[order] <= risk / np.arange(len(chances), 0, -1)
@@ -100,10 +101,10 @@ def holm(chances: Floats, risk: float) -> npt.NDArray[np.bool_]:
     return fallen
 
 
-def _errors(rounds: Floats) -> Floats:
+def _errors(rounds: Float64s) -> Float64s:
     """Return the standard error of each column's median; 0 for a single round."""
     if len(rounds) < 2:
         return np.zeros(rounds.shape[1])
-    errors: Floats = MEDIAN * rounds.std(axis=0, ddof=1) / math.sqrt(len(rounds))
+    errors: Float64s = MEDIAN * rounds.std(axis=0, ddof=1) / math.sqrt(len(rounds))
     errors[alike(rounds)] = 0.0
     return errors

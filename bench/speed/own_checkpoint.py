@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Array
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
@@ -21,8 +20,6 @@ from slashbench.codecs.stream.frame import domain_of
 from slashbench.contracts import Quantiser
 from slashbench.errors import UsageError
 from slashbench.weight_rule import why_kept
-
-Array = npt.NDArray[Any]
 
 _SMALL = 4096  # values of a tensor that is taken whole
 

@@ -6,13 +6,12 @@ A grid is side information: a file stores it and its bytes count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from slashbench.arrays import Array
 
 
 def fitted(weights: Array, dtype: npt.DTypeLike) -> Array:

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from slashbench.bench.pipeline.timing_sample import LEAST_VALUES, Array, largest_share, sample
+from slashbench.arrays import Array
+from slashbench.bench.pipeline.timing_sample import LEAST_VALUES, largest_share, sample
 
 ARRAYS = [np.arange(4096 * 256, dtype=np.int32).reshape(4096, 256), np.zeros(0, np.int32)]
 

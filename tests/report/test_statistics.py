@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from slashbench.arrays import Float64s
 from slashbench.bench.report.analysis.bd_rate import Curve, bd_rate
 from slashbench.bench.report.statistics import (
-    Floats,
     Interval,
     mean_interval,
     new_value_interval,
@@ -80,7 +80,7 @@ def test_exact_numbers_share_a_rank_only_when_equal() -> None:
     assert exact_places([5.0]) == [Rank(1, 1)]
 
 
-def rounds(rng: np.random.Generator, means: list[float], noise: float, n: int = 9) -> Floats:
+def rounds(rng: np.random.Generator, means: list[float], noise: float, n: int = 9) -> Float64s:
     """One cell: what disturbs a round disturbs all that is timed in it."""
     disturbed = rng.exponential(0.3, size=(n, 1))
     return disturbed + np.array(means) + rng.normal(0, noise, size=(n, len(means)))

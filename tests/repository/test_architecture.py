@@ -20,7 +20,13 @@ FACE = "slashbench"  # its __init__: what users import, and no room does
 #: Each room, and the rooms it may import from besides itself and the vocabulary.
 ROOMS: dict[str, tuple[str, ...]] = {
     "bench": ("bench/commands",),
-    "bench/checkpoint": ("bench/machine", "codecs", "codecs/stream", "trainers"),
+    "bench/checkpoint": (
+        "bench/machine",
+        "codecs",
+        "codecs/families",  # delta_codec, which sees the base
+        "codecs/stream",
+        "trainers",
+    ),
     "bench/commands": (
         "bench/checkpoint",
         "bench/conformance",

@@ -10,12 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Float32s, Float64s
 from slashbench.compiled import brief, kernel
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 
 @kernel
@@ -32,7 +29,12 @@ def _bits(integer: Any, table: Any, low: int) -> Any:
 
 @kernel
 def improve(
-    scaled: Floats, best: Floats, importance: Floats, lam: np.float32, table: Floats, low: int
+    scaled: Float32s,
+    best: Float32s,
+    importance: Float32s,
+    lam: np.float32,
+    table: Float32s,
+    low: int,
 ) -> bool:
     """Put cheaper candidates into `best`; return whether any was.
 
@@ -73,12 +75,12 @@ def improve(
 
 @brief
 def cheapest(
-    column: Doubles,
-    importance: Floats,
+    column: Float64s,
+    importance: Float32s,
     lam: np.float32,
-    table: Floats,
+    table: Float32s,
     low: int,
-    result: Doubles,
+    result: Float64s,
 ) -> None:
     """Write into `result` the cheapest candidate for each weight of a column, as `improve` does."""
     for row in range(len(column)):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from slashbench.arrays import Array
 from slashbench.errors import Unencodable
 
-Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 BLOCK = 1 << 20  # values, of which temporary copies are made at a time

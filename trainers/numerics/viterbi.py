@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench import trellis_machine
+from slashbench.arrays import Float32s
 
-Floats = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
 
 LARGEST = 255  # index with a code length of its own
 PASSES = 4
@@ -20,7 +19,7 @@ _BLOCK = 1 << 16  # weights whose prices are held at a time, about
 _SMOOTHING = 0.1
 
 
-def choose(scaled: Floats, states: int, lam: float) -> Int32s:
+def choose(scaled: Float32s, states: int, lam: float) -> Int32s:
     """Return integers n along a trellis that make  sum (scaled - n)^2 + lam bits  small.
 
     scaled: weights in steps, shape (rows, columns); each row is a path of its own. lam: squared
@@ -40,7 +39,9 @@ def choose(scaled: Floats, states: int, lam: float) -> Int32s:
     return best
 
 
-def _paths(scaled: Floats, states: int, prices: Floats, counts: npt.NDArray[np.float64]) -> Int32s:
+def _paths(
+    scaled: Float32s, states: int, prices: Float32s, counts: npt.NDArray[np.float64]
+) -> Int32s:
     """Return the best paths, and add to how often each index occurs in each state."""
     following, odd = trellis_machine.machine(states)
     sizes = np.abs(scaled.T)  # (columns, rows)
@@ -88,7 +89,7 @@ def _paths(scaled: Floats, states: int, prices: Floats, counts: npt.NDArray[np.f
     return values
 
 
-def _candidates(sizes: Floats, is_odd: int, parity: int) -> list[Int32s]:
+def _candidates(sizes: Float32s, is_odd: int, parity: int) -> list[Int32s]:
     """Return indices of that parity: the nearest one, the next towards zero, and zero."""
     place = (sizes + is_odd) / 2  # the index whose value this is
     nearest = (2 * np.rint((place - parity) / 2) + parity).astype(np.int32)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from slashbench import validate
+from slashbench.arrays import Array
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import Codebook
 from slashbench.trainers.numerics.integers import BLOCK, check_finite, looked_up
 from slashbench.trainers.quantisers.quantize import Scope
-
-Array = npt.NDArray[Any]
 
 MAX_ROUNDS = 300  # of Lloyd's iteration; it ends when nothing moves
 

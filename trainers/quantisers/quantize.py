@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench import validate
+from slashbench.arrays import Array
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -23,8 +24,6 @@ from slashbench.trainers.numerics.integers import (
 Scope = Literal["matrices", "all"]
 Unit = Literal["weight", "std"]
 Granularity = Literal["tensor", "channel"]
-
-Array = npt.NDArray[Any]
 
 
 class Uniform(ByRuns):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from slashbench import validate
+from slashbench.arrays import Array
 from slashbench.contracts import ByRuns, Runs
 from slashbench.trainers.numerics.integers import check_finite, parts
 from slashbench.trainers.quantisers.kmeans import by_frequency
 from slashbench.trainers.quantisers.quantize import Scope
-
-Array = npt.NDArray[Any]
 
 REACH = 4  # the second power of two is at most 2^4 times smaller than the first, or left out
 LARGEST = 127  # exponent of the largest power of two that a float32 holds

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from slashbench import validate
+from slashbench.arrays import Array
 from slashbench.contracts import ByRuns, Runs
 from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
@@ -23,7 +24,6 @@ from slashbench.trainers.quantisers.quantize import Scope
 
 Granularity = Literal["tensor", "channel", "group"]
 
-Array = npt.NDArray[Any]
 
 #: Where the grid ends, as shares of the largest magnitude: 1 loses no weight to clipping, less
 #: makes the scale finer for the many. 41 clips from 0.2 to 1 find the least error within about 1 %.

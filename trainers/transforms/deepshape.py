@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import gammaincinv
 
+from slashbench.arrays import Array
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics import ggd
 from slashbench.trainers.numerics.layer_inputs import cast, replaced
-
-Array = npt.NDArray[Any]
 
 GRID = 2.0**-13  # weights are ranked, and written, on this grid
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from slashbench.arrays import Int64s
 from slashbench.contracts import Split
 from slashbench.errors import UsageError
 
@@ -18,15 +18,13 @@ _LEAST_ROWS = 4
 _LEAST_WIDTH = 8
 _VALIDATION = 4  # of so many rows, one is for validation
 
-Ints = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Tokens (n, width + 1), and the bytes that each of the last `width` of a row stand for."""
 
     ids: torch.Tensor
-    nbytes: Ints  # (n, width)
+    nbytes: Int64s  # (n, width)
 
 
 def read_text(path: str) -> str:
@@ -83,7 +81,7 @@ class TextFile:
         return self.ids[starts + torch.arange(width + 1)]
 
 
-def _tokens(text: str, tokenizer: Any) -> tuple[torch.Tensor, Ints]:
+def _tokens(text: str, tokenizer: Any) -> tuple[torch.Tensor, Int64s]:
     """Return all tokens, and the bytes of text up to the end of each."""
     if not getattr(tokenizer, "is_fast", False):  # it does not say where its tokens stand
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]

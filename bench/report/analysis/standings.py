@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slashbench.arrays import Float64s
 from slashbench.bench.report.data.rows import Row
 from slashbench.bench.report.statistics import (
     ROUNDING,
-    Floats,
     Interval,
     new_value_interval,
 )
@@ -214,7 +214,7 @@ def _board(
     )
 
 
-def _elsewhere(logs: Floats) -> Interval:
+def _elsewhere(logs: Float64s) -> Interval:
     """Return the ratio on one more model; each model here has one voice."""
     found = new_value_interval(logs.tolist())
     low, high = (None if end is None else _power(end) for end in (found.low, found.high))

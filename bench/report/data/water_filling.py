@@ -12,11 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slashbench.arrays import Float64s
 from slashbench.record import PER_OCTAVE, LimitRecord, MatrixSpectrum
-
-Values = npt.NDArray[np.float64]
 
 #: Bits of a Gaussian at which the gap between the best scalar quantiser with an ideal entropy coder
 #: and Shannon's bound is known, and that gap; the last is half of log2(2 pi e / 12).
@@ -77,7 +75,7 @@ def _at_level(matrix: MatrixSpectrum, level: float) -> MatrixLimit:
     return MatrixLimit(matrix, bits, bits + gap)
 
 
-def _directions(matrix: MatrixSpectrum) -> tuple[Values, Values]:
+def _directions(matrix: MatrixSpectrum) -> tuple[Float64s, Float64s]:
     """Return v in the middle of each part of an octave, and how many directions are there."""
     counts = np.array(matrix.counts, np.float64)
     logs = matrix.low + (np.arange(len(counts)) + 0.5) / PER_OCTAVE
