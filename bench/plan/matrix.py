@@ -15,7 +15,6 @@ from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.models.external import catalog as external
 from slashbench.bench.models.external.spelling import is_external
-from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, Model
 from slashbench.errors import MissingDependency, UnknownName, UsageError
@@ -85,6 +84,7 @@ class Plan:
 
     cells: list[Cell] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)  # what -> why
+    unfit: dict[str, list[str]] = field(default_factory=dict)  # kind of values -> who takes none
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,8 @@ def plan(request: Request) -> Plan:
         usual = EXTERNAL if is_external(model.text) else [suite.default]
         for part in suite.parts.get(model.name, usual):
             result.cells += _cells(request, model, part, result)
+    for domain, texts in result.unfit.items():
+        result.left_out[", ".join(dict.fromkeys(texts))] = f"these codecs do not take {domain}"
     if not result.cells:
         reasons = "; ".join(f"{what}: {why}" for what, why in result.left_out.items())
         raise UsageError(f"no cell is left to run ({reasons or 'empty request'})")
@@ -299,10 +301,7 @@ def _fits(recipe: Recipe, codec: Link[Any], result: Plan) -> bool:
     domain = recipe.quantiser.item.domain
     if domain in codec.item.domains:
         return True
-    kind = "bound" if isinstance(codec.item, Bound) else "codec"
-    result.left_out[f"{codec.text} · {recipe.quantiser.text}"] = (
-        f"{kind} {codec.name} does not take {domain}"
-    )
+    result.unfit.setdefault(domain, []).append(codec.text)
     return False
 
 
