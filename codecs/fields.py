@@ -127,7 +127,8 @@ class Fields(ChunkedCodec):
 
 def layout_of(symbols: Integers) -> tuple[int, ...]:
     """Return the widths of the fields that save most; none if no layout saves enough."""
-    best, least = (), np.inf
+    best: tuple[int, ...] = ()
+    least = np.inf
     for fields in LAYOUTS:
         period = sum(fields)
         if symbols.size % period or symbols.size < 64 * period:

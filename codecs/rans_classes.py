@@ -234,7 +234,8 @@ def _stand_ins(values: Integers, states: int) -> Integers:
     if states == 1:
         return np.zeros_like(values)
     sizes = np.abs(values.astype(np.int64)) & 3
-    return np.array([0, 1, 2, 0], values.dtype)[sizes]
+    found: Integers = np.array([0, 1, 2, 0], values.dtype)[sizes]
+    return found
 
 
 def _labels_to_bytes(labels: Int64s) -> bytes:

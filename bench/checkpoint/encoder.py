@@ -48,7 +48,6 @@ FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless 
 PALETTE, FIELDS = "palette", "fields"  # where a tensor looks like it, unless one is named
 DELTA = "delta"
 
-_LOSSLESS = [FLOATS, INTEGERS, PALETTE, FIELDS]
 _GLANCE, _FEW = 8192, 1024  # values of a run, and how many of them may differ where a list may pay
 _HARDLY = 0.98  # of the plain bytes: symbols so wide are looked at as bytes
 
@@ -81,7 +80,7 @@ class Coding:
         what a quantiser makes, and for a bound.
         """
         if quantiser is None or quantiser.item.domain == "floats":
-            return cls(_codecs(codec, _LOSSLESS if codec is None else [FLOATS, INTEGERS]))
+            return cls(_lossless(codec))
         if looks_at_data(quantiser.item):
             raise UsageError(
                 f"{quantiser.name} looks at a model and its training data; use it in a recipe "
@@ -106,7 +105,7 @@ class Coding:
         are. Raises UsageError for a bound.
         """
         if quantiser.item.domain == "floats":
-            return cls(_codecs(codec, [FLOATS, INTEGERS]))
+            return cls(_lossless(codec))
 
         def made(name: str, _weight: Array) -> Runs | None:
             found = quantized.get(name)
@@ -157,6 +156,12 @@ def looks_at_data(quantiser: Quantiser) -> bool:
 
 def _said(quantiser: Link[Quantiser]) -> file_format.QuantizedBy | None:
     return file_format.QuantizedBy(**quantiser.config) if quantiser.config else None
+
+
+def _lossless(codec: Link[TensorCodec] | None) -> list[Link[TensorCodec]]:
+    """Return the codecs of tensors that are not quantized; a palette and fields are a choice."""
+    usual = [FLOATS, INTEGERS, PALETTE, FIELDS] if codec is None else [FLOATS, INTEGERS]
+    return _codecs(codec, usual)
 
 
 def _codecs(codec: Link[TensorCodec] | None, usual: list[str]) -> list[Link[TensorCodec]]:

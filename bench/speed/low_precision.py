@@ -23,7 +23,8 @@ _BLOCK = 32  # weights of a block of GGUF
 def fp8_e4m3(weight: Array) -> Array:
     """Return bytes: the largest magnitude of the tensor becomes 448."""
     scaled = weight * (np.float32(448.0) / _largest(weight))
-    return scaled.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    found: Array = scaled.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    return found
 
 
 def fp8_e5m2(weight: Array) -> Array:
@@ -41,7 +42,8 @@ def fp4_e2m1(weight: Array) -> Array:
 
 def int8_rows(weight: Array) -> Array:
     """Return int8: the largest magnitude of each row becomes 127."""
-    return np.rint(weight * (np.float32(127.0) / _largest(weight, 1))).astype(np.int8)
+    found: Array = np.rint(weight * (np.float32(127.0) / _largest(weight, 1))).astype(np.int8)
+    return found
 
 
 def int4_packed(weight: Array) -> Array:

@@ -169,7 +169,7 @@ class TiltedFit:
 
 
 def _powers(size: int, halves: int) -> Float64s:
-    powers: Float64s = np.arange(size) ** (halves / 2)
+    powers: Float64s = (np.arange(size) ** (halves / 2)).astype(np.float64)
     return powers
 
 

@@ -105,3 +105,25 @@ def test_five_gigabytes(tmp_path: Path) -> None:
         assert np.array_equal(found[row].numpy(), np.roll(tail, row)), row
     done = bench("verify", "s.safetensors", "--against", str(plain), cwd=tmp_path)
     assert "byte for byte" in done.stdout, done.stderr
+
+
+def test_low_precision_is_coded_as_what_it_is(tmp_path: Path) -> None:
+    """Packed nibbles, blocks of a scale and integers, and floats of few values."""
+    rng = np.random.default_rng(0)
+    nibbles = np.rint(rng.normal(8, 2, (512, 512))).clip(0, 15).astype(np.uint32)
+    packed = (nibbles.reshape(512, 64, 8) << np.arange(0, 32, 4, dtype=np.uint32)).sum(2)
+    blocks = np.rint(rng.normal(0, 30, (512, 10, 34))).astype(np.int8)
+    blocks[:, :, 0], blocks[:, :, 1] = 7, rng.integers(40, 44, (512, 10))
+    levels = np.rint(rng.normal(0, 20, (512, 512))).astype(np.float32) * np.float32(0.0123)
+    tensors = {
+        "packed": packed.astype(np.uint32).view(np.int32),
+        "blocks": blocks.view(np.uint8).reshape(512, 340),
+        "levels": levels,
+    }
+    most = {"packed": 0.8, "blocks": 0.85, "levels": 0.22}
+    for name, tensor in tensors.items():
+        given = {name: torch.from_numpy(tensor)}
+        slashbench.save_file(given, tmp_path / "f.safetensors")
+        size = (tmp_path / "f.safetensors").stat().st_size
+        assert size < most[name] * tensor.nbytes, name
+        assert torch.equal(slashbench.load_file(tmp_path / "f.safetensors")[name], given[name])
