@@ -34,6 +34,20 @@ CODECS.lazy("zstd", "slashbench.codecs.zstd:Zstd", needs="zstandard")
 DELTAS: Registry[Any] = Registry("delta", group="slashbench.deltas")
 
 DELTAS.lazy("delta", "slashbench.codecs.delta:Delta")
+DELTAS.lazy("index-value", "slashbench.codecs.peers.index_value:IndexValue")
+DELTAS.lazy("zstd-patch", "slashbench.codecs.peers.zstd_patch:ZstdPatch", needs="zstandard")
+DELTAS.lazy(
+    "z4ai-delta", "slashbench.codecs.peers.z4ai_delta:Z4aiDelta", needs="z4ai", install=_PEERS
+)
+DELTAS.lazy(
+    "bigsmall-delta",
+    "slashbench.codecs.peers.bigsmall_delta:BigSmallDelta",
+    needs="bigsmall",
+    install="pip install bigsmall",
+)
+DELTAS.lazy(
+    "lmzip-delta", "slashbench.codecs.peers.lmzip_delta:LmzipDelta", needs="lmz", install=_PEERS
+)
 
 # Whatever numcodecs has: numcodecs.zlib:level=9. By name only, never in `all`.
 CODECS.family("numcodecs.", "slashbench.codecs.numcodecs_adapter:by_id", needs="numcodecs")

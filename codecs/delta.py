@@ -1,24 +1,31 @@
 """Tensors that differ little from a base: checkpoints of one run, fine-tunes, pruned models.
 
 Each chunk is coded in the way that takes least, as a sample of it shows: the same as the base; by
-itself; as the exclusive or of the bits; or as the difference of the bit patterns in the order of
-the floats. What is left is a tensor of the same size for any other codec.
+itself; as the exclusive or of the bits; as the difference of the bit patterns in the order of the
+floats; or as that difference in groups by the base's exponent. But for the last, what is left is a
+tensor of the same size for any other codec.
 
-    tables  16 bytes, the hash of the base (families/delta_codec.py); nothing if no chunk needs it
+An optimiser moves a weight by about its learning rate, large or small: counted in units of the last
+place, the further the smaller the weight is. So the base's exponent says most of what there is to
+know of a difference, and whether there is one at all (codecs/delta_groups.py).
+
+    tables  16 bytes, the hash of the base (families/delta_codec.py)
     chunk   u32 CRC-32 of the values that it stands for
-            u8 form: 0 same, 1 alone, 2 exclusive or, 3 difference
-            the inner codec's stream of the values that are left; nothing if they are the base's
+            u8 form: 0 same, 1 alone, 2 exclusive or, 3 difference, 4 groups
+            0: nothing; 4: delta_groups.py; others: the inner codec's stream of the values left
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from isal.isal_zlib import crc32
 
-from slashbench.arrays import Array, FloatBits
+from slashbench.arrays import Array, Bytes, FloatBits
+from slashbench.codecs import delta_groups
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.families.base import TensorCodec
 from slashbench.codecs.families.delta_codec import HASH_BYTES, DeltaCodec
@@ -29,10 +36,10 @@ from slashbench.errors import CorruptStream, SlashbenchError
 
 CHUNK = 1 << 20  # values, at most
 
-FORMS = SAME, ALONE, XOR, DIFFERENCE = range(4)
+FORMS = SAME, ALONE, XOR, DIFFERENCE, GROUPS = range(5)
 
 _HEAD = struct.Struct("<IB")
-_SAMPLE = 16, 1024  # blocks and their length, by which an encoder chooses a form
+_SAMPLE = 8, 2048  # blocks and their length, by which an encoder chooses a form
 
 _USUAL = {1: "rans", 2: "float-rans", 4: "float-rans", 8: "float-rans"}  # by bytes of a value
 _AS_FLOATS = {2: "<f2", 4: "<f4", 8: "<f8"}
@@ -44,8 +51,9 @@ class Delta(DeltaCodec):
     Parameters
     ----------
     coder : str
-        The codec for what is left, by name and with its usual settings. Empty: `float-rans`, and
-        `rans` for values of a byte.
+        The codec for what is left, by name and with its usual settings. Empty: rANS in groups by
+        the base's exponent; or `float-rans`, and `rans` for values of a byte, where that is
+        shorter.
 
     References
     ----------
@@ -76,22 +84,22 @@ class Delta(DeltaCodec):
         checksum = crc32(flat.view(np.uint8))
         if np.array_equal(words, old):
             return (_HEAD.pack(checksum, SAME),)
-        form = self._shortest(words, old)
-        head = _HEAD.pack(checksum, form)
-        return (head, *self._left_over(form, words, old))
+        if not self.coder and words.itemsize <= 4:
+            plan = delta_groups.plan(words, old, flat.dtype)
+            if plan.bits < self._sizes((ALONE,), words, old)[ALONE]:
+                groups = delta_groups.encode(words, old, flat.dtype, plan)
+                return (_HEAD.pack(checksum, GROUPS), *groups)
+            form = ALONE
+        else:
+            sizes = self._sizes((ALONE, XOR, DIFFERENCE), words, old)
+            form = min(sizes, key=lambda form: sizes[form])
+        return (_HEAD.pack(checksum, form), *self._left_over(form, words, old))
 
-    def _shortest(self, words: FloatBits, old: FloatBits) -> int:
-        blocks, length = _SAMPLE
-        if words.size > 2 * blocks * length:
-            step = words.size // blocks
-            starts = range(0, blocks * step, step)
-            words = np.concatenate([words[i : i + length] for i in starts])
-            old = np.concatenate([old[i : i + length] for i in starts])
-        sizes = {
-            form: sum(map(len, self._left_over(form, words, old)))
-            for form in (ALONE, XOR, DIFFERENCE)
-        }
-        return min(sizes, key=lambda form: sizes[form])
+    def _sizes(self, forms: Sequence[int], words: FloatBits, old: FloatBits) -> dict[int, float]:
+        """Return the bits that each form would take, as a sample of the chunk shows."""
+        part, before = delta_groups.sampled(words, old, *_SAMPLE)
+        times = 8 * words.size / part.size
+        return {form: times * sum(map(len, self._left_over(form, part, before))) for form in forms}
 
     def _left_over(self, form: int, words: FloatBits, old: FloatBits) -> list[Any]:
         left = words
@@ -113,9 +121,10 @@ class Delta(DeltaCodec):
             begin, end = index * parts.chunk, min((index + 1) * parts.chunk, parts.count)
             at = begin - first * parts.chunk
             out = flat[at : at + end - begin]
-            self._decode_chunk(parts.payload(index), base[begin:end], out)
+            self._decode_chunk(parts, index, base[begin:end], out)
 
-    def _decode_chunk(self, payload: Any, base: Array, flat: Array) -> None:
+    def _decode_chunk(self, parts: Frame, index: int, base: Array, flat: Array) -> None:
+        payload: Bytes = parts.payload(index)
         if payload.size < _HEAD.size:
             raise CorruptStream("a chunk is cut off")
         checksum, form = _HEAD.unpack_from(payload.data)
@@ -125,6 +134,11 @@ class Delta(DeltaCodec):
             raise CorruptStream(f"a chunk of the unknown form {form}")
         if form == SAME:
             words[:] = old
+        elif form == GROUPS:
+            if words.itemsize > 4:
+                raise CorruptStream("values of eight bytes in groups")
+            begin = int(parts.begins[index]) + _HEAD.size
+            delta_groups.decode(parts, begin, int(parts.ends[index]), old, flat.dtype, words)
         else:
             codec = self._inner(words.itemsize)
             seen = words.view(_seen_as(codec, words.itemsize))

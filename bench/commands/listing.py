@@ -44,11 +44,11 @@ def _list(options: argparse.Namespace) -> int:
 def _registries(kind: str) -> tuple[Registry[Any], ...]:
     from slashbench.bench.data.catalog import DATASETS
     from slashbench.bench.models.catalog import MODELS
-    from slashbench.codecs.catalog import CODECS
+    from slashbench.codecs.catalog import CODECS, DELTAS
     from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
     kinds: dict[str, tuple[Registry[Any], ...]] = {
-        "codecs": (CODECS,),
+        "codecs": (CODECS, DELTAS),
         "trainers": (REGIMES, TRANSFORMS, QUANTISERS),
         "models": (MODELS,),
         "datasets": (DATASETS,),

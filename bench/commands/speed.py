@@ -15,10 +15,13 @@ examples
   bench speed --codecs huffman,zipnn --data 4bits --against zipnn --threads 1
   bench speed --codecs all --data bf16,fp16 --json speed.json
   bench speed --codecs my-codec,huffman          yours, once it is registered
+  bench speed --data delta:all --against zipnn   checkpoints, given others
   bench speed --trainers                         the cost of regimes per training step
   bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
 
-The data are the 37 matrices of all-MiniLM-L6-v2, quantized to an entropy or as floats. The round
+The data are the 37 matrices of all-MiniLM-L6-v2, quantized to an entropy or as floats; or, with
+delta:NAME, a checkpoint of a training made here, given another: codecs with a base race with a few
+that have none. The training takes minutes, once (results/local/deltas). The round
 trip of every codec is checked first. Then the codecs take turns, so that noise of the machine hits
 all alike. Histogram, tables, headers, checksums and allocation count. Each board is printed and
 written when it is ready; Ctrl-C keeps the finished ones. A codec that fails is left out and named.
@@ -39,7 +42,8 @@ def add(verbs: Verbs) -> None:
         "--data",
         metavar="LIST",
         default="2bits,3bits,4bits,6bits,bf16",
-        help="entropies, such as 4bits or 0.5bits, and bf16, fp16, fp32 (default: %(default)s)",
+        help="entropies, such as 4bits or 0.5bits; bf16, fp16, fp32; delta:all, or delta:NAME, "
+        "such as delta:steps1-bf16 (default: %(default)s)",
     )
     speed.add_argument("--repeats", type=int, default=9, metavar="N", help="rounds (default: 9)")
     speed.add_argument(
@@ -86,17 +90,25 @@ def _speed(options: argparse.Namespace) -> int:
 def _codecs(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import Bar, console
     from slashbench.bench.report.output import terminal
-    from slashbench.bench.speed import codec_speed, recording, samples, speed_tables
+    from slashbench.bench.speed import (
+        codec_speed,
+        delta_samples,
+        recording,
+        samples,
+        speed_tables,
+    )
 
     out = console()
     threads = codec_speed.numbers_of_threads(options.threads)
-    codecs, left_out = codec_speed.contestants(options.codecs)
-    sets = samples.samples(samples.names(options.data))
+    wanted = samples.names(options.data)
+    deltas = any(name.startswith(delta_samples.PREFIX) for name in wanted)
+    codecs, left_out = codec_speed.contestants(options.codecs, deltas=deltas)
     for what, why in left_out.items():
         out.print(f"left out: {what}: {why}", style="yellow")
     against = options.against.split(",")
     failed: dict[str, str] = {}
     with Bar(out) as bar:
+        sets = samples.samples(wanted, progress=bar.show)
         races = codec_speed.run(sets, codecs, options.repeats, threads, bar.show, failed)
         for table in recording.record_codecs(races, against, options.json, options.md):
             terminal.print_table(table, out)

@@ -23,16 +23,20 @@ from slashbench import parallel, selector
 from slashbench.bench.machine import locks, provenance
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.base import Bound
-from slashbench.codecs.catalog import CODECS
+from slashbench.codecs.catalog import CODECS, DELTAS
+from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.errors import MissingDependency, SlashbenchError, UsageError
 from slashbench.link import Link, entries
 from slashbench.record import Samples, Speed
+from slashbench.registry import Registry
 
 #: Compared unless the user says otherwise: one of each kind, of ours and of others.
 DEFAULT_CODECS = ("pack", "exp-golomb", "huffman", "rans", "rans-ggd", "rans-classes", "sparse",
          "float-huffman", "float-rans",
          "zipnn", "openzl-huffman", "openzl-fse", "pcodec", "ans", "deepcabac", "zstd:level=1",
          "blosc2")  # fmt: skip
+#: Beside every codec with a base: what can be done without one.
+WITHOUT_BASE = ("float-rans", "zipnn")
 MEMCPY = "memcpy"
 
 _LEAST = 3  # rounds of a codec, however slow it is
@@ -41,23 +45,33 @@ _BUDGET_S = 30.0  # after which a codec has had enough rounds
 Progress = Callable[[str, float], None]
 
 
-def contestants(text: str | None) -> tuple[list[Link[Any]], dict[str, str]]:
+def contestants(
+    text: str | None, *, deltas: bool = False
+) -> tuple[list[Link[Any]], dict[str, str]]:
     """(configured codecs of a list, None for the usual ones; what is left out, and why).
+
+    deltas: whether there are bases; the usual ones then are all that take one, and few others.
 
     Raises UsageError (and its kinds).
     """
     left_out: dict[str, str] = {}
-    if text is not None:
-        found = list(entries(CODECS, text, left_out))
-    else:
-        found = []
-        for name in DEFAULT_CODECS:
+    found: list[Link[Any]] = []
+    if text is None:
+        usual = (*DELTAS.names(), *WITHOUT_BASE) if deltas else DEFAULT_CODECS
+        for name in usual:
             try:
-                found += entries(CODECS, name, left_out)
+                found += entries(_registry(name), name, left_out)
             except MissingDependency as error:
                 left_out[f"codec {name}"] = str(error)
+    else:
+        for spelled in selector.split_list(text):
+            found += entries(_registry(spelled), spelled, left_out)
     codecs = {link.text: link for link in found if not isinstance(link.item, Bound)}
     return list(codecs.values()), left_out
+
+
+def _registry(spelled: str) -> Registry[Any]:
+    return DELTAS if spelled.partition(":")[0] in DELTAS.names() else CODECS
 
 
 def run(
@@ -76,7 +90,12 @@ def run(
     if repeats < 1 or min(threads) < 1:
         raise UsageError("repeats and threads must be at least 1")
     for sample in samples:
-        taking = [link for link in codecs if sample.domain in link.item.domains]
+        taking = [
+            link
+            for link in codecs
+            if sample.domain in link.item.domains
+            and (sample.bases is not None or not isinstance(link.item, DeltaCodec))
+        ]
         if not taking:
             raise UsageError(f"none of the codecs takes {sample.name}, which are {sample.domain}")
         racing = [_CodecContestant(MEMCPY, _Copy(), sample)]
@@ -117,20 +136,38 @@ class _Copy:
 
 
 class _CodecContestant:
-    """A codec, its streams of the sample, and what each round took."""
+    """A codec, what it encodes and decodes, and what each round took.
+
+    Tensors and streams come with the base that the codec is given, None for one that takes none.
+    To be given it, and to hash it, counts.
+    """
 
     def __init__(self, name: str, codec: Any, sample: Sample) -> None:
-        self.name, self.codec = name, codec
-        self.streams = [codec.encode(tensor) for tensor in sample.tensors]
-        for tensor, stream in zip(sample.tensors, self.streams, strict=True):
-            decoded = codec.decode(stream)
+        self.name, self._codec = name, codec
+        bases = sample.bases
+        if bases is None or not isinstance(codec, DeltaCodec):
+            bases = [None] * len(sample.tensors)  # type: ignore[list-item]
+        self.tensors = list(zip(sample.tensors, bases, strict=True))
+        self.streams = [(self.encode(each), each[1]) for each in self.tensors]
+        for (tensor, _), stream in zip(self.tensors, self.streams, strict=True):
+            decoded = self.decode(stream)
             if decoded.shape != tensor.shape or decoded.tobytes() != tensor.tobytes():
                 raise SlashbenchError(f"the round trip of {sample.name} failed: a bug of the codec")
 
     @property
     def stream_bytes(self) -> int:
         """Bytes of all streams."""
-        return sum(s.nbytes if isinstance(s, np.ndarray) else len(s) for s in self.streams)
+        return sum(s.nbytes if isinstance(s, np.ndarray) else len(s) for s, _ in self.streams)
+
+    def encode(self, item: tuple[Any, Any]) -> Any:
+        """Encode a tensor, with its base."""
+        tensor, base = item
+        return (self._codec if base is None else self._codec.given(base)).encode(tensor)
+
+    def decode(self, item: tuple[Any, Any]) -> Any:
+        """Decode a stream, with its base."""
+        stream, base = item
+        return (self._codec if base is None else self._codec.given(base)).decode(stream)
 
 
 def _race(
@@ -153,11 +190,11 @@ def _race(
                     continue
                 done = (turn + at / len(racing)) / repeats
                 progress(f"{sample.name}, {threads} threads: {one.name}", done)
-                tensors = [[sample.tensors[i] for i in share] for share in shares]
+                tensors = [[one.tensors[i] for i in share] for share in shares]
                 streams = [[one.streams[i] for i in share] for share in shares]
                 try:
-                    encode[one.name].append(_timed(pool, one.codec.encode, tensors))
-                    decode[one.name].append(_timed(pool, one.codec.decode, streams))
+                    encode[one.name].append(_timed(pool, one.encode, tensors))
+                    decode[one.name].append(_timed(pool, one.decode, streams))
                 except Exception as error:  # one that can't be used by several threads, say
                     failed[f"{one.name} on {sample.name}, {threads} threads"] = said(error)
                     racing.remove(one)

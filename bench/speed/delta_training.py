@@ -74,14 +74,19 @@ def checkpoint(
     adam: the moments of the optimiser in place of the weights.
     """
     run = RUNS[name]
-    folder = cache / f"{name}-{_key(name)[:12]}"
-    wanted = folder / _file(step, adam=adam)
+    wanted = kept_at(name, step, cache, adam=adam)
+    folder = wanted.parent
     if not wanted.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock"):
             if not wanted.exists():
                 _train(name, run, folder, cache, progress)
     return wanted
+
+
+def kept_at(name: str, step: int, cache: Path, *, adam: bool = False) -> Path:
+    """Return where a checkpoint is, or will be."""
+    return cache / f"{name}-{_key(name)[:12]}" / _file(step, adam=adam)
 
 
 def _file(step: int, *, adam: bool) -> str:

@@ -5,6 +5,7 @@
                      is that many bits on average; clipped to int8, which every compressor takes
 bf16, fp16, fp32     floats: the weights as they are, or rounded to the shorter type
 fp8-e4m3, int4, ...  what low precision looks like in a file, made of the same weights (`LOW`)
+delta:NAME           a checkpoint given another (delta_samples.py); delta:all for all of them
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -22,7 +24,8 @@ from safetensors.numpy import load_file
 
 from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.speed import low_precision
+from slashbench.bench.speed import delta_samples, low_precision
+from slashbench.bench.speed.delta_training import CACHE, Progress
 from slashbench.codecs.entropy import order0_bits
 from slashbench.codecs.stream.frame import domain_of
 from slashbench.errors import UsageError
@@ -57,12 +60,14 @@ class Sample:
     """Named tensors of one domain.
 
     bound_bits: their order-0 entropy, None for floats. native_bytes: of the weights they came from.
+    bases: what a decoder has of each; None where it has nothing.
     """
 
     name: str
     tensors: Arrays
     bound_bits: float | None
     native_bytes: int
+    bases: Arrays | None = None
 
     @property
     def n_values(self) -> int:
@@ -77,22 +82,42 @@ class Sample:
 
 def names(text: str) -> list[str]:
     """Return the names of a list such as `2bits,4bits,bf16`. Raises UsageError."""
-    found = selector.split_list(text)
+    found: list[str] = []
+    for name in selector.split_list(text):
+        every = name == f"{delta_samples.PREFIX}all"
+        found += [delta_samples.PREFIX + one for one in delta_samples.NAMES] if every else [name]
     for name in found:
+        if name.startswith(delta_samples.PREFIX):
+            delta_samples.checked(name)
+            continue
         bits = _BITS.fullmatch(name)
         if name not in FLOATS and name not in LOW and not (bits and 0 < float(bits[1]) <= _MOST):
             raise UsageError(
                 f"no data {name!r}; write an entropy such as 4bits, up to {_MOST:g}, or one of "
-                f"{', '.join([*FLOATS, *LOW])}"
+                f"{', '.join([*FLOATS, *LOW])}; or {delta_samples.PREFIX}NAME"
             )
     return found
 
 
-def samples(wanted: list[str]) -> Iterator[Sample]:
-    """Yield the data that `names` has checked, each made when it is asked for."""
-    weights = _matrices()
+def _quiet(_what: str, _share: float) -> None:
+    """Show no progress."""
+
+
+def samples(
+    wanted: list[str], cache: Path = CACHE, progress: Progress = _quiet
+) -> Iterator[Sample]:
+    """Yield the data that `names` has checked, each made when it is asked for.
+
+    cache: where the checkpoints of deltas are kept, which are trained if they are not there.
+    """
+    deltas = {name for name in wanted if name.startswith(delta_samples.PREFIX)}
+    weights = _matrices() if set(wanted) - deltas else []
     for name in wanted:
-        if name in FLOATS:
+        if name in deltas:
+            pairs = delta_samples.pair(name, cache, progress)
+            tensors = [new for new, _ in pairs]
+            yield Sample(name, tensors, None, _n_bytes(tensors), [base for _, base in pairs])
+        elif name in FLOATS:
             tensors = [weight.astype(FLOATS[name]) for weight in weights]
             yield Sample(name, tensors, None, _n_bytes(tensors))
         elif name in LOW:

@@ -222,8 +222,8 @@ def test_format_2_is_read_for_ever(name: str) -> None:
 
 def test_a_newer_file_says_so() -> None:
     parts = file_mutator.Parts.of(compressed({"w": np.arange(900.0)}))
-    parts.entry["format"] = 3
-    with pytest.raises(CorruptFile, match="file format 3; this slashbench reads up to 2: upgrade"):
+    parts.entry["format"] = 4
+    with pytest.raises(CorruptFile, match="file format 4; this slashbench reads up to 3: upgrade"):
         Checkpoint(np.frombuffer(parts.built(), np.uint8))
 
 

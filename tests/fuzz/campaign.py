@@ -3,6 +3,7 @@
     python -m tests.fuzz.campaign --codec rans --inputs 1000000 --seed 0
     python -m tests.fuzz.campaign --codec all --inputs 20000
     python -m tests.fuzz.campaign --codec files --inputs 20000          # compressed checkpoints
+    python -m tests.fuzz.campaign --codec deltas --codec delta-files    # with a base
     python -m tests.fuzz.campaign --codec rans --seed 0 --only 1234     # that input again, here
 
 Input i of a seed is the same on every machine. Whatever is not a refusal or what is declared is a
@@ -32,10 +33,15 @@ from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.errors import SlashbenchError
 from slashbench.link import links
-from tests.helpers import file_mutator
+from tests.helpers import delta_mutator, file_mutator
 from tests.helpers import stream_mutator as mutator
 
 FILES = "files"  # in place of a codec: compressed checkpoints
+TARGETS = {  # in place of a codec
+    FILES: file_mutator.Files,
+    "deltas": delta_mutator.DeltaStreams,
+    "delta-files": delta_mutator.DeltaFiles,
+}
 ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
 LEAK = 64 << 20  # bytes that the process may grow by, from its first thousand inputs to its last
 
@@ -50,8 +56,8 @@ def make(spelled: str) -> Any:
 
 
 def target_of(spelled: str) -> Any:
-    """What is thrown at what: the streams of a codec, or `files` at their reader."""
-    return file_mutator.Files() if spelled == FILES else mutator.Streams(make(spelled))
+    """What is thrown at what: the streams of a codec, or files at their reader."""
+    return TARGETS[spelled]() if spelled in TARGETS else mutator.Streams(make(spelled))
 
 
 def rng_of(seed: int, index: int) -> np.random.Generator:

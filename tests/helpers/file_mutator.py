@@ -26,6 +26,7 @@ from slashbench.bench.checkpoint import (
     file_format,
     plain_header,
 )
+from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.file_format import METADATA_KEY, QUANTIZER_KEY
 from slashbench.bench.checkpoint.reader import Checkpoint
@@ -47,7 +48,7 @@ CODEC_NAMES = ["huffman", "rans", "rans-classes", "max", "float-rans", "pack", "
 
 @dataclass
 class Parts:
-    """A file in pieces. Version 1 keeps what it says in `entry`; version 2 in `contents`."""
+    """A file in pieces. Version 1 keeps what it says in `entry`; later ones in `contents`."""
 
     version: int
     entry: dict[str, Any]  # of the metadata, without the contents of version 2
@@ -75,13 +76,14 @@ class Parts:
             bodies[name] = body[: -8 - length]
         said = header.metadata.get(QUANTIZER_KEY)
         quantized_by = None if said is None else json.loads(said[8:])
-        return cls(2, entry, contents, outer, bodies, tails, quantized_by=quantized_by)
+        version = entry["format"]
+        return cls(version, entry, contents, outer, bodies, tails, quantized_by=quantized_by)
 
     def built(self) -> bytes:
         """The file, with checksums that match."""
         entry = dict(self.entry)
         bodies = dict(self.bodies)
-        if self.version == 2:
+        if self.version >= 2:
             inner = json.dumps(self.contents).encode()
             entry["contents"] = base64.b64encode(zlib.compress(inner, 1)).decode()
             for name, tail in self.tails.items():
@@ -97,7 +99,7 @@ class Parts:
         at = 0
         for name, body in bodies.items():
             told = self.outer.get(name, {"dtype": "U8", "shape": [len(body)]})
-            shape = [len(body)] if self.version == 2 and len(told["shape"]) == 1 else told["shape"]
+            shape = [len(body)] if self.version >= 2 and len(told["shape"]) == 1 else told["shape"]
             offsets = self.offsets.get(name, [at, at + len(body)])
             header[name] = {"dtype": told["dtype"], "shape": shape, "data_offsets": offsets}
             at += len(body)
@@ -303,7 +305,7 @@ def _bend_a_stream(rng: Rng, parts: Parts) -> None:
     begin = sum(size for _, size, _ in segments[:place])
     codec, size, checksum = segments[place]
     piece = body[begin : begin + size]
-    if codec == file_format.STORED:
+    if codec in (file_format.STORED, file_format.SAME):
         piece = streams.bent(rng, piece)
         checksum = zlib.crc32(piece)
     else:
@@ -342,6 +344,7 @@ class Files:
     """Compressed checkpoints, as a campaign throws them at their reader."""
 
     limit = 1 << 20  # bytes that a mutant may decode to
+    _base: Base | None = None
 
     def __init__(self) -> None:
         self._originals = originals()
@@ -386,7 +389,7 @@ class Files:
         stale = [np.full(size, rubbish, np.uint8) for size in (64, 640, 2560, 18_000)]
         del stale  # so that np.empty finds it
         try:
-            checkpoint = Checkpoint(view, max_bytes=self.limit)
+            checkpoint = Checkpoint(view, max_bytes=self.limit, base=self._base)
             found = {name: raw.tobytes() for name, raw in checkpoint.all().items()}
             out = io.BytesIO()
             convert.decompress(out, checkpoint)

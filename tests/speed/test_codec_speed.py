@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 
+from slashbench.bench.speed import delta_training
 from slashbench.bench.speed.recording import speeds_to_markdown
 from slashbench.record import decode_speeds
 from tests.helpers.command import bench
@@ -70,9 +73,31 @@ def test_what_is_written_says_what_was_timed(measured: tuple[str, Any]) -> None:
         ("--threads few", "threads 'few'"),
         ("--repeats 0", "at least 1"),
         ("--codecs huffman --data bf16", "none of the codecs takes bf16"),
+        ("--data delta:nothing", "no data 'delta:nothing'"),
     ],
 )
 def test_wrong_use(arguments: str, said: str, tmp_path: Path) -> None:
     done = bench("speed", *arguments.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_checkpoints_given_others(tmp_path: Path) -> None:
+    """On checkpoints that lie where those of the training would."""
+    torch.manual_seed(0)
+    weights = {"w": torch.randn(200, 64), "small": torch.randn(9)}
+    for step in (400, 401):
+        path = delta_training.kept_at("kjv-gpt", step, tmp_path / delta_training.CACHE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(weights, path)
+        weights = {name: w + 1e-3 for name, w in weights.items()}
+    done = bench(
+        *["speed", "--codecs=delta,index-value,float-huffman", "--data=delta:steps1-bf16"],
+        *["--repeats=1", "--threads=1", "--against=float-huffman", "--json=speed.json"],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "speed.json").read_text())["speeds"]
+    sizes = {speed["codec"]: speed["stream_bytes"] for speed in written}
+    assert sizes["delta"] < sizes["float-huffman"] / 2
+    assert sizes["memcpy"] == 2 * 200 * 64
