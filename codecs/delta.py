@@ -43,6 +43,12 @@ _SAMPLE = 8, 2048  # blocks and their length, by which an encoder chooses a form
 
 _USUAL = {1: "rans", 2: "float-rans", 4: "float-rans", 8: "float-rans"}  # by bytes of a value
 _AS_FLOATS = {2: "<f2", 4: "<f4", 8: "<f8"}
+_TAKEN_AS = {  # domains of codecs that take a word of so many bytes
+    1: {"integers"},
+    2: {"integers", "floats"},
+    4: {"integers", "floats"},
+    8: {"floats"},
+}
 
 
 class Delta(DeltaCodec):
@@ -51,9 +57,9 @@ class Delta(DeltaCodec):
     Parameters
     ----------
     coder : str
-        The codec for what is left, by name and with its usual settings. Empty: rANS in groups by
-        the base's exponent; or `float-rans`, and `rans` for values of a byte, where that is
-        shorter.
+        The codec for what is left, by name and with its usual settings, of values that it takes.
+        Empty: rANS in groups by the base's exponent; or `float-rans`, and `rans` for values of a
+        byte, where that is shorter.
 
     References
     ----------
@@ -84,15 +90,13 @@ class Delta(DeltaCodec):
         checksum = crc32(flat.view(np.uint8))
         if np.array_equal(words, old):
             return (_HEAD.pack(checksum, SAME),)
+        sizes = self._sizes((ALONE, XOR, DIFFERENCE), words, old)
         if not self.coder and words.itemsize <= 4:
             plan = delta_groups.plan(words, old, flat.dtype)
-            if plan.bits < self._sizes((ALONE,), words, old)[ALONE]:
+            if plan.bits < min(sizes.values()):
                 groups = delta_groups.encode(words, old, flat.dtype, plan)
                 return (_HEAD.pack(checksum, GROUPS), *groups)
-            form = ALONE
-        else:
-            sizes = self._sizes((ALONE, XOR, DIFFERENCE), words, old)
-            form = min(sizes, key=lambda form: sizes[form])
+        form = min(sizes, key=lambda form: sizes[form])
         return (_HEAD.pack(checksum, form), *self._left_over(form, words, old))
 
     def _sizes(self, forms: Sequence[int], words: FloatBits, old: FloatBits) -> dict[int, float]:
@@ -159,6 +163,8 @@ class Delta(DeltaCodec):
             found: TensorCodec = CODECS.get(name)()
         except SlashbenchError as error:
             raise ValueError(f"coder={name!r}: {error}") from error
+        if not found.domains & _TAKEN_AS[itemsize]:
+            found = CODECS.get(_USUAL[itemsize])()
         return found
 
 

@@ -2,30 +2,26 @@
 
 The zig-zag difference of each value becomes a symbol and some raw bits (kernels/deltas.py). A
 symbol goes to the group of its base's exponent. All groups are coded by rANS in one stream, each
-under a table of its own; or, where most differences are 0, each by `sparse`. Blocks of values that
-are all the base's, such as the rows of words that a fine-tune never saw, are left out first where
-that pays.
+under a table of its own. Blocks of values that are all the base's, such as the rows of words that a
+fine-tune never saw, are left out first where that pays.
 
     u8      1 if blocks are left out: varint bytes of tables, varint of the stream; both, of `rans`:
             a flag for each block of 128 values, 1 if it is coded, eight to a byte, the first in the
             highest bit. The values after the last whole block are coded.
     u8      number of groups; u8 each, the lowest key in it, descending; the last is 0
     varint  bits that are raw
-    u8      0 rANS: varint bytes of tables, varint of the stream.
-              tables: for each run that is not empty, u8 its highest symbol; integer list of the
-              frequencies of the symbols up to it, which sum to 2^12. A run is a group without what
-              completed the last round of 16 symbols of the one before, and with what completes its
-              own
-            1 sparse: the two sizes for each group that is not empty
-    ...     tables and stream, of each; the raw bits, low bits first, padded with zeros
+    varint  bytes of tables, varint of the stream; and both, of rANS.
+            tables: for each run that is not empty, u8 its highest symbol; integer list of the
+            frequencies of the symbols up to it, which sum to 2^12. A run is a group without what
+            completed the last round of 16 symbols of the one before, and with what completes its
+            own
+    ...     the raw bits, low bits first, padded with zeros
 
 A key is the exponent: its highest eight bits, where it has more.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +29,8 @@ import ml_dtypes
 import numpy as np
 
 from slashbench.arrays import Bytes, FloatBits, Int64s
-from slashbench.codecs.families.base import ChunkedCodec
 from slashbench.codecs.kernels import deltas, rans, tally
 from slashbench.codecs.rans import Rans
-from slashbench.codecs.sparse import Sparse
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import Frame
 from slashbench.codecs.stream.table_bytes import Reader, integer_list
@@ -46,8 +40,6 @@ BLOCK = 128  # values that are left out together
 MOST = 16  # groups
 
 _SAMPLE = 16, 4096  # blocks and their length, by which groups are chosen
-_RARE = 0.1  # share of differences that are not 0, below which a large group is sparse
-_LARGE = 1 << 16
 
 #: (shift, mask) of the key in a value's bits; other types have one group.
 _KEYS = {
@@ -55,7 +47,6 @@ _KEYS = {
     np.dtype(np.float16): (10, 31),
     np.dtype(np.float32): (23, 255),
 }
-_RUNS, _SPARSE = 0, 1
 _BITS = 12  # of the sum of frequencies
 
 
@@ -114,20 +105,10 @@ def encode(words: FloatBits, old: FloatBits, dtype: np.dtype[Any], found: Plan) 
     bits = deltas.split(coded, words, old, groups, key, starts[:-1].copy(), symbols, raw)
     if bits < 0:
         raise ValueError("the values changed while they were encoded")
-    kind = _SPARSE if _is_sparse(symbols) else _RUNS
-    coded_groups = []
-    if kind == _RUNS:
-        coded_groups.append(_encode_runs(symbols, starts))
-    else:
-        for part in _filled(symbols, starts):
-            tables, (pieces,) = Sparse().encode_chunks(part.view(np.int8), _whole(part.size))
-            coded_groups.append((tables, b"".join(pieces)))
-    sizes = b"".join(
-        frame.varint(len(tables)) + frame.varint(len(stream)) for tables, stream in coded_groups
-    )
-    front = bytes([len(lows), *lows]) + frame.varint(bits) + bytes([kind]) + sizes
-    bodies = [piece for group in coded_groups for piece in group]
-    return [*head, front, *bodies, raw[: (bits + 7) // 8].data]
+    tables, stream = _encode_runs(symbols, starts)
+    front = bytes([len(lows), *lows]) + frame.varint(bits)
+    front += frame.varint(len(tables)) + frame.varint(len(stream))
+    return [*head, front, tables, stream, raw[: (bits + 7) // 8].data]
 
 
 def decode(
@@ -140,9 +121,9 @@ def decode(
         raise CorruptStream(f"blocks of the unknown kind {kind}")
     live = None
     if kind:
-        (span,) = reader.take([reader.sizes()])
+        span = reader.take()
         flags = np.empty(-(-(words.size // BLOCK) // 8), np.uint8)
-        reader.decode(Rans(), span, flags.view(np.int8))
+        reader.decode(span, flags.view(np.int8))
         live = np.unpackbits(flags)[: words.size // BLOCK].astype(bool)
     base = old if live is None else _coded_part(old, live)
     lows = [reader.byte() for _ in range(reader.byte())]
@@ -154,17 +135,7 @@ def decode(
     deltas.count_keys(base, key[0], key[1], counts)
     groups, starts = _groups(lows, counts)
     symbols = np.empty(base.size, np.uint8)
-    kind = reader.byte()
-    if kind == _RUNS:
-        (span,) = reader.take([reader.sizes()])
-        reader.decode_runs(span, starts, symbols)
-    elif kind == _SPARSE:
-        groups_of = list(_filled(symbols, starts))
-        spans = reader.take([reader.sizes() for _ in groups_of])
-        for part, span in zip(groups_of, spans, strict=True):
-            reader.decode(Sparse(), span, part.view(np.int8))
-    else:
-        raise CorruptStream(f"groups are coded in the unknown way {kind}")
+    reader.decode_runs(reader.take(), starts, symbols)
     raw = reader.rest()
     if raw.size != (bits + 7) // 8:
         raise CorruptStream("the raw bits of a chunk are cut off")
@@ -196,31 +167,25 @@ class _Spans:
         self._at += used
         return value
 
-    def sizes(self) -> tuple[int, int]:
-        """Return the bytes of tables and of a stream."""
-        return self.varint(), self.varint()
-
-    def take(self, sizes: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-        """Return where tables begin, where they end, and where their stream ends, for each."""
-        spans = []
-        for n_tables, n_stream in sizes:
-            middle = self._at + n_tables
-            spans.append((self._at, middle, middle + n_stream))
-            self._at = middle + n_stream
-            if self._at > self._end:
-                raise CorruptStream("a group of a chunk is longer than the chunk")
-        return spans
+    def take(self) -> tuple[int, int, int]:
+        """Return where tables begin, where they end, and where the stream after them ends."""
+        n_tables, n_stream = self.varint(), self.varint()
+        begin, middle = self._at, self._at + n_tables
+        self._at = middle + n_stream
+        if self._at > self._end:
+            raise CorruptStream("the groups of a chunk are longer than the chunk")
+        return begin, middle, self._at
 
     def rest(self) -> Bytes:
         """Return the bytes that are left."""
         return self._parts.data[self._at : self._end]
 
-    def decode(self, codec: ChunkedCodec, span: tuple[int, int, int], symbols: Any) -> None:
-        """Fill int8 symbols from a stream and its tables."""
+    def decode(self, span: tuple[int, int, int], symbols: Any) -> None:
+        """Fill int8 symbols from a stream of `rans` and its tables."""
         begin, middle, end = span
         tables = Reader(self._parts.data[begin:middle].tobytes())
-        inner = self._parts.within(b"", np.array([middle]), np.array([end]), _whole(symbols.size))
-        codec.decode_chunks(tables, inner, 0, 1, symbols)
+        inner = self._parts.within(b"", np.array([middle]), np.array([end]), symbols.size)
+        Rans().decode_chunks(tables, inner, 0, 1, symbols)
 
     def decode_runs(self, span: tuple[int, int, int], starts: Int64s, symbols: Bytes) -> None:
         """Fill the symbols of all groups."""
@@ -270,17 +235,6 @@ def _edges(starts: Int64s) -> Int64s:
     return ends[np.diff(ends, prepend=0) > 0][None, :]
 
 
-def _filled(symbols: Bytes, starts: Int64s) -> Iterator[Bytes]:
-    """Yield the symbols of each group that has any."""
-    for begin, end in itertools.pairwise(starts.tolist()):
-        if begin < end:
-            yield symbols[begin:end]
-
-
-def _is_sparse(symbols: Bytes) -> bool:
-    return symbols.size >= _LARGE and np.count_nonzero(symbols) < _RARE * symbols.size
-
-
 def _live(words: FloatBits, old: FloatBits) -> Any:
     """Return which blocks are not all the base's; None where leaving others out does not pay."""
     n = words.size // BLOCK
@@ -311,8 +265,3 @@ def _groups(lows: list[int], counts: Int64s) -> tuple[Bytes, Int64s]:
     groups = np.searchsorted(-np.array(lows), -np.arange(256), side="left").astype(np.uint8)
     sizes = np.bincount(groups, counts, len(lows)).astype(np.int64)
     return groups, np.concatenate([[0], np.cumsum(sizes)])
-
-
-def _whole(count: int) -> int:
-    """Return the values in a chunk of a group, which `sparse` wants in bytes of flags."""
-    return -(-count // 8) * 8

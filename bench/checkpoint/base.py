@@ -16,7 +16,7 @@ import xxhash
 
 from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint.plain_header import Tensor
-from slashbench.codecs.families.delta_codec import hash_of
+from slashbench.codecs.base import hash_of
 from slashbench.errors import OtherBase
 
 

@@ -22,9 +22,8 @@ from slashbench.bench.checkpoint.file_format import BaseTensor
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import CodedSegment, Piece
-from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs.base import Bound, DeltaCodec, TensorCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
-from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.codecs.stream import frame
 from slashbench.contracts import Quantiser, Quantized, Runs
 from slashbench.errors import UsageError

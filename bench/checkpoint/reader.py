@@ -22,9 +22,8 @@ from slashbench.bench.checkpoint.base import Base
 from slashbench.bench.checkpoint.buffers import Mapped, Room
 from slashbench.bench.checkpoint.file_format import SAME, STORED, Blob, Segment
 from slashbench.bench.checkpoint.plain_header import Tensor
-from slashbench.codecs.base import Bound, TensorCodec
+from slashbench.codecs.base import Bound, DeltaCodec, TensorCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
-from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.codecs.stream import frame
 from slashbench.errors import CorruptFile, CorruptStream, OtherBase, SlashbenchError, UsageError
 from slashbench.grid import ChannelScales, Grid, fitted

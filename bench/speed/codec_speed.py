@@ -22,9 +22,8 @@ import numpy.typing as npt
 from slashbench import parallel, selector
 from slashbench.bench.machine import locks, provenance
 from slashbench.bench.speed.samples import Sample
-from slashbench.codecs.base import Bound
+from slashbench.codecs.base import Bound, DeltaCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
-from slashbench.codecs.families.delta_codec import DeltaCodec
 from slashbench.errors import MissingDependency, SlashbenchError, UsageError
 from slashbench.link import Link, entries
 from slashbench.record import Samples, Speed

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
-import safetensors.numpy
 
 from slashbench.arrays import Array
 from slashbench.codecs.families.delta_codec import WholeDeltaCodec
-from slashbench.errors import CorruptStream
+from slashbench.errors import CorruptStream, Unencodable
 
 _NAME = "w"
+_DTYPES = {
+    np.dtype(ml_dtypes.bfloat16): "BF16",
+    np.dtype(np.float16): "F16",
+    np.dtype(np.float32): "F32",
+}
 
 
 class BigSmallDelta(WholeDeltaCodec):
@@ -35,6 +41,8 @@ class BigSmallDelta(WholeDeltaCodec):
         """Return the file that BigSmall wrote."""
         from bigsmall import encoder
 
+        if flat.itemsize > 4:
+            raise Unencodable(f"bigsmall gives {flat.dtype} back as another type")
         with _folder() as folder:
             new, old, out = folder / "new.safetensors", folder / "old.safetensors", folder / "d.bs"
             _write(new, flat)
@@ -69,8 +77,7 @@ def _folder() -> Any:
 
 
 def _write(path: Path, flat: Array) -> None:
-    if flat.dtype == ml_dtypes.bfloat16:
-        spec = {_NAME: {"dtype": "bfloat16", "shape": list(flat.shape), "data": flat.tobytes()}}
-        safetensors.serialize_file(spec, path, None)
-    else:
-        safetensors.numpy.save_file({_NAME: flat}, path)
+    """Write a safetensors file of one tensor, which its library does for no bfloat16 of NumPy."""
+    entry = {"dtype": _DTYPES[flat.dtype], "shape": [flat.size], "data_offsets": [0, flat.nbytes]}
+    header = json.dumps({_NAME: entry}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + flat.tobytes())

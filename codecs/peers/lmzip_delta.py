@@ -10,7 +10,7 @@ import numpy as np
 
 from slashbench.arrays import Array
 from slashbench.codecs.families.delta_codec import WholeDeltaCodec
-from slashbench.errors import CorruptStream
+from slashbench.errors import CorruptStream, Unencodable
 
 _HEAD = struct.Struct("<BI")  # flags, CRC-32
 
@@ -29,6 +29,8 @@ class LmzipDelta(WholeDeltaCodec):
         """Return flags and checksum, which its archive keeps beside a chunk, and the chunk."""
         from lmz import codec
 
+        if flat.itemsize > 4:
+            raise Unencodable(f"lmzip has no planes for {flat.dtype}")
         kinds = [codec.KIND_BYTES]
         if flat.dtype == ml_dtypes.bfloat16:
             kinds.append(codec.KIND_BF16)
