@@ -40,6 +40,7 @@ from slashbench.codecs.base import TensorCodec
 from slashbench.codecs.floats import FloatRans
 from slashbench.codecs.kernels import float_cells, float_rows, planes, rans, rans_bytes
 from slashbench.codecs.kernels.float_rows import CODED, RAW
+from slashbench.codecs.kernels.generalised_gaussian import SHAPE_STEPS, SHAPE_ZERO
 from slashbench.codecs.modelling import float_model
 from slashbench.codecs.modelling.float_model import FloatModel, Grid
 from slashbench.codecs.rans import Rans
@@ -317,7 +318,7 @@ def _classes(
     float_rows.tally_rows(split.symbols, length, split.grid.sub, tally)
     logs = np.log(np.maximum(tally @ np.exp2(np.arange(exponents)), 1e-9) / length)
     order = np.argsort(logs, kind="stable")
-    power = 2.0 ** ((whole.shape - float_model.SHAPE_ZERO) / float_model.SHAPE_STEPS)
+    power = 2.0 ** ((whole.shape - SHAPE_ZERO) / SHAPE_STEPS)
     worth = split.symbols.size * power / 2 / np.log(2)
     ordered, n_classes, least = logs[order], 1, worth * float(logs.var())
     for wanted in range(2, most + 1):

@@ -122,7 +122,7 @@ class PaperModel(Model):
         from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
         options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True}
-        kind = AutoModelForCausalLM
+        kind: Any = AutoModelForCausalLM
         if self.task.classes:
             kind = AutoModelForSequenceClassification
             options |= {"num_labels": self.task.classes, "pad_token_id": self._padding}

@@ -45,8 +45,9 @@ def assembled(
         _, unknown = module.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:  # of another shape
         raise CorruptFile(f"the weights are not of this model: {error}") from error
-    if hasattr(module, "tie_weights"):
-        module.tie_weights()
+    tie: Any = getattr(module, "tie_weights", None)
+    if tie is not None:
+        tie()
     for name, buffer in (buffers or {}).items():
         owner, _, leaf = name.rpartition(".")
         module.get_submodule(owner).register_buffer(leaf, buffer, persistent=False)

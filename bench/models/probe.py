@@ -59,8 +59,8 @@ def _fit(inputs: torch.Tensor, labels: torch.Tensor, classes: int, strength: flo
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         probe.weight /= scale
-        probe.bias -= probe.weight @ mean
+        probe.bias.sub_(probe.weight @ mean)
     return probe.float()

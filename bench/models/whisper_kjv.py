@@ -212,7 +212,8 @@ def _silence() -> torch.Tensor:
 
     @torch.no_grad()
     def hear() -> bytes:
-        encoder = whisper_base.module().float().model.encoder
+        whole: Any = whisper_base.module()
+        encoder = whole.float().model.encoder
         mel = torch.full((1, whisper_base.MELS, 2 * whisper_base.FRAMES), -1.5)
         return save({"silence": encoder(mel).last_hidden_state})
 

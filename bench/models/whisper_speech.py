@@ -147,13 +147,13 @@ class WhisperSpeech(Model):
     def _normalized(self) -> Any:
         from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-        return EnglishTextNormalizer({})
+        return EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
 
     @cached_property
     def _features(self) -> Any:
         from transformers import WhisperFeatureExtractor  # seconds to import
 
-        return WhisperFeatureExtractor(feature_size=whisper_base.MELS)
+        return WhisperFeatureExtractor(feature_size=whisper_base.MELS)  # type: ignore[no-untyped-call]
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -127,6 +127,7 @@ def _improved(
             rows = _assigned(matrix, rows, columns, True, successors, costs, n_rows)
         if n_columns > 1:
             columns = _assigned(matrix, columns, rows, False, successors, costs, n_columns)
+    assert fitted is not None  # of the last turn
     spent = float((counts * costs).sum())
     spent += _label_bits(rows) + _label_bits(columns)
     n_entries = sum(found.size for found in tilted_tables.magnitudes(states, reach))

@@ -32,5 +32,5 @@ class Isal(ByteCodec):
         """Return the `size` bytes."""
         try:
             return in_pieces(isal_zlib.decompressobj(), payload, size)
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # type: ignore[misc]
             raise CorruptStream(f"the deflate stream is damaged ({error})") from error

@@ -184,7 +184,7 @@ def corrected(
     """
     ridge = damp * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype)
     right = (cross + ridge).T @ weight.double().flatten(1).T  # (columns, rows)
-    found = torch.linalg.solve(moment + ridge, right).T
+    found: torch.Tensor = torch.linalg.solve(moment + ridge, right).T
     return found.to(weight.dtype).reshape(weight.shape)
 
 
