@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from slashbench.bench.machine import memory
+from slashbench.bench.machine import heap
 from slashbench.bench.pipeline.keys import checkpoint_key
 from slashbench.bench.pipeline.record_cache import StageFailed
 from slashbench.bench.pipeline.stages import Stages
@@ -76,7 +76,7 @@ def perform(stages: Stages, job: Job) -> JobOutcome:
     try:
         return _outcome(stages, job)
     finally:
-        memory.give_back()
+        heap.give_back()
 
 
 def _outcome(stages: Stages, job: Job) -> JobOutcome:

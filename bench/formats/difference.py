@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
-from slashbench.bench.formats.weights import WeightFiles
+from slashbench.bench.formats.weight_files import WeightFiles
 
 _BLOCK = 1 << 20  # values compared at a time
 

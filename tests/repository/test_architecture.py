@@ -79,7 +79,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/store",
     ),
     "bench/plan": ("bench/models", "bench/models/external", "codecs", "trainers"),
-    "bench/report": ("bench/checkpoint",),
+    "bench/report": ("bench/checkpoint", "bench/formats"),
     "bench/report/analysis": ("bench/report", "bench/report/data"),
     "bench/report/boards": ("bench/report", "bench/report/analysis", "bench/report/data"),
     "bench/report/data": ("bench/report", "bench/store"),

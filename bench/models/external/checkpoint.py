@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from slashbench.bench.data.base import file_sha256
-from slashbench.bench.formats.weights import WeightFiles
+from slashbench.bench.formats.weight_files import WeightFiles
 from slashbench.bench.models.external import loading
 from slashbench.bench.models.external.hub import located
 from slashbench.bench.models.external.spelling import CALIBRATION, TEXT, ExternalName

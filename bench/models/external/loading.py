@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from slashbench.bench.formats.weights import WeightFiles
+from slashbench.bench.formats.weight_files import WeightFiles
 from slashbench.errors import CorruptFile, MissingDependency, UsageError
 
 CONFIG = "config.json"
