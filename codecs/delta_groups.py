@@ -51,7 +51,7 @@ _BITS = 12  # of the sum of frequencies
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class GroupPlan:
     """How a chunk will be coded: which blocks, in which groups, in about how many bits."""
 
     live: Any  # a flag for each block; None: no blocks are left out
@@ -59,7 +59,7 @@ class Plan:
     bits: float
 
 
-def plan(words: FloatBits, old: FloatBits, dtype: np.dtype[Any]) -> Plan:
+def plan(words: FloatBits, old: FloatBits, dtype: np.dtype[Any]) -> GroupPlan:
     """Look at a sample of a chunk. words, old: bit patterns, at most four bytes each."""
     live = _live(words, old)
     if live is not None:
@@ -73,7 +73,7 @@ def plan(words: FloatBits, old: FloatBits, dtype: np.dtype[Any]) -> Plan:
     raw = deltas.tally(coded, words, old, shift, mask, counts)
     lows = np.full(257, -1, np.int64)
     bits = deltas.merge(counts, scale, MOST, lows)
-    return Plan(live, lows[lows >= 0].tolist(), bits + scale * raw)
+    return GroupPlan(live, lows[lows >= 0].tolist(), bits + scale * raw)
 
 
 def sampled(words: FloatBits, old: FloatBits, blocks: int, length: int) -> tuple[FloatBits, ...]:
@@ -85,7 +85,7 @@ def sampled(words: FloatBits, old: FloatBits, blocks: int, length: int) -> tuple
     return tuple(np.concatenate([each[i : i + length] for i in starts]) for each in (words, old))
 
 
-def encode(words: FloatBits, old: FloatBits, dtype: np.dtype[Any], found: Plan) -> list[Any]:
+def encode(words: FloatBits, old: FloatBits, dtype: np.dtype[Any], found: GroupPlan) -> list[Any]:
     """Return the pieces of a chunk."""
     live, lows = found.live, found.lows
     head = [b"\0"]

@@ -48,7 +48,7 @@ def start(*arguments: str, program: tuple[str, ...] = (), **options: Any) -> Pro
     return process_of(*arguments, **options)
 
 
-def run(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str]:
+def run(*arguments: str, timeout: float = 250, **options: Any) -> tuple[int, str]:
     """(exit code, output) of the command."""
     process = start("run", *arguments, **options)
     try:

@@ -56,8 +56,10 @@ def test_a_checkpoint_compressed_as_readme_says(
     monkeypatch.chdir(tmp_path)
     module = nn.Sequential(OrderedDict(embedding=nn.Embedding(300, 64)))
     Path("model").mkdir()
-    for path in ("model.safetensors", "model/model.safetensors"):
+    for path in ("model.safetensors", "model/model.safetensors", "new.safetensors"):
         save_file(module.state_dict(), path)
+    save_file({name: tensor + 2**-12 for name, tensor in module.state_dict().items()},
+              "old.safetensors")  # fmt: skip
     original = Path("model.safetensors").read_bytes()
     for command in commands.splitlines():
         force = ["--force"] if "decompress" in command else []
