@@ -16,6 +16,7 @@ examples
   bench speed --codecs all --data bf16,fp16 --json speed.json
   bench speed --codecs my-codec,huffman          yours, once it is registered
   bench speed --data delta:all --against zipnn   checkpoints, given others
+  bench speed --files model.safetensors --repeats 3     whole files, by us and by other tools
   bench speed --trainers                         the cost of regimes per training step
   bench speed --trainers backslash:every=1/4,qat --model kjv-gpt
 
@@ -78,12 +79,24 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="training steps; the first half is warm-up (default: %(default)s)",
     )
+    speed.add_argument(
+        "--files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="time tools for whole safetensors files instead: size, save, restore, memory",
+    )
+    speed.add_argument(
+        "--tools", metavar="LIST", help="with --files: tools to compare (default: all there are)"
+    )
     speed.add_argument("--json", type=Path, metavar="FILE", help="write the time of every round")
     speed.add_argument("--md", type=Path, metavar="FILE", help="write the boards as Markdown")
     speed.set_defaults(verb=_speed)
 
 
 def _speed(options: argparse.Namespace) -> int:
+    if options.files:
+        return _files(options)
     return _codecs(options) if options.trainers is None else _trainers(options)
 
 
@@ -115,6 +128,26 @@ def _codecs(options: argparse.Namespace) -> int:
     out.print(speed_tables.LEGEND, style="dim")
     for what, why in failed.items():
         out.print(f"failed: {what}: {why}", style="red")
+    return 1 if failed else 0
+
+
+def _files(options: argparse.Namespace) -> int:
+    from slashbench.bench.commands.console import Bar, console
+    from slashbench.bench.report.output import terminal
+    from slashbench.bench.speed import file_speed, recording
+
+    out = console()
+    names, left_out = file_speed.contestants(options.tools)
+    for name, why in left_out.items():
+        out.print(f"left out: {name}: {why}", style="yellow")
+    failed: dict[str, str] = {}
+    with Bar(out) as bar:
+        races = file_speed.run(options.files, names, options.repeats, bar.show, failed)
+        for table in recording.record_files(races, options.json, options.md):
+            terminal.print_table(table, out)
+    out.print(file_speed.LEGEND, style="dim")
+    for name, why in failed.items():
+        out.print(f"failed: {name}: {why}", style="red")
     return 1 if failed else 0
 
 

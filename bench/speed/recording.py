@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from slashbench.bench.machine import provenance
 from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.tables import Table
-from slashbench.bench.speed import speed_tables, trainer_tables
-from slashbench.record import Speed, Speeds, TrainerSpeed, TrainerSpeeds, encode_speeds
+from slashbench.bench.speed import file_speed, speed_tables, trainer_tables
+from slashbench.bench.speed.file_speed import FileSpeed
+from slashbench.record import (
+    Provenance,
+    Speed,
+    Speeds,
+    TrainerSpeed,
+    TrainerSpeeds,
+    encode_speeds,
+)
 
 
 def record_codecs(
@@ -37,6 +47,34 @@ def record_codecs(
         found = Speeds(speeds=measured, against=against, provenance=provenance.provenance(None))
         _write(found, speeds_to_markdown(found), json, md)
         yield speed_tables.table(speeds, against, single)
+
+
+def record_files(
+    races: Iterable[Sequence[FileSpeed]], json: Path | None = None, md: Path | None = None
+) -> Iterator[Table]:
+    """Yield the board of each file when its tools are done, and write those there are."""
+    measured: list[FileSpeed] = []
+    tables: list[Table] = []
+    for speeds in races:
+        if not speeds:
+            continue
+        measured += speeds
+        tables.append(file_speed.table(speeds))
+        origin = provenance.provenance(None)
+        if json is not None:
+            write_atomically(json, encode_file_speeds(measured, origin))
+        if md is not None:
+            parts = ["# Whole files", file_speed.LEGEND]
+            parts += [markdown.spell(table, "##") for table in tables]
+            parts += markdown.origin([origin])
+            write_atomically(md, ("\n\n".join(parts) + "\n").encode())
+        yield tables[-1]
+
+
+def encode_file_speeds(speeds: Sequence[FileSpeed], origin: Provenance) -> bytes:
+    """Return JSON of the measurements and where they come from."""
+    whole = msgspec.json.encode({"files": list(speeds), "provenance": origin})
+    return msgspec.json.format(whole, indent=1) + b"\n"
 
 
 def record_trainers(

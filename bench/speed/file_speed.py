@@ -1,0 +1,167 @@
+"""Whole files made smaller and restored: size, time and memory of tools side by side.
+
+Every step is a process of its own, so its time begins with the start of Python and the import of
+the tool, and its memory is that of nobody else. Tools take turns, round by round. A restored file
+must hold the same tensors, bit for bit, or the tool is reported as failed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from slashbench.bench.checkpoint import plain_header
+from slashbench.bench.report.tables import Table, number
+from slashbench.bench.speed.file_tools import TOOLS
+from slashbench.errors import UsageError
+
+LEGEND = """\
+save, restore: seconds of the whole process, from the start of Python, median of the rounds; in \
+brackets those of the step alone · MB: most memory that process held"""
+
+_LONGEST_S = 600.0  # of one step
+
+
+class FileSpeed(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool on one file."""
+
+    tool: str
+    how: str
+    file: str
+    plain_bytes: int
+    packed_bytes: int
+    save_s: list[float]
+    save_step_s: list[float]
+    save_peak_kib: int
+    restore_s: list[float]
+    restore_step_s: list[float]
+    restore_peak_kib: int
+
+
+def contestants(text: str | None) -> tuple[list[str], dict[str, str]]:
+    """(names of tools of a list, None for all; what is left out, and why). Raises UsageError."""
+    names = list(TOOLS) if text is None else text.split(",")
+    if unknown := [name for name in names if name not in TOOLS]:
+        raise UsageError(f"no tool {unknown[0]!r} for files; there are {', '.join(TOOLS)}")
+    left_out = {name: why for name in names if (why := TOOLS[name].missing())}
+    return [name for name in names if name not in left_out], left_out
+
+
+def run(
+    files: Sequence[Path],
+    names: Sequence[str],
+    rounds: int,
+    progress: Callable[[str, float], None],
+    failed: dict[str, str],
+) -> Iterator[list[FileSpeed]]:
+    """Yield the measurements of each file; `failed` takes what did not work, and why."""
+    for plain in files:
+        steps: dict[str, list[tuple[float, float, int, float, float, int]]] = {}
+        sizes: dict[str, int] = {}
+        with tempfile.TemporaryDirectory() as made:
+            for turn in range(rounds):
+                for at, name in enumerate(names):
+                    progress(f"{plain.name}: {name}", (turn + at / len(names)) / rounds)
+                    if name in failed:
+                        continue
+                    packed, again = Path(made, name), Path(made, "again.safetensors")
+                    packed.unlink(missing_ok=True)
+                    again.unlink(missing_ok=True)
+                    try:
+                        saved = _step(name, "save", plain, packed)
+                        restored = _step(name, "restore", packed, again)
+                        if turn == 0 and not _same(plain, again):
+                            raise UsageError("the restored tensors differ")
+                    except (UsageError, OSError) as error:
+                        failed[name] = f"{plain.name}: {error}"
+                        continue
+                    sizes[name] = packed.stat().st_size
+                    steps.setdefault(name, []).append((*saved, *restored))
+        yield [_speed(name, plain, sizes[name], found) for name, found in steps.items()]
+
+
+def _speed(name: str, plain: Path, size: int, found: list[Any]) -> FileSpeed:
+    save, save_step, save_peak, restore, restore_step, peak = zip(*found, strict=True)
+    return FileSpeed(
+        tool=name,
+        how=TOOLS[name].how,
+        file=plain.name,
+        plain_bytes=plain.stat().st_size,
+        packed_bytes=size,
+        save_s=list(save),
+        save_step_s=list(save_step),
+        save_peak_kib=max(save_peak),
+        restore_s=list(restore),
+        restore_step_s=list(restore_step),
+        restore_peak_kib=max(peak),
+    )
+
+
+def _step(name: str, step: str, before: Path, after: Path) -> tuple[float, float, int]:
+    """(seconds of the process, of the step, its memory in KiB). Raises UsageError if it fails."""
+    command = [sys.executable, "-m", "slashbench.bench.speed.file_worker", name, step]
+    begin = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [*command, str(before), str(after)], capture_output=True, timeout=_LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{step}: not done in {_LONGEST_S:.0f} s") from None
+    seconds = time.perf_counter() - begin
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UsageError(f"{step}: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    return seconds, said["seconds"], said["peak_kib"]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both files hold the same tensors; their headers may be written differently."""
+    return _tensors(one) == _tensors(other)
+
+
+def _tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    data = np.fromfile(path, np.uint8)
+    header, start = plain_header.read(data)
+    return {
+        name: (found.dtype, found.shape, data[start + found.begin : start + found.end].tobytes())
+        for name, found in header.tensors.items()
+    }
+
+
+def table(speeds: Sequence[FileSpeed]) -> Table:
+    """Return the board of one file, the smallest first."""
+    rows = [
+        (
+            speed.tool,
+            f"{speed.packed_bytes:,}",
+            number(100 * speed.packed_bytes / speed.plain_bytes, 2) + " %",
+            _seconds(speed.save_s, speed.save_step_s),
+            _seconds(speed.restore_s, speed.restore_step_s),
+            number(speed.save_peak_kib / 1e3, 0),
+            number(speed.restore_peak_kib / 1e3, 0),
+            speed.how,
+        )
+        for speed in sorted(speeds, key=lambda s: s.packed_bytes)
+    ]
+    return Table(
+        title=speeds[0].file,
+        about=f"{speeds[0].plain_bytes:,} bytes, {len(speeds[0].save_s)} rounds",
+        columns=("tool", "bytes", "of plain", "save s", "restore s", "save MB", "restore MB",
+                 "run as"),
+        rows=rows,
+    )  # fmt: skip
+
+
+def _seconds(whole: list[float], step: list[float]) -> str:
+    return f"{statistics.median(whole):.2f} ({statistics.median(step):.2f})"
