@@ -1,0 +1,49 @@
+"""Tools for whole files: every one restores the tensors, and the board says so."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from slashbench.bench.speed import file_speed
+from slashbench.bench.speed.file_tools import TOOLS
+from slashbench.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / "plain.safetensors"
+    rng = np.random.default_rng(0)
+    tensors = {
+        "a": rng.normal(0, 0.02, (300, 200)).astype(np.float32),
+        "b": rng.normal(0, 0.02, 7000).astype(np.float16),
+        "ids": np.arange(100),
+    }
+    save_file(tensors, path, {"format": "pt"})
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_restores_what_it_saved(name, plain):
+    if why := TOOLS[name].missing():
+        pytest.skip(why)
+    failed = {}
+    (found,) = file_speed.run([plain], [name], 1, lambda *_: None, failed)
+    assert not failed
+    assert [speed.tool for speed in found] == [name]
+    assert 0 < found[0].packed_bytes < 1.01 * plain.stat().st_size + 4096
+    assert name in file_speed.table(found).rows[0]
+
+
+def test_a_tool_that_fails_is_named_and_the_others_go_on(tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no checkpoint" * 100)
+    failed = {}
+    (found,) = file_speed.run([broken], ["float-rans"], 1, lambda *_: None, failed)
+    assert found == []
+    assert "broken.safetensors" in failed["float-rans"]
+
+
+def test_unknown_tools_are_named():
+    with pytest.raises(UsageError, match="no tool 'gzip'"):
+        file_speed.contestants("zstd,gzip")
