@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on these cores, as are
 import pytest
 
 from tests.helpers.object_store import s3 as s3
+from tests.helpers.tiny_checkpoints import checkpoints as checkpoints
 
 # Timing waits for other work on the machine, which it knows by locks in the temporary folder. Each
 # test process has a folder of its own, so that none waits for the cells of another.

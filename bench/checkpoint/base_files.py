@@ -44,6 +44,23 @@ def opened(path: Path, *, max_bytes: int | None = None, trusted: bool = False) -
     )
 
 
+def opened_in_place(
+    file: Path, *, max_bytes: int | None = None, trusted: bool = False, base: Base | None = None
+) -> Checkpoint:
+    """Open a compressed file; the base that it names is looked for beside it, if none is given.
+
+    A folder's tensors that stand in two files are stored once in this way. Raises as `opened` and
+    `reader.opened` do.
+    """
+    found = reader.opened(file, max_bytes=max_bytes, trusted=trusted, base=base)
+    if base is None and found.index.base is not None:
+        name = found.index.base.name
+        beside = file.with_name(name) if Path(name).name == name else file
+        if beside != file and sources.is_ours(beside):
+            found.base = opened(beside, max_bytes=max_bytes, trusted=trusted)
+    return found
+
+
 class _Decoded:
     """A compressed file whose tensors are decoded when they are asked for, few of them kept."""
 

@@ -24,7 +24,6 @@ from slashbench.bench.checkpoint import (
     convert,
     folders,
     plain_header,
-    reader,
     sources,
     state_dict,
     update,
@@ -312,6 +311,11 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         tensor = self._entry(name)
         return as_tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
 
+    def release(self, name: str) -> None:
+        """Take no more memory for what the file has of a tensor, until it is read again."""
+        self._entry(name)
+        self._shards.holding(name).release(name)
+
     def get_slice(self, name: str) -> Slice:
         """Return one tensor, to be indexed. Raises UsageError for no such name."""
         return Slice(self, name, self._entry(name))
@@ -332,6 +336,41 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         if name not in self._shards.tensors:
             raise UsageError(f"{self._path} has no tensor {name!r}; keys() lists those it has")
         return self._shards.tensors[name]
+
+
+def iterate_tensors(
+    path: str | Path,
+    device: str | int | torch.device = "cpu",
+    *,
+    max_bytes: int | None = None,
+    trusted: bool = False,
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a compressed file or folder one by one, as loaders of models take them.
+
+    Parameters
+    ----------
+    path, device, max_bytes, trusted
+        As `load_file` has them.
+
+    Yields
+    ------
+    name : str
+    tensor : torch.Tensor
+        Decoded when it is asked for; only what the caller keeps stays in memory.
+
+    Raises
+    ------
+    CorruptFile, UsageError
+        As `load_file` does.
+
+    Examples
+    --------
+    >>> model.load_weights(slashbench.iterate_tensors("small/"))  # of vLLM  # doctest: +SKIP
+    """
+    with safe_open(path, device=device, max_bytes=max_bytes, trusted=trusted) as file:
+        for name in file.offset_keys():
+            yield name, file.get_tensor(name)
+            file.release(name)
 
 
 class Slice:
@@ -442,7 +481,9 @@ class _Shards:
     def _opened(self, file: Path, max_bytes: int | None) -> Checkpoint:
         found = self._open.pop(file, None)
         if found is None:
-            found = reader.opened(file, max_bytes=max_bytes, trusted=self._trusted, base=self._base)
+            found = base_files.opened_in_place(
+                file, max_bytes=max_bytes, trusted=self._trusted, base=self._base
+            )
         self._open[file] = found
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]

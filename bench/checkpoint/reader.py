@@ -155,6 +155,12 @@ class Checkpoint:
         self._decode_into(room.arrays)
         return room.arrays[name]
 
+    def release(self, name: str) -> None:
+        """Take no more memory for what the file has of a tensor, until it is read again."""
+        stored = self.outer.tensors.get(self.aliases.get(name, name))
+        if stored is not None:
+            self._release(self.start + stored.begin, self.start + stored.end)
+
     def values(self, name: str) -> Array:
         """Return what the codec was given of a tensor: its integers, or its values as they are.
 

@@ -72,9 +72,11 @@ def base_of(options: argparse.Namespace) -> Base | None:
 
 def opened(file: Path, options: argparse.Namespace, base: Base | None = None) -> Checkpoint:
     """Open a compressed file as `add_trust` says."""
-    from slashbench.bench.checkpoint import reader
+    from slashbench.bench.checkpoint import base_files
 
-    return reader.opened(file, max_bytes=options.max_bytes, trusted=options.trusted, base=base)
+    return base_files.opened_in_place(
+        file, max_bytes=options.max_bytes, trusted=options.trusted, base=base
+    )
 
 
 def out_of(options: argparse.Namespace) -> Path | None:

@@ -11,6 +11,7 @@ from slashbench.bench.commands import checkpoint_options
 from slashbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from slashbench.bench.checkpoint.base import Base
     from slashbench.bench.commands.console import Bar
     from slashbench.bench.commands.parsing import Verbs
     from slashbench.contracts import Quantiser
@@ -39,6 +40,9 @@ Of a folder, links are followed and other files are copied; hidden files, links 
 weights in formats that are not read, and those whose tensors stand in a safetensors file as well
 are left out and listed. With --quantize, tensors that hold NaN or
 infinity stay as they are and are listed.
+
+What stands in two files of a folder is stored once, without --quantize: the second file names the
+first one, and both must stay together.
 
 With --base, only what differs from OLD is kept, without loss; `bench decompress --base OLD` needs
 the same OLD, which the file names by hash. OLD must be no delta itself. A tensor's counterpart has
@@ -105,6 +109,9 @@ def _compress(options: argparse.Namespace) -> int:
             shown.print(f"quantized by {quantiser.text}")
         how = Coding.of(codec, quantiser) if base is None else Coding.of_delta(codec, base)
         before = after = count = 0
+        shared: dict[Path, Base] = {}
+        if path.is_dir() and base is None and quantiser is None:
+            shared = paths.shared(path)
 
         def work(file: Path, into: Any) -> None:
             nonlocal before, after, count
@@ -112,7 +119,9 @@ def _compress(options: argparse.Namespace) -> int:
             for name, why in source.left_out.items():
                 shown.print(f"{file.name}: left out: {name}: {why}", style="yellow")
             progress = checkpoint_options.share(bar, file, source.header.nbytes)
-            kept = convert.compress(into, source, how, progress)
+            on = shared.get(file)
+            coding = how if on is None else Coding.of_delta(codec, on)
+            kept = convert.compress(into, source, coding, progress)
             for name, why in kept.items():
                 shown.print(f"{file.name}: {name} stays as it is: {why}", style="yellow")
             before, after = before + file.stat().st_size, after + into.seek(0, 2)

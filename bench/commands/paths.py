@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slashbench.bench.checkpoint import folders, sources
-from slashbench.bench.formats import folder_contents
+from slashbench.bench.checkpoint.base import Base
+from slashbench.bench.formats import duplicates, folder_contents
 from slashbench.bench.machine.atomic_files import (
     atomically,
     explained,
@@ -60,6 +61,12 @@ def weights(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return [path / file for file in folder_contents.members(path).weights]
+
+
+def shared(path: Path) -> dict[Path, Base]:
+    """Return the files of a folder whose tensors stand in an earlier one as well, and that one."""
+    found = folder_contents.members(path)
+    return duplicates.bases({path / m: found.renamed.get(m, m).name for m in found.weights})
 
 
 def left_out(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slashbench.bench.checkpoint import pytorch, reader, sources
+from slashbench.bench.checkpoint import base_files, pytorch, sources
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.formats import folder_contents, opening
@@ -108,5 +108,5 @@ class WeightFiles(Mapping[str, LazyTensor]):
 def _source(file: Path, max_bytes: int | None, trusted: bool) -> Source:
     if not sources.is_ours(file):
         return opening.source_of(file)
-    found = reader.opened(file, max_bytes=max_bytes, trusted=trusted)
-    return Source(found.header, found.tensor, tied=found.index.tied)
+    found = base_files.opened_in_place(file, max_bytes=max_bytes, trusted=trusted)
+    return Source(found.header, found.tensor, found.release, tied=found.index.tied)

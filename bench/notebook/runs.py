@@ -43,6 +43,8 @@ def run(
     timeout_s: float | None = None,
     retries: int = 2,
     execution: Execution = DEFAULT_EXECUTION,
+    evaluation: str | None = None,
+    calibration: str | None = None,
     progress: bool = True,
 ) -> Table:
     """Train, compress, decode, evaluate and time what is missing, as `bench run` does.
@@ -68,6 +70,8 @@ def run(
         How often work is tried again whose process died.
     execution
         Device, precision and processes of trainings.
+    evaluation, calibration
+        Of checkpoints of your own, as `--eval` and `--calibration` have them.
     progress
         Show on standard error how the run goes.
 
@@ -91,7 +95,14 @@ def run(
     ... # doctest: +SKIP
     """
     request = matrix.Request(
-        suite, _list(models), _list(recipes), _list(codecs), _list(seeds), execution
+        suite,
+        _list(models),
+        _list(recipes),
+        _list(codecs),
+        _list(seeds),
+        execution,
+        evaluation,
+        calibration,
     )
     plan = matrix.plan(request)
     store = Store(out)

@@ -321,3 +321,25 @@ def test_scan_and_inspect_read_them_too(verb: str) -> None:
     done = bench(verb, "model.bin", *more, cwd=Path())
     assert done.returncode == 0, done.stderr
     assert ("float-rans" if verb == "scan" else "layer.weight") in done.stdout
+
+
+def test_what_stands_in_two_files_of_a_folder_is_stored_once() -> None:
+    Path("model").mkdir()
+    one = {f"layers.{i}.wq": torch.randn(200, 200) for i in range(3)}
+    two = {f"model.layers.{i}.q_proj": tensor for i, (_, tensor) in enumerate(one.items())}
+    two["norm"] = torch.randn(3000)
+    safetensors.torch.save_file(one, "model/consolidated.safetensors")
+    safetensors.torch.save_file(two, "model/model.safetensors")
+    done = bench("compress", "model", "-o", "small", cwd=Path())
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        Path("small") / name for name in ("consolidated.safetensors", "model.safetensors")
+    )
+    assert second.stat().st_size < first.stat().st_size / 10
+    assert bench("verify", "small", "--against", "model", cwd=Path()).returncode == 0
+    assert bench("decompress", "small", "-o", "plain", cwd=Path()).returncode == 0
+    for name in ("consolidated.safetensors", "model.safetensors"):
+        assert (Path("plain") / name).read_bytes() == (Path("model") / name).read_bytes()
+    _same(slashbench.load_file("small/model.safetensors"), two)
+    second.rename("alone.safetensors")
+    assert "is a delta" in bench("verify", "alone.safetensors", cwd=Path()).stderr

@@ -114,6 +114,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench/report",
         "bench/reproduce",
     ),
+    "bench/runtimes": ("bench/formats",),
     "bench/speed": (
         "bench/checkpoint",
         "bench/formats",
@@ -138,6 +139,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     FACE: (
         "bench/checkpoint",
         "bench/notebook",
+        "bench/runtimes",
         "codecs/stream",
         "trainers",
         "trainers/regimes",

@@ -32,7 +32,15 @@ def test_ci_runs_the_second_command() -> None:
     assert second.strip() in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_run_command_can_be_planned() -> None:
+def test_every_run_command_can_be_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my-model").symlink_to(checkpoints / "llama")
+    Path("corpus.txt").symlink_to(checkpoints / "corpus.txt")
+    Path("other.txt").symlink_to(checkpoints / "calibration.txt")
+    Path("my_module.py").write_text("def losses(module, split): return 1.0\n", encoding="utf-8")
+    torch.save({"w": torch.ones(9, 9)}, "weights.pt")
     commands = [line for block in blocks("bash") for line in block.splitlines()]
     planned = 0
     for command in commands:
@@ -41,10 +49,12 @@ def test_every_run_command_can_be_planned() -> None:
             options = dict(zip(words[::2], words[1::2], strict=True))
             for where in ("--out", "--scheduler"):
                 options.pop(where, None)
+            if "--eval" in options:
+                options["--evaluation"] = options.pop("--eval")
             plan = matrix.plan(Request(**{k.lstrip("-"): v for k, v in options.items()}))
             assert plan.cells, command
             planned += 1
-    assert planned == 5
+    assert planned == 10
 
 
 def test_a_checkpoint_compressed_as_readme_says(

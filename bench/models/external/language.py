@@ -150,7 +150,8 @@ class SequenceToSequenceModel(LanguageModel):
     def question(self, rows: torch.Tensor, generator: torch.Generator) -> Question:
         """Return the first half for the encoder, the second for the decoder."""
         half = rows.shape[1] // 2
-        return {"input_ids": rows[:, :half], "labels": rows[:, half:]}, rows[:, half:].reshape(-1)
+        wanted = rows[:, half:].contiguous()
+        return {"input_ids": rows[:, :half], "labels": wanted}, wanted.reshape(-1)
 
     def logits(self, module: nn.Module, asked: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the logits of the second half."""

@@ -96,7 +96,9 @@ def _explained(folder: Path) -> Iterator[None]:
         yield
     except (UsageError, CorruptFile):
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError,
+    ) as error:  # fmt: skip
         first = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"{folder}: transformers can't load it: {type(error).__name__}: {first}"

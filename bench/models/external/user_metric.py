@@ -74,7 +74,7 @@ class LmEvalModel(ExternalModel):
             raise MissingDependency(
                 "lm-eval:TASK needs lm_eval: pip install 'slashbench[lm-eval]'"
             ) from error
-        task = self.name.settings[LM_EVAL]
+        task, asked = _task(self.name.settings[LM_EVAL])
         with torch.no_grad():
             wrapped = HFLM(
                 pretrained=module.eval(), tokenizer=loading.tokenizer_of(self.folder), device="cpu"
@@ -82,7 +82,7 @@ class LmEvalModel(ExternalModel):
             try:
                 found = lm_eval.simple_evaluate(
                     model=wrapped,
-                    tasks=[task],
+                    tasks=[asked],
                     limit=self.name.number(CHUNKS, _LIMIT),
                     log_samples=True,
                     bootstrap_iters=0,
@@ -93,6 +93,19 @@ class LmEvalModel(ExternalModel):
                 ) from error
         samples = found["samples"][task] if found and task in found.get("samples", {}) else []
         return mean_loss(self.metric, np.array([1.0 - _right(task, each) for each in samples]))
+
+
+def _task(said: str) -> tuple[str, Any]:
+    """Return the name of a task, and what the harness is given: a name, or a file's content."""
+    if not said.endswith((".yaml", ".yml")):
+        return said, said
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(said).expanduser().read_text(encoding="utf-8"))
+        return str(found["task"]), found
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"--eval lm-eval:{said} is no task that can be read: {error}") from error
 
 
 def _right(task: str, sample: dict[str, Any]) -> float:
