@@ -90,11 +90,8 @@ class WhisperKjv(Model):
     def build(self, seed: int) -> nn.Module:
         """The published decoder."""
         prefix = "model."
-        state = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in whisper_base.weights().items()
-            if name.startswith("model.decoder.")
-        }
+        found = whisper_base.weights("model.decoder.")
+        state = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
         state["head.weight"] = state["decoder.embed_tokens.weight"]
         module: nn.Module = assembled(WhisperDecoderOnSilence, state, {"silence": _silence()})
         return module
