@@ -17,7 +17,7 @@ class Stack(Transform):
     Goes behind `delta`. A unit is the root mean square of the tensor in the base, as float16; for
     one that is not in the base, that of all its matrices; for a factor its own. So one step size
     behind it is a step relative to the weights. Vectors are rows of a stack; embedding tables are
-    stacks of their own. Tensors in which nothing differs are left out: they stay as in the base.
+    stacks of their own. Tensors of the base in which nothing differs are left out.
     """
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
@@ -32,7 +32,7 @@ class Stack(Transform):
         for name, w in weights.items():
             if calibration.why_kept(name, w) or not w.numel() or not w.ndim:
                 rest[name] = w
-            elif w.count_nonzero() and id(w) not in seen:
+            elif (w.count_nonzero() or name not in base) and id(w) not in seen:
                 groups.setdefault(_group(name, w, calibration), []).append(name)
             seen.add(id(w))
         layout, stacks = [], {}
