@@ -24,6 +24,7 @@ from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.report.tables import Table, number
 from slashbench.bench.speed.file_tools import TOOLS
 from slashbench.errors import UsageError
+from slashbench.record import Provenance
 
 LEGEND = """\
 save, restore: seconds of the whole process, from the start of Python, median of the rounds; in \
@@ -46,6 +47,14 @@ class FileSpeed(msgspec.Struct, frozen=True, kw_only=True):
     restore_s: list[float]
     restore_step_s: list[float]
     restore_peak_kib: int
+
+
+class FileSpeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `bench speed --files` measured. note: what a reader should know of it."""
+
+    files: list[FileSpeed]
+    provenance: list[Provenance]
+    note: str = ""
 
 
 def contestants(text: str | None) -> tuple[list[str], dict[str, str]]:
@@ -139,9 +148,17 @@ def _tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     }
 
 
+def boards(found: FileSpeeds) -> list[Table]:
+    """Return a table for each file."""
+    by_file: dict[str, list[FileSpeed]] = {}
+    for speed in found.files:
+        by_file.setdefault(speed.file, []).append(speed)
+    return [table(speeds) for speeds in by_file.values()]
+
+
 def table(speeds: Sequence[FileSpeed]) -> Table:
     """Return the board of one file, the smallest first."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             speed.tool,
             f"{speed.packed_bytes:,}",

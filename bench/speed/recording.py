@@ -12,9 +12,8 @@ from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.tables import Table
 from slashbench.bench.speed import file_speed, speed_tables, trainer_tables
-from slashbench.bench.speed.file_speed import FileSpeed
+from slashbench.bench.speed.file_speed import FileSpeed, FileSpeeds
 from slashbench.record import (
-    Provenance,
     Speed,
     Speeds,
     TrainerSpeed,
@@ -54,27 +53,32 @@ def record_files(
 ) -> Iterator[Table]:
     """Yield the board of each file when its tools are done, and write those there are."""
     measured: list[FileSpeed] = []
-    tables: list[Table] = []
-    for speeds in races:
-        if not speeds:
-            continue
+    for speeds in filter(None, races):
         measured += speeds
-        tables.append(file_speed.table(speeds))
-        origin = provenance.provenance(None)
+        found = FileSpeeds(files=measured, provenance=[provenance.provenance(None)])
         if json is not None:
-            write_atomically(json, encode_file_speeds(measured, origin))
+            write_atomically(json, encode_file_speeds(found))
         if md is not None:
-            parts = ["# Whole files", file_speed.LEGEND]
-            parts += [markdown.spell(table, "##") for table in tables]
-            parts += markdown.origin([origin])
-            write_atomically(md, ("\n\n".join(parts) + "\n").encode())
-        yield tables[-1]
+            write_atomically(md, files_to_markdown(found).encode())
+        yield file_speed.table(speeds)
 
 
-def encode_file_speeds(speeds: Sequence[FileSpeed], origin: Provenance) -> bytes:
-    """Return JSON of the measurements and where they come from."""
-    whole = msgspec.json.encode({"files": list(speeds), "provenance": origin})
-    return msgspec.json.format(whole, indent=1) + b"\n"
+def files_to_markdown(found: FileSpeeds) -> str:
+    """Return the boards of `bench speed --files`, and where their numbers come from."""
+    parts = ["# Whole files", file_speed.LEGEND, *filter(None, [found.note])]
+    parts += [markdown.spell(table, "##") for table in file_speed.boards(found)]
+    parts += markdown.origin(found.provenance)
+    return "\n\n".join(parts) + "\n"
+
+
+def encode_file_speeds(found: FileSpeeds) -> bytes:
+    """Return the measurements as JSON."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+
+
+def decode_file_speeds(data: bytes) -> FileSpeeds:
+    """Undo `encode_file_speeds`."""
+    return msgspec.json.decode(data, type=FileSpeeds)
 
 
 def record_trainers(
