@@ -11,7 +11,12 @@ from slashbench.bench.report.data import results
 from slashbench.bench.report.output import export
 from slashbench.bench.reproduce import report
 from slashbench.bench.reproduce.backslash.studies import BACKSLASH
-from slashbench.bench.speed.recording import speeds_to_markdown, trainer_speeds_to_markdown
+from slashbench.bench.speed.recording import (
+    decode_file_speeds,
+    files_to_markdown,
+    speeds_to_markdown,
+    trainer_speeds_to_markdown,
+)
 from slashbench.bench.store import merge, published
 from slashbench.bench.store.store import Store
 from slashbench.record import decode_speeds, decode_trainer_speeds
@@ -26,7 +31,7 @@ SPEEDS = ("2-to-4bits", "6bits-and-floats")
 def test_nothing_is_published_that_is_not_checked_here() -> None:
     folders = {path.name for path in RESULTS.iterdir() if path.is_dir()} - {"local"}
     assert folders == {*BOARDS, "speed", "regimes"}
-    assert {path.stem for path in (RESULTS / "speed").iterdir()} == set(SPEEDS)
+    assert {path.stem for path in (RESULTS / "speed").iterdir()} == {*SPEEDS, "files"}
     assert {path.name for path in (RESULTS / "regimes").iterdir()} == {
         "trainers.json",
         "trainers.md",
@@ -38,6 +43,12 @@ def test_speeds_follow_from_what_was_measured(name: str) -> None:
     measured = decode_speeds((RESULTS / "speed" / f"{name}.json").read_bytes())
     assert measured.speeds
     assert (RESULTS / "speed" / f"{name}.md").read_text() == speeds_to_markdown(measured)
+
+
+def test_whole_files_follow_from_what_was_measured() -> None:
+    measured = decode_file_speeds((RESULTS / "speed" / "files.json").read_bytes())
+    assert measured.files
+    assert (RESULTS / "speed" / "files.md").read_text() == files_to_markdown(measured)
 
 
 def test_costs_of_regimes_follow_from_what_was_measured() -> None:
