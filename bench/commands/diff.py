@@ -39,8 +39,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _diff(options: argparse.Namespace) -> int:
+    from slashbench.bench.checkpoint.difference import differences
     from slashbench.bench.commands.console import console
-    from slashbench.bench.formats.difference import differences
     from slashbench.bench.formats.weight_files import WeightFiles
     from slashbench.bench.report import checkpoint_tables
     from slashbench.bench.report.output.terminal import print_table

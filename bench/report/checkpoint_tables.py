@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from slashbench.bench.checkpoint.describe import Description
-from slashbench.bench.formats.difference import TensorDifference
+from slashbench.bench.checkpoint.difference import TensorDifference
 from slashbench.bench.report.tables import NOTHING, Table, number
 
 

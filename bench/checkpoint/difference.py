@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.plain_header import Tensor
-from slashbench.bench.formats.weight_files import WeightFiles
 
 _BLOCK = 1 << 20  # values compared at a time
+
+
+class HeldTensor(Protocol):
+    """A tensor that is read when it is asked for."""
+
+    @property
+    def entry(self) -> Tensor:
+        """Return type and shape."""
+
+    def raw(self) -> npt.NDArray[np.uint8]:
+        """Return its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,9 @@ class TensorDifference:
     relative: float | None = None
 
 
-def differences(old: WeightFiles, new: WeightFiles) -> Iterator[TensorDifference]:
+def differences(
+    old: Mapping[str, HeldTensor], new: Mapping[str, HeldTensor]
+) -> Iterator[TensorDifference]:
     """Yield what differs, by name. Tensors of the same bits are left out.
 
     Raises CorruptFile.
