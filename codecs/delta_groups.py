@@ -232,7 +232,8 @@ def _encode_runs(symbols: Bytes, starts: Int64s) -> tuple[bytes, bytes]:
 def _edges(starts: Int64s) -> Int64s:
     """Return where each run ends: after whole rounds, or with the last; shape (1, runs)."""
     ends = np.minimum(-(-starts[1:] // rans.ROUND) * rans.ROUND, starts[-1])
-    return ends[np.diff(ends, prepend=0) > 0][None, :]
+    edges: Int64s = ends[np.diff(ends, prepend=0) > 0][None, :]
+    return edges
 
 
 def _live(words: FloatBits, old: FloatBits) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from slashbench.arrays import Int8s, Int64s, Symbols
+from slashbench.arrays import Int8s, Int64s, Integers, Symbols
 from slashbench.codecs.kernels import kernel
 
 
 @kernel
-def count(symbols: Symbols, low: int, counts: Int64s) -> None:
+def count(symbols: Integers, low: int, counts: Int64s) -> None:
     """Add 1 to counts[s - low] for each symbol s; symbols outside are left out."""
     for i in range(symbols.size):
         place = np.int64(symbols[i]) - low
