@@ -10,7 +10,7 @@ from slashbench.bench.cli import main
 from slashbench.bench.pipeline import tune
 from slashbench.errors import UsageError
 
-MODEL = "digits-mlp:steps=300"
+MODEL = "digits-mlp:steps=150"
 ASKED = ["tune", "--model", MODEL, "--recipe", "backslash-q:step=2^-3"]
 
 
