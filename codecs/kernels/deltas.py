@@ -78,7 +78,7 @@ def _symbol(z: Any, word: Any) -> Any:
 @kernel
 def tally(
     coded: FloatBits, words: FloatBits, base: FloatBits, shift: int, mask: int, counts: Int64s
-) -> int:
+) -> Any:
     """Count the symbols of differences by key, shape (256, 128); returns the raw bits."""
     n = min(coded.size, words.size, base.size)
     by, kept = base.dtype.type(shift), base.dtype.type(mask & 255)
@@ -92,7 +92,7 @@ def tally(
 
 
 @kernel
-def merge(counts: Int64s, scale: float, most: int, lows: Int64s) -> float:
+def merge(counts: Int64s, scale: float, most: int, lows: Int64s) -> Any:
     """Merge neighbouring keys, in counts[key, symbol], for as long as that saves bits.
 
     Or there are more than `most` groups. lows: filled with the lowest key of each group,
@@ -134,7 +134,7 @@ def merge(counts: Int64s, scale: float, most: int, lows: Int64s) -> float:
 
 
 @kernel
-def _bits(one: Int64s, other: Int64s, both: bool, scale: float) -> float:
+def _bits(one: Int64s, other: Int64s, both: bool, scale: float) -> Any:
     """Bits of symbols under a table of their own, and of the table, about."""
     total, spent, first, last = 0.0, 0.0, -1, 0
     for i in range(one.size):
@@ -156,7 +156,7 @@ def split(
     places: Int64s,
     symbols: Bytes,
     raw: Bytes,
-) -> int:
+) -> Any:
     """Make a symbol and some raw bits of each difference of `subtract`; returns how many bits.
 
     groups: the group of each of 256 keys; key: (shift, mask) of it in the base. symbols: those of
@@ -197,7 +197,7 @@ def unite(
     places: Int64s,
     raw: Bytes,
     words: FloatBits,
-) -> int:
+) -> Any:
     """Undo `split` and `subtract`. raw: with 8 bytes to spare.
 
     Returns how many bits of it were read; -1 for what no encoder makes.

@@ -48,7 +48,8 @@ class BigSmallDelta(WholeDeltaCodec):
             _write(new, flat)
             _write(old, base)
             encoder.compress_delta(new, old, out, workers=1, progress=False)
-            return out.read_bytes()
+            written: bytes = out.read_bytes()
+            return written
 
     def decompress(self, payload: Any, base: Array, flat: Array) -> None:
         """Fill `flat` from such a file."""
