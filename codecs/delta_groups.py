@@ -117,8 +117,8 @@ def decode(
     """Fill `words` from bytes `begin` to `end` of a stream. Raises CorruptStream."""
     reader = _Spans(parts, begin, end)
     kind = reader.byte()
-    if kind > 1:
-        raise CorruptStream(f"blocks of the unknown kind {kind}")
+    if kind > 1 or (kind and words.size < BLOCK):
+        raise CorruptStream(f"blocks of the unknown kind {kind}, or none to leave out")
     live = None
     if kind:
         span = reader.take()

@@ -95,6 +95,16 @@ def test_what_was_rebuilt_is_checked() -> None:
         Delta().given(base).decode(stream.framed())
 
 
+def test_blocks_left_out_of_a_tensor_without_one() -> None:
+    """The campaign's first finding: a division by zero."""
+    new, base = PAIRS["special"]
+    stream = delta_mutator.of(Delta().given(base).encode(new))
+    chunk = stream.chunks[0]
+    stream.chunks[0] = chunk[:4] + bytes([4, 1, 1, 0, 0]) + chunk[9:]
+    with pytest.raises(CorruptStream, match="none to leave out"):
+        Delta().given(base).decode(stream.framed())
+
+
 def test_a_change_costs_what_it_says() -> None:
     """One value in a hundred moved by one unit in the last place: about 0.08 + 0.01 bits each."""
     rng = np.random.default_rng(0)
