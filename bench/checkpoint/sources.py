@@ -14,7 +14,6 @@ from slashbench.arrays import Bytes
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.checkpoint.buffers import Mapped
 from slashbench.bench.checkpoint.file_format import METADATA_KEY
-from slashbench.bench.checkpoint.folders import SUFFIX
 from slashbench.bench.checkpoint.plain_header import Header
 from slashbench.errors import CorruptFile, UsageError
 
@@ -89,7 +88,7 @@ def aliases(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def is_ours(path: Path) -> bool:
     """Return whether a file is a compressed checkpoint."""
-    if path.suffix != SUFFIX or not path.is_file():
+    if not path.is_file():
         return False
     try:
         header, _ = plain_header.read(Mapped(path).data)

@@ -12,7 +12,7 @@ def part_of(example: bytes, validation: int = 10, test: int = 10) -> Part:
     """Return the part that an example is in, of a hundred: so many validation, so many test.
 
     >>> [part_of(b"one"), part_of(b"two"), part_of(b"one", validation=0, test=100)]
-    ['train', 'train', 'test']
+    ['validation', 'train', 'test']
     """
     place = int.from_bytes(hashlib.sha256(example).digest()[:8], "big") % 100
     if place < validation:

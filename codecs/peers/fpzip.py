@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import fpzip
+import numpy as np
 
 from slashbench.arrays import Array
 from slashbench.codecs.families.wide_floats import WideFloatCodec
@@ -27,7 +28,8 @@ class Fpzip(WideFloatCodec):
 
     def compress(self, flat: Array) -> bytes:
         """Return an fpzip stream."""
-        return bytes(fpzip.compress(flat, precision=0, order="C"))
+        writable = np.require(flat, requirements="W")  # which it asks for, and leaves as it is
+        return bytes(fpzip.compress(writable, precision=0, order="C"))
 
     def decompress(self, payload: bytes) -> Array:
         """Return its values."""

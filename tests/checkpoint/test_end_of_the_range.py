@@ -17,7 +17,8 @@ from slashbench.trainers.quantisers.calibrated import Calibrated
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 SETTINGS = {"quantize": ["step=0.3:unit=std", "step=2:unit=std:granularity=channel"],
             "rtn": [f"granularity={g}:bits=4" for g in ("tensor", "channel", "group")],
-            "rdoq": ["unit=std:step=0.7"], "ongrid": ["step=1e30"]}  # fmt: skip
+            "rdoq": ["unit=std:step=0.7"], "trellis": ["unit=std:step=0.4"],
+            "ongrid": ["step=1e30"]}  # fmt: skip
 
 QUANTIZED = [
     f"{name}:{settings}"

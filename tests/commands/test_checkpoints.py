@@ -189,7 +189,6 @@ def test_verify_finds_damage_and_difference(bench: Bench, home: Path) -> None:
         (["compress", "model.safetensors", "-o", "x", "--quantize", "gptq9"], 2, "no quantiser"),
         (["compress", "model.safetensors", "-o", "x", "--target", "4"], 2, "of the form 4bits"),
         (["decompress", "model.safetensors", "-o", "x"], 1, "not written by slashbench"),
-        (["inspect", "model.safetensors"], 1, "not written by slashbench"),
     ],
 )
 def test_wrong_use(bench: Bench, arguments: list[str], code: int, said: str, home: Path) -> None:

@@ -31,7 +31,7 @@ def test_run_resume_and_report(tmp_path: Path) -> None:
     assert "huffman" in first.stdout
     out = tmp_path / "results" / "local"
     kinds = {path.suffix for path in out.glob("leaderboard.*")}
-    assert kinds == {".md", ".html", ".csv", ".json", ".parquet"}
+    assert kinds == {".md", ".html", ".csv", ".json", ".parquet", ".sha256"}
     rows = list(csv.DictReader((out / "leaderboard.csv").open()))
     assert {row["codec"] for row in rows} == {"huffman", "entropy"}
     assert len(json.loads((out / "leaderboard.json").read_text())) == len(rows) == 4
@@ -61,7 +61,7 @@ def test_dry_run_runs_nothing(tmp_path: Path) -> None:
         (["run", "--codecs", "hufman"], "did you mean 'huffman'"),
         (["run", "--models", "digits-mpl"], "did you mean 'digits-mlp'"),
         (["run", "--recipes", "backslsh"], "did you mean 'backslash'"),
-        (["run", "--suite", "cor"], "known: backslash, backslash-quick, core, full, smoke"),
+        (["run", "--suite", "cor"], "known: backslash, backslash-quick, big, core, full"),
         (["run", "--codecs", "zstd:levle=3"], "did you mean 'level'"),
         (["run", "--codecs", "exp-golomb:k=99"], "exp-golomb"),
         (["run", "--seeds", "x"], "not of the form"),

@@ -23,7 +23,7 @@ def free_port() -> int:
 def s3() -> Iterator[str]:
     """The URL of a bucket on a server of its own."""
     pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     import boto3
 
     port = free_port()
@@ -48,6 +48,7 @@ def s3() -> Iterator[str]:
     }
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
+    s3fs.S3FileSystem.clear_instance_cache()  # of a server that an earlier module had
     boto3.client("s3").create_bucket(Bucket="lab")
     yield "s3://lab"
     for name, value in before.items():

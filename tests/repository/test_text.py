@@ -18,6 +18,10 @@ SOURCES = sorted(
 OPENERS = {"open", "fdopen", "NamedTemporaryFile", "TemporaryFile", "TextIOWrapper"}
 
 
+#: Calls that open what holds bytes, whatever their mode.
+BINARY = {"os.open", "archive.open", "tarfile.open", "wave.open", "lzma.open"}
+
+
 def lacking(source: str) -> Iterator[int]:
     """Lines that read or write text in the encoding of whoever runs them."""
     for node in ast.walk(ast.parse(source)):
@@ -31,8 +35,10 @@ def lacking(source: str) -> Iterator[int]:
         texts = name in children and {"text", "universal_newlines"} & given.keys()
         opens = name in OPENERS and not any(isinstance(m, str) and "b" in m for m in modes)
         binary = name in {"NamedTemporaryFile", "TemporaryFile"} and "mode" not in given
-        system = isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == "os.open"
-        text = name in {"read_text", "write_text"} or texts or (opens and not binary)
+        method = isinstance(node.func, ast.Attribute)
+        system = method and ast.unparse(node.func) in BINARY
+        method_of_path = method and name in {"read_text", "write_text"}
+        text = method_of_path or texts or (opens and not binary)
         if text and not system and "encoding" not in given:
             yield node.lineno
 

@@ -24,7 +24,7 @@ def bad_values(kind: Any) -> list[Any]:
     """Values that no setting of that type can have."""
     kinds = typing.get_args(kind) or (kind,)
     if typing.get_origin(kind) is typing.Literal:
-        return ["nonsense", kinds[0].upper()]
+        return ["nonsense", kinds[0].upper()] if isinstance(kinds[0], str) else [-1]
     if float in kinds:
         return [math.nan, math.inf, -1.0]
     return [-1] if int in kinds else []

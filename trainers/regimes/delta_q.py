@@ -134,14 +134,16 @@ class PricedDifference(TrainingHook):
     @torch.no_grad()
     def recount(self) -> None:
         """Take the histograms of the integers anew."""
-        bits = zeros = 0.0
         for name, counts in self.counts.items():
             scale = torch.tensor(self.scales[name])
             counts.zero_()
             for part, origin in together(self.parameters[name].detach(), self.origins[name]):
                 counts += code_length.count(part - origin, scale)
-            bits += code_length.entropy(counts)
-            zeros += float(counts[0])
+        self._note()
+
+    def _note(self) -> None:
+        bits = sum(map(code_length.entropy, self.counts.values()))
+        zeros = sum(float(counts[0]) for counts in self.counts.values())
         self._seen |= {"bits": bits / self.count, "zeros": zeros / self.count}
 
     def log(self) -> dict[str, float]:
@@ -163,6 +165,7 @@ class PricedDifference(TrainingHook):
         self.squares.copy_(state["squares"])
         for name, counts in self.counts.items():
             counts.copy_(state[f"counts.{name}"])
+        self._note()
 
 
 def _round(part: torch.Tensor, origin: torch.Tensor, scale: float) -> None:

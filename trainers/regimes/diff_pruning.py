@@ -60,7 +60,7 @@ class HardConcreteGates(TrainingHook):
     @torch.no_grad()
     def before_forward(self) -> None:
         """Draw the gates and put the gated differences in place."""
-        for name, parameter in self.parameters.items():
+        for name, parameter in self._trained():
             noise = torch.rand_like(parameter).clamp_(1e-6, 1 - 1e-6).logit_()
             soft = noise.add_(self.logits[name]).div_(BETA).sigmoid_()
             self._drawn[name] = soft
@@ -70,7 +70,7 @@ class HardConcreteGates(TrainingHook):
     def before_step(self) -> None:
         """Turn the gradients of the weights into those of differences and gates, and step."""
         shift = BETA * math.log(-LOW / HIGH)
-        for name, parameter in self.parameters.items():
+        for name, parameter in self._trained():
             grad, soft, logits = parameter.grad, self._drawn[name], self.logits[name]
             assert grad is not None
             gate = _gate(soft)
@@ -90,9 +90,13 @@ class HardConcreteGates(TrainingHook):
     @torch.no_grad()
     def finish(self) -> None:
         """Leave each gate where it stands without noise: closed below, open above, or between."""
-        for name, parameter in self.parameters.items():
+        for name, parameter in self._trained():
             gate = _gate(self.logits[name].sigmoid())
             parameter.copy_(self.start[name].addcmul(gate, self.moves[name]))
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Return the parameters that nobody has frozen since."""
+        return [(name, p) for name, p in self.parameters.items() if p.requires_grad]
 
     def log(self) -> dict[str, float]:
         """Return `zeros`, the share of gates that are closed without noise."""

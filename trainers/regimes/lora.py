@@ -52,7 +52,9 @@ class LowRank(TrainingHook):
         """Turn the gradients of the matrices into those of the factors, and step."""
         for name, parameter in self.matrices.items():
             grad = parameter.grad
-            assert grad is not None
+            if grad is None:  # it was frozen
+                self.left[name].grad = self.right[name].grad = None
+                continue
             self.left[name].grad = self.scale * grad @ self.right[name].T
             self.right[name].grad = self.scale * self.left[name].T @ grad
             parameter.grad = None
@@ -65,6 +67,8 @@ class LowRank(TrainingHook):
     def after_step(self) -> None:
         """Make the matrices anew."""
         for name, parameter in self.matrices.items():
+            if not parameter.requires_grad:
+                continue
             product = self.left[name] @ self.right[name]
             parameter.copy_(self.start[name].add(product, alpha=self.scale))
 
@@ -132,7 +136,11 @@ class Lora(Regime):
 
         Raises UsageError if there are none, or for parameters of fewer than 32 bits.
         """
-        matrices = {n: p for n, p in parameters.items() if p.requires_grad and n not in plan.new}
+        matrices = {
+            name: parameter
+            for name, parameter in parameters.items()
+            if parameter.requires_grad and parameter.ndim == 2 and name not in plan.new
+        }
         if not matrices:
             raise UsageError("the model has no pretrained linear layer, so LoRA has nothing to add")
         if narrow := [name for name, p in matrices.items() if is_narrow(p)]:

@@ -102,13 +102,14 @@ class LearnedSteps(StraightThrough):
 
     def finish(self) -> None:
         """Leave the trained weights on the grid."""
-        self.round(self.parameters)
+        self.round(name for name, parameter in self.parameters.items() if parameter.requires_grad)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return also the step sizes and the moments of their gradients."""
         steps = {f"{_STEPS}{name}": self.step_sizes[name] for name in self._moments}
         moments = {f"row_moments.{name}": found for name, found in self._moments.items()}
-        return {**super().state(), **steps, **moments}
+        grid = {"grid": torch.tensor(self.drift.step_size, dtype=torch.float64)}
+        return {**super().state(), **grid, **steps, **moments}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue with those step sizes."""
@@ -117,9 +118,7 @@ class LearnedSteps(StraightThrough):
             if f"{_STEPS}{name}" in state:
                 self.step_sizes[name] = state[f"{_STEPS}{name}"].to(parameter.device).clone()
                 self._moments[name] = state[f"row_moments.{name}"].to(parameter.device).clone()
-        if self._moments:
-            every = torch.cat([s.log() for s in self.step_sizes.values()])
-            self.drift.step_size = float(every.mean().exp())
+        self.drift.step_size = float(state["grid"])
 
 
 class LSQ(Regime):
