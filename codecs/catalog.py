@@ -74,7 +74,6 @@ CODECS.lazy(
     install=_PEERS,
 )
 CODECS.lazy("z4ai", "slashbench.codecs.peers.z4ai:Z4ai", needs="z4ai", install=_PEERS)
-CODECS.lazy("fpzip", "slashbench.codecs.peers.fpzip:Fpzip", needs="fpzip", install=_PEERS)
 CODECS.lazy("zfp", "slashbench.codecs.peers.zfp:Zfp", needs="zfpy", install=_PEERS)
 CODECS.lazy("isal", "slashbench.codecs.peers.isal:Isal")
 CODECS.lazy(

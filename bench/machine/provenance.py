@@ -20,7 +20,7 @@ from slashbench.version import __version__
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "numcodecs",
              "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",
-             "pcodec", "zipnn", "openzl", "nncodec", "lmzip", "z4ai", "bigsmall", "fpzip", "zfpy",
+             "pcodec", "zipnn", "openzl", "nncodec", "lmzip", "z4ai", "bigsmall", "zfpy",
              "deflate", "isal")  # fmt: skip
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 

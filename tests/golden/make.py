@@ -135,7 +135,7 @@ MODELLED = ["rans-ggd"]
 PEERS = ["zlib", "bz2", "lzma", "brotli", "lz4", "blosc2", "pcodec", "zipnn", "openzl-huffman"]
 PEERS += ["openzl-fse", "constriction-huffman", "deepcabac"]
 NEW_PEERS = ["openzl-compress", "z4ai", "isal", "libdeflate"]
-FLOAT_PEERS = ["openzl-huffman", "openzl-fse", "openzl-compress", "z4ai", "fpzip", "zfp"]
+FLOAT_PEERS = ["openzl-huffman", "openzl-fse", "openzl-compress", "z4ai", "zfp"]
 FLOATS = ["float-huffman", "float-rans", "float-classes"]
 #: name of a stream -> (codec, its settings, tensor)
 CASES = (
