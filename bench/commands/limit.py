@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
         help="find the fewest bits that a trained model allows, by reverse water-filling",
         epilog=LIMIT,
     )
-    limit.add_argument("--model", required=True, metavar="NAME")
+    limit.add_argument("--model", required=True, metavar="NAME", help="see `bench list models`")
     limit.add_argument(
         "--recipe", default="plain", metavar="RECIPE", help="what trains it (default: %(default)s)"
     )

@@ -34,7 +34,7 @@ def add(verbs: Verbs) -> None:
         help="search the setting of a recipe that meets a size or a loss of the metric",
         epilog=TUNING,
     )
-    tune.add_argument("--model", required=True, metavar="NAME")
+    tune.add_argument("--model", required=True, metavar="NAME", help="see `bench list models`")
     tune.add_argument(
         "--recipe", required=True, metavar="RECIPE", help="recipe without the setting"
     )

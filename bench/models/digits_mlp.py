@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data.digits import Digits
 from slashbench.bench.models import scoring
@@ -67,11 +66,6 @@ class DigitsMLP(Model):
         """Logits of the digits, and the labels."""
         images, labels = batch
         return Prediction(module(images), labels)
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy in nats."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

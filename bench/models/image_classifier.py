@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data.fashion_mnist import FashionMnist
 from slashbench.bench.models import scoring
@@ -45,11 +44,6 @@ class FashionClassifier(Model):
         """Logits of the classes, and the labels."""
         images, labels = batch
         return Prediction(module(images), labels)
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy in nats."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

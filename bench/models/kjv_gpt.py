@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import scoring
@@ -75,11 +74,6 @@ class KjvGpt(Model):
     def predict(self, module: nn.Module, batch: Any) -> Prediction:
         """Logits of the next token, and the next token."""
         return Prediction(module(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy of the next token in nats."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

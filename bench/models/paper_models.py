@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data.base import file_sha256
 from slashbench.bench.models import paper_tasks, scoring
@@ -145,11 +144,6 @@ class PaperModel(Model):
         """Logits of the classes or of the tokens that are answered, and what is right."""
         logits, wanted = self._answers(module, batch)
         return Prediction(logits.float(), wanted)
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy in nats per class, or per token of the answer."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.models import scoring
 from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
@@ -73,11 +72,6 @@ class TextClassifier(Model):
         """Logits of the classes, and the labels."""
         ids, mask, labels = batch
         return Prediction(module(ids, mask), labels)
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy in nats."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data import cache
 from slashbench.bench.data.kjv import KingJames
@@ -109,11 +108,6 @@ class WhisperKjv(Model):
         ids, targets = batch
         counted = targets != IGNORED
         return Prediction(module.head(module.states(ids)[counted]), targets[counted])  # type: ignore[operator]
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy of the next token in nats."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

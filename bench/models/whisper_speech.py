@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from slashbench.bench.data.asterisk_prompts import RATE, AsteriskPrompts, Prompt
 from slashbench.bench.models import scoring, whisper_base
@@ -76,11 +75,6 @@ class WhisperSpeech(Model):
         """Logits of the tokens of the text, and these tokens."""
         mel, tokens = batch
         return Prediction(_logits(module, _heard(module, mel), tokens), torch.tensor(tokens))
-
-    def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy of the text in nats per token."""
-        answered = self.predict(module, batch)
-        return functional.cross_entropy(answered.logits, answered.targets)
 
     @torch.no_grad()
     def evaluate(

@@ -305,15 +305,24 @@ class Model(ABC):
         raise NotImplementedError(f"{type(self).__name__} is not trained here")
 
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
-        """Training loss of one batch, a scalar, in nats."""
-        raise NotImplementedError(f"{type(self).__name__} is not trained here")
+        """Return the training loss of one batch, a scalar, in nats: the cross-entropy of `predict`.
+
+        A model whose loss is no cross-entropy has this in its place.
+        """
+        from torch.nn import functional  # reports import this module, and no torch
+
+        answered = self.predict(module, batch)
+        return functional.cross_entropy(answered.logits, answered.targets)
 
     def predict(self, module: nn.Module, batch: Any) -> Prediction:
-        """Logits and targets whose mean cross-entropy is the training loss: for distillation.
+        """Return logits and targets whose mean cross-entropy is the training loss.
 
-        Raises UsageError where the loss is no cross-entropy.
+        A teacher's logits take the targets' place in distillation. Raises UsageError where there
+        are none.
         """
-        raise UsageError(f"the loss of {type(self).__name__} is no cross-entropy to distil by")
+        raise UsageError(
+            f"{type(self).__name__} has no logits to train or distil by: its `predict` returns them"
+        )
 
     def calibration(self, seed: int) -> Iterator[Any]:
         """Batches that `loss` takes, for transforms and quantisers that look at data: of training
