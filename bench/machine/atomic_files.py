@@ -99,6 +99,23 @@ def atomically(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Give a path at which to write the file that takes the place of `path`.
+
+    For writers that want a path. It does so when the context ends well; otherwise all is as it
+    was. Raises StoreUnusable.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_partial(), dir=path.parent) as folder:
+            yield (made := Path(folder) / path.name)
+            made.chmod(0o666 & ~_umask())
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.replace(path)
+
+
 def create(path: Path, data: bytes) -> bool:
     """Make a file if there is none: of several processes who try, one alone is told True.
 

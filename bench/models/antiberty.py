@@ -90,25 +90,13 @@ class AntiBERTy(Model):
         if split == "train":
             raise UsageError("AntiBERTy's training data are not here")
         module.eval()
-        beside: Sequence[torch.Tensor | None] = [None] * math.ceil(
-            len(self._held_out(split)) / BATCH
-        )
-        if reference:
-            beside = reference.answers(
-                split, lambda known: [logits for logits, _ in self._logits(known, split)]
-            )
-        found = [
-            scoring.answers(logits, wanted, known)
-            for (logits, wanted), known in zip(self._logits(module, split), beside, strict=True)
-        ]
-        return scoring.cross_entropy(scoring.joined(found))
+        beside = reference.answers(split, lambda r: self._all(r, split)[0]) if reference else None
+        return scoring.cross_entropy(scoring.answers(*self._all(module, split), beside))
 
-    def _logits(
-        self, module: nn.Module, split: Split
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(logits of the hidden residues, what they are), batch by batch."""
-        for batch in self._masked(split):
-            yield self._answers(module, *batch)
+    def _all(self, module: nn.Module, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of all hidden residues (n, vocabulary), and what they are (n,)."""
+        found = [self._answers(module, *batch) for batch in self._masked(split)]
+        return torch.cat([logits for logits, _ in found]), torch.cat([w for _, w in found])
 
     def _masked(self, split: Split) -> Iterator[Batch]:
         """Batches of held-out sequences; the same at every call."""

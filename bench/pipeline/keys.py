@@ -59,6 +59,11 @@ def evaluate_key(cell: Cell, weights_sha256: str, reference_sha256: str, split: 
     )
 
 
+def answer_key(evaluation: str, question: str) -> str:
+    """Return the key of a float model's answers. evaluation: the key of its own metric."""
+    return key_of("answer", evaluation=evaluation, question=question)
+
+
 def time_key(compress: str, machine: str) -> str:
     """Return the key of the timing of a file's codec on one kind of machine."""
     return key_of("time", compress=compress, machine=machine)

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from torch import nn
+
 from slashbench.bench.checkpoint import sources, state_dict, update
-from slashbench.bench.pipeline import evaluate
+from slashbench.bench.pipeline import evaluate, keys
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
+from slashbench.bench.pipeline.kept_answers import KeptAnswers
 from slashbench.bench.pipeline.quantized import Prepared, prepare
 from slashbench.bench.plan.matrix import Cell
 from slashbench.bench.store.store import Store
-from slashbench.contracts import Calibration, Reference, Weights
+from slashbench.contracts import Calibration, Reference, Split, Weights
 from slashbench.errors import CorruptFile
 from slashbench.record import CheckpointRecord, CompressRecord
 
@@ -89,13 +92,14 @@ class LoadedWeights:
         )
         return self.artifact(sha256)
 
-    def float_model(self, cell: Cell, trained: CheckpointRecord) -> Reference:
-        """Return the model with its trained float weights, and its outputs."""
+    def float_model(self, cell: Cell, trained: CheckpointRecord, split: Split) -> Reference:
+        """Return the model with its trained float weights, and its answers to a split."""
+        evaluation = keys.evaluate_key(cell, trained.weights_sha256, "", split)
 
-        def make() -> Reference:
-            return Reference(evaluate.module_of(cell.model.item, cell.seed, self.load(trained)))
+        def build() -> nn.Module:
+            return evaluate.module_of(cell.model.item, cell.seed, self.load(trained))
 
-        return self._reference.of(trained.weights_sha256, make)
+        return self._reference.of(evaluation, lambda: KeptAnswers(self._store, evaluation, build))
 
     def quantized(self, cell: Cell, point: CheckpointRecord) -> Prepared:
         """Return a float checkpoint as the cell's quantiser makes it."""

@@ -308,7 +308,7 @@ class Stages:
         def make() -> Fields:
             model = cell.model.item
             module = evaluate.module_of(model, cell.seed, load())
-            beside = self.weights.float_model(cell, trained) if reference else None
+            beside = self.weights.float_model(cell, trained, split) if reference else None
             return evaluate.evaluate(model, module, split, beside)
 
         key = keys.evaluate_key(cell, weights_sha256, reference, split)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from typing_extensions import override
 from slashbench.bench.machine.atomic_files import (
     create,
     explained,
+    replacement,
     sweep,
     write_atomically,
 )
@@ -38,6 +40,12 @@ class Backend(ABC):
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
         """Write a file, in place of one of that name, in one step."""
+
+    def write_file(self, name: str, save: Callable[[Path], None]) -> None:
+        """Write what `save` writes at the path it is given, in one step."""
+        with tempfile.TemporaryDirectory(prefix="slashbench-") as folder:
+            save(path := Path(folder) / "file")
+            self.write(name, path.read_bytes())
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
@@ -98,6 +106,11 @@ class LocalBackend(Backend):
     @override
     def write(self, name: str, data: bytes) -> None:
         write_atomically(self.root / name, data)
+
+    @override
+    def write_file(self, name: str, save: Callable[[Path], None]) -> None:
+        with replacement(self.root / name) as path:
+            save(path)
 
     @override
     def create(self, name: str, data: bytes) -> bool:

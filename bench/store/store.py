@@ -4,6 +4,7 @@ records/STAGE/ab/abcd....json
 records.jsonl.zst                    records that were published; those above take precedence
 artifacts/ab/abcd....safetensors
 training/abcd....safetensors         snapshots of training runs under way
+answers/ab/abcd....safetensors       what float models answer to test items
 leases/abcd....0                     what some process makes right now
 
 Any number of runs, on any number of machines, may share one.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,9 +40,9 @@ class SnapshotSlot:
         """Return the last snapshot, or None."""
         return self.files.read(self.name)
 
-    def write(self, data: bytes) -> None:
-        """Replace the snapshot. Raises StoreUnusable."""
-        self.files.write(self.name, data)
+    def write(self, save: Callable[[Path], None]) -> None:
+        """Replace the snapshot by the file that `save` writes. Raises StoreUnusable."""
+        self.files.write_file(self.name, save)
 
     def clear(self) -> None:
         """Remove the snapshot."""
@@ -214,6 +215,11 @@ class Store:
 def artifact_name(sha256: str) -> str:
     """Return the name of an artifact among the files of a store."""
     return f"artifacts/{sha256[:2]}/{sha256}.safetensors"
+
+
+def answer_name(key: str) -> str:
+    """Return the name of a float model's kept answers among the files of a store."""
+    return f"answers/{key[:2]}/{key}.safetensors"
 
 
 def is_results(where: str) -> bool:

@@ -35,22 +35,34 @@ def first_command() -> str:
 
 
 class Memory(threading.Thread):
-    """Peak of the memory that a process and all below it hold, shared pages counted once."""
+    """Peak of the memory that a process and all below it hold, shared pages counted once.
+
+    Attributes
+    ----------
+    peak_bytes : int
+    held : list of str
+        GiB of each process at the peak, the largest first, and how it was called.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.peak_bytes = 0
+        self.held: list[str] = []
         self._root = psutil.Process(pid)
 
     def run(self) -> None:
         """Look twice a second until the process ends."""
         with suppress(psutil.NoSuchProcess):
             while self._root.status() != psutil.STATUS_ZOMBIE:
-                held = 0
+                held = {}
                 for process in [self._root, *self._root.children(recursive=True)]:
                     with suppress(psutil.Error):
-                        held += process.memory_full_info().pss
-                self.peak_bytes = max(self.peak_bytes, held)
+                        pss = process.memory_full_info().pss
+                        name = " ".join(process.cmdline())[:60]
+                        held[f"{pss / 2**30:.2f} GiB, {process.pid}: {name}"] = pss
+                if sum(held.values()) > self.peak_bytes:
+                    self.peak_bytes = sum(held.values())
+                    self.held = sorted(held, key=held.__getitem__, reverse=True)
                 time.sleep(0.5)
 
 
@@ -69,6 +81,7 @@ def timed(command: str, folder: Path, log: Path) -> dict[str, Any]:
         "exit_code": code,
         "wall_s": round(time.monotonic() - started, 1),
         "peak_gib": round(memory.peak_bytes / 2**30, 2),
+        "held_at_peak": memory.held[:8],
         "said": [line for line in text.splitlines() if " to run, about " in line],
     }
 

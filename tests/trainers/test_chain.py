@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,12 @@ class Memory:
     def read(self) -> bytes | None:
         return self.data
 
-    def write(self, data: bytes) -> None:
+    def write(self, save: Callable[[Path], None]) -> None:
         self.left -= 1
         if self.left >= 0:
-            self.data = data
+            with tempfile.TemporaryDirectory() as folder:
+                save(path := Path(folder) / "snapshot")
+                self.data = path.read_bytes()
 
 
 @pytest.mark.parametrize("stopped", [2, 20])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,12 @@ class Memory:
     def read(self) -> bytes | None:
         return self.data
 
-    def write(self, data: bytes) -> None:
+    def write(self, save: Callable[[Path], None]) -> None:
         self.left -= 1
         if self.left >= 0:
-            self.data = data
+            with tempfile.TemporaryDirectory() as folder:
+                save(path := Path(folder) / "snapshot")
+                self.data = path.read_bytes()
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

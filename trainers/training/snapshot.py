@@ -1,4 +1,4 @@
-"""The state of a training run as bytes, so that a killed run resumes bit for bit.
+"""The state of a training run as a file, so that a killed run resumes bit for bit.
 
 A safetensors file: parameters, buffers, AdamW's moments, the hook's state and torch's random
 states, the GPU's where the module is on one; the step and the log so far are in its metadata. The
@@ -9,13 +9,15 @@ the parts that it holds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import safetensors
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 from torch import nn
 
 from slashbench.contracts import TrainingHook
@@ -33,8 +35,8 @@ class SnapshotStore(Protocol):
     def read(self) -> bytes | None:
         """Return the snapshot written last, or None."""
 
-    def write(self, data: bytes) -> None:
-        """Replace the last snapshot by this one, atomically."""
+    def write(self, save: Callable[[Path], None]) -> None:
+        """Replace the last snapshot by the file that `save` writes, atomically."""
 
 
 def pack(
@@ -42,8 +44,11 @@ def pack(
     optimizer: torch.optim.Optimizer,
     hook: TrainingHook,
     progress: dict[str, Any],
-) -> bytes:
-    """Return all that the rest of the run depends on. progress: JSON: the step and the log."""
+) -> Callable[[Path], None]:
+    """Return what writes a file of all that the rest of the run depends on, without copying it.
+
+    progress: JSON: the step and the log.
+    """
     tensors = {f"module.{name}": tensor for name, tensor in _stateful(module)}
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -53,7 +58,7 @@ def pack(
     if device := _cuda(module):
         tensors[_CUDA_RANDOM] = torch.cuda.get_rng_state(device)
     contiguous = {name: local(tensor).contiguous() for name, tensor in tensors.items()}
-    return save(contiguous, metadata={KEY: json.dumps(progress)})
+    return partial(_save, contiguous, {KEY: json.dumps(progress)})
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,13 @@ def unpack(data: bytes, module: nn.Module) -> Snapshot:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CorruptFile(f"the snapshot of a training run is damaged: {error}") from error
     return Snapshot(progress, tensors)
+
+
+def _save(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
+    try:
+        save_file(tensors, path, metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error  # as for every other file
 
 
 def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tensor:
