@@ -2,7 +2,8 @@
 
 The queue hands out jobs so that no two under way wait for each other: a checkpoint is made once,
 before the cells that share it, and the first cell of a quantized checkpoint, which evaluates it,
-before the others.
+before the others. Beside a training, cells of other models come first: two trainings of the largest
+model at once would set how much memory a run takes.
 """
 
 from __future__ import annotations
@@ -119,17 +120,19 @@ class JobQueue:
         """Return the next job that can start now, timings left out, or None."""
         if self._later and self._later[0][0] <= time.monotonic():
             return heapq.heappop(self._later)[2]
-        while self._ready:
+        training = {job.cell.model.text for job in self._claims if job.kind == "checkpoint"}
+        put_off: deque[Cell] = deque()
+        job = None
+        while job is None and self._ready:
             cell = self._ready.popleft()
-            job, makes = self._next(cell)
-            if makes in self._parked:
-                self._parked[makes].append(cell)
-                continue
-            if makes:
-                self._claims[job] = makes
-                self._parked[makes] = []
-            return job
-        return None
+            if cell.model.text in training:
+                put_off.append(cell)
+            else:
+                job = self._claim(cell)
+        while job is None and put_off:
+            job = self._claim(put_off.popleft())
+        self._ready.extendleft(reversed(put_off))
+        return job
 
     def timing(self) -> Job | None:
         """Return the next timing, or None; nothing else may run on its machine."""
@@ -165,6 +168,17 @@ class JobQueue:
     def empty(self) -> bool:
         """Return whether nothing is left to start."""
         return not (self._ready or self._sized or self._later)
+
+    def _claim(self, cell: Cell) -> Job | None:
+        """Return the next job on a cell; None if it has to wait for one that is under way."""
+        job, makes = self._next(cell)
+        if makes in self._parked:
+            self._parked[makes].append(cell)
+            return None
+        if makes:
+            self._claims[job] = makes
+            self._parked[makes] = []
+        return job
 
     def _next(self, cell: Cell) -> tuple[Job, str]:
         """Return the next job on a cell, and the key of what it makes for others, or empty."""

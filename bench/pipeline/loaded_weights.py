@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from torch import nn
 
 from slashbench.bench.checkpoint import sources, state_dict, update
+from slashbench.bench.machine import heap
 from slashbench.bench.pipeline import evaluate, keys
 from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.kept_answers import KeptAnswers
@@ -53,10 +54,11 @@ class LoadedWeights:
         self._base_file: _Last[str] = _Last()
 
     def forget(self) -> None:
-        """Free everything: a training needs the memory."""
+        """Free everything, for the system to have: a training needs the memory."""
         everything = (self._weights, self._reference, self._prepared, self._base, self._base_file)
         for kept in everything:
             kept.forget()
+        heap.give_back()
 
     def load(self, point: CheckpointRecord) -> Weights:
         """Return the weights of a float checkpoint."""
