@@ -25,7 +25,7 @@ from slashbench.bench.checkpoint.writer import CodedSegment, Piece
 from slashbench.codecs.base import Bound, DeltaCodec, TensorCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.codecs.stream import frame
-from slashbench.contracts import Quantiser, Quantized, Runs
+from slashbench.contracts import Quantiser, Quantized, RowBlocks
 from slashbench.errors import UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link
@@ -55,8 +55,8 @@ _HARDLY = 0.98  # of the plain bytes: symbols so wide are looked at as bytes
 _SEEN_AS = {"I64": "<f8", "U64": "<f8", "C64": "<f4"}
 
 
-#: The tensor of that name in runs of rows, or None for one that no quantiser changes.
-Quantize = Callable[[str, Array], Runs | None]
+#: The tensor of that name in blocks of rows, or None for one that no quantiser changes.
+Quantize = Callable[[str, Array], RowBlocks | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ class Coding:
         if codec is not None and "integers" not in codec.item.domains:
             raise UsageError(f"{codec.name} takes no integers, so not what {quantiser.name} makes")
         return cls(
-            _codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), quantiser.item.in_runs, _said(quantiser)
+            _codecs(codec, [QUANTIZED, FLOATS, INTEGERS]),
+            quantiser.item.in_blocks,
+            _said(quantiser),
         )
 
     @classmethod
@@ -106,11 +108,11 @@ class Coding:
         if quantiser.item.domain == "floats":
             return cls(_lossless(codec))
 
-        def made(name: str, _weight: Array) -> Runs | None:
+        def made(name: str, _weight: Array) -> RowBlocks | None:
             found = quantized.get(name)
             if found is None or found.grid is None:
                 return None
-            return Runs(found.values, found.grid)
+            return RowBlocks(found.values, found.grid)
 
         return cls(_codecs(codec, [QUANTIZED, FLOATS, INTEGERS]), made, _said(quantiser))
 
@@ -252,7 +254,7 @@ def _difference(part: Array, old: Array, coding: Coding) -> CodedSegment:
 
 def quantized(
     quantize: Quantize, name: str, raw: Bytes, tensor: Tensor, kept: dict[str, str]
-) -> Runs | None:
+) -> RowBlocks | None:
     """Find the grid of one tensor. None: it stays as it is, in `kept` with a reason if need be.
 
     raw: the tensor's bytes. Raises Unencodable, as the quantiser does.
@@ -262,11 +264,11 @@ def quantized(
         kept[name] = reason
         return None
     with np.errstate(over="ignore"):
-        runs = quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
-    if runs is not None and not _is_finite(runs.grid):
+        blocks = quantize(name, weight.astype(np.float32) if weight.itemsize > 4 else weight)
+    if blocks is not None and not _is_finite(blocks.grid):
         kept[name] = "its scale would be outside the range of float32"
         return None
-    return runs
+    return blocks
 
 
 def _is_finite(grid: Grid) -> bool:
@@ -281,30 +283,30 @@ def _quantized(source: Source, name: str, coding: Coding, kept: dict[str, str]) 
     """Find the grid of one tensor, here; its integers are made and coded on all cores."""
     assert coding.quantize is not None
     tensor = source.header.tensors[name]
-    runs = quantized(coding.quantize, name, source.read(name), tensor, kept)
-    if runs is None:
+    blocks = quantized(coding.quantize, name, source.read(name), tensor, kept)
+    if blocks is None:
         yield from _by_segment(source, name, coding)
         return
     source.release(name)
     place = coding.place("integers")
-    parts = cut(runs.weight, QUANTIZED_SEGMENT // 4, isinstance(runs.grid, ChannelScales))
+    parts = cut(blocks.weight, QUANTIZED_SEGMENT // 4, isinstance(blocks.grid, ChannelScales))
     unit = parts[0].size if parts else 1
 
     def job(part: Array, rows: slice, last: bool) -> Piece:
-        pieces = coding.codecs[place].item.pieces(runs.integers(part, rows))
-        return Piece(name, unit, [CodedSegment(place, pieces)], runs.grid, last)
+        pieces = coding.codecs[place].item.pieces(blocks.integers(part, rows))
+        return Piece(name, unit, [CodedSegment(place, pieces)], blocks.grid, last)
 
     for i, part in enumerate(parts):
         begin = i * len(parts[0])
         rows = slice(begin, begin + len(part))
         yield functools.partial(job, part, rows, i == len(parts) - 1)
     if not parts:
-        yield lambda: Piece(name, unit, [], runs.grid)
+        yield lambda: Piece(name, unit, [], blocks.grid)
     source.release(name)  # what is still to be coded is little, and read again
 
 
 def cut(array: Array, count: int, by_row: bool = False) -> list[Array]:
-    """Cut an array into runs of rows, of about `count` values each; the last may be shorter.
+    """Cut an array into blocks of rows, of about `count` values each; the last may be shorter.
 
     A row that is larger than that is cut as well, unless `by_row`.
     """

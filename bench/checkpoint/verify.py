@@ -24,7 +24,7 @@ from slashbench.bench.checkpoint.folders import Members
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.reader import Checkpoint, DecodedSegment
 from slashbench.bench.checkpoint.sources import Source
-from slashbench.contracts import Quantiser, Runs
+from slashbench.contracts import Quantiser, RowBlocks
 from slashbench.errors import OtherBase, SlashbenchError, Unencodable, UsageError
 from slashbench.grid import ChannelScales, Codebook, Grid, TensorScale
 from slashbench.link import Link, only
@@ -174,7 +174,7 @@ class _Anew:
         self._quantiser, self._unknown = _quantiser(checkpoint, given)
         found.quantized_by = self._quantiser.text if self._quantiser is not None else ""
         self._name = ""
-        self._runs: Runs | None = None
+        self._blocks: RowBlocks | None = None
 
     def compare(self, run: DecodedSegment, raw: Bytes) -> None:
         """Note what a segment is, compared with the original."""
@@ -218,21 +218,21 @@ class _Anew:
             kept: dict[str, str] = {}
             whole = self._original.read(run.name)
             try:
-                self._runs = encoder.quantized(
-                    self._quantiser.item.in_runs, run.name, whole, tensor, kept
+                self._blocks = encoder.quantized(
+                    self._quantiser.item.in_blocks, run.name, whole, tensor, kept
                 )
             except Unencodable as error:
                 return f"quantized, though {self._quantiser.text} refuses the original: {error}"
             self._name = run.name
-        if self._runs is None:
+        if self._blocks is None:
             return f"quantized, though {self._quantiser.text} leaves it as it is"
         grid = run.blob.grid
         assert grid is not None
-        if not _alike(grid, self._runs.grid):
+        if not _alike(grid, self._blocks.grid):
             return f"its grid is not the one that {self._quantiser.text} finds for the original"
         dtype = plain_header.numpy_dtype(tensor)
         first, last = run.begin // dtype.itemsize, run.end // dtype.itemsize
-        integers = _integers(self._runs, tensor, first, last)
+        integers = _integers(self._blocks, tensor, first, last)
         made = reader.rebuilt(grid, tensor, first, integers)
         if np.array_equal(raw, made):
             return ""
@@ -273,13 +273,13 @@ def _quantiser(
     return link, ""
 
 
-def _integers(runs: Runs, tensor: Tensor, first: int, last: int) -> Array:
+def _integers(blocks: RowBlocks, tensor: Tensor, first: int, last: int) -> Array:
     """Return the integers of some values, of whole rows where the grid has some."""
-    if not isinstance(runs.grid, ChannelScales):
-        return runs.integers(runs.weight.reshape(-1)[first:last], slice(first, last))
-    row = tensor.count // len(runs.weight)
+    if not isinstance(blocks.grid, ChannelScales):
+        return blocks.integers(blocks.weight.reshape(-1)[first:last], slice(first, last))
+    row = tensor.count // len(blocks.weight)
     rows = slice(first // row, last // row)
-    return runs.integers(runs.weight[rows], rows)
+    return blocks.integers(blocks.weight[rows], rows)
 
 
 def _alike(one: Grid, other: Grid) -> bool:

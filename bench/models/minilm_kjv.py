@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from slashbench import validate
 from slashbench.bench.data.kjv import DIVISIONS, KingJames
 from slashbench.bench.models import minilm
 from slashbench.bench.models.text_classifier import PooledClassifier, TextClassifier
@@ -29,13 +30,14 @@ class MiniLMKjv(TextClassifier):
         "backslash-q": {"lam": 1.0, "step": 0.08, "begin": 0.5, "granularity": "channel"},
     }
 
-    def __init__(self, steps: int = 250) -> None:
-        self.steps = steps
+    def __init__(self, steps: int = 250, batch: int = 32) -> None:
+        validate.at_least(1, steps=steps, batch=batch)
+        self.steps, self.batch = steps, batch
         self.data = KingJames()
 
     @property
     def plan(self) -> TrainingPlan:
-        """AdamW at 2e-4, batches of 32 verses; the head starts anew."""
+        """AdamW at 2e-4; the head starts anew."""
         new = frozenset({"head.weight", "head.bias"})
         return TrainingPlan(steps=self.steps, learning_rate=2e-4, warmup=self.steps // 10, new=new)
 

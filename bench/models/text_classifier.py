@@ -14,7 +14,7 @@ from torch import nn
 from slashbench.bench.models import scoring
 from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
 
-BATCH = 32
+EVALUATED = 32  # texts at a time
 
 Rows = tuple[list[list[int]], torch.Tensor]
 
@@ -46,6 +46,7 @@ class TextClassifier(Model):
     metric: ClassVar[str] = "cross-entropy, nats"
     tolerance: ClassVar[float] = scoring.TOLERANCE_NATS
     evaluation_texts: int = 600  # evenly spread over the held-out ones
+    batch: int = 32  # texts of a training step
     padding: ClassVar[int] = 0  # token id
 
     @abstractmethod
@@ -57,13 +58,13 @@ class TextClassifier(Model):
         """Return the tokeniser, which does not pad."""
 
     def batches(self, seed: int) -> Iterator[Any]:
-        """(ids, mask, labels) of 32 texts of like length, in an order drawn anew every epoch."""
+        """(ids, mask, labels) of `batch` texts of like length, in an order drawn every epoch."""
         rows, labels = self._part["train"]
         generator = np.random.default_rng(seed)
         while True:
             jitter = generator.uniform(-4, 4, len(rows))
             order = np.argsort(np.array([len(row) for row in rows]) + jitter, kind="stable")
-            groups = np.array_split(order, len(rows) // BATCH)
+            groups = np.array_split(order, len(rows) // self.batch)
             for index in generator.permutation(len(groups)):
                 chosen = groups[index]
                 yield (*self.padded([rows[i] for i in chosen]), labels[chosen])
@@ -90,8 +91,8 @@ class TextClassifier(Model):
         function.eval()
         found: torch.Tensor | None = None
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        for start in range(0, len(rows), BATCH):
-            chosen = by_length[start : start + BATCH]
+        for start in range(0, len(rows), EVALUATED):
+            chosen = by_length[start : start + EVALUATED]
             out = function(*self.padded([rows[i] for i in chosen]))
             if found is None:
                 found = torch.empty(len(rows), out.shape[1])

@@ -52,6 +52,13 @@ class LoadedWeights:
         self._prepared: _Last[Prepared] = _Last()
         self._base: _Last[Weights] = _Last()
         self._base_file: _Last[str] = _Last()
+        self._model = ""
+
+    def turn_to(self, model: str) -> None:
+        """Free what is of other models than this one."""
+        if model != self._model:
+            self.forget()
+            self._model = model
 
     def forget(self) -> None:
         """Free everything, for the system to have: a training needs the memory."""

@@ -133,8 +133,8 @@ def prepare(calibration: Calibration, quantiser: Link[Quantiser], source: Source
     else:
         for name, tensor in tensors.items():
             raw = source.read(name)
-            runs = encoder.quantized(quantiser.item.in_runs, name, raw, tensor, kept)
-            found[name] = None if runs is None else runs.whole()
+            blocks = encoder.quantized(quantiser.item.in_blocks, name, raw, tensor, kept)
+            found[name] = None if blocks is None else blocks.whole()
     coded = {name: made for name in tensors if (made := found.get(name)) is not None}
     if not coded:
         raise Unencodable(

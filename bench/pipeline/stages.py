@@ -258,6 +258,7 @@ class Stages:
 
     def checkpoint(self, cell: Cell, depth: int) -> CheckpointRecord:
         """Make the float checkpoint after training and the first `depth` transforms."""
+        self.weights.turn_to(cell.model.text)
         key, what = keys.checkpoint_key(cell, depth), keys.checkpoint_fields(cell, depth)
         found = self.records.found(CheckpointRecord, key, self.weights.has_artifact)
         if found is not None:

@@ -522,8 +522,8 @@ def _as_they_are(part: npt.NDArray[Any], _rows: slice) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
-    """One tensor whose grid is found, and whose integers are made a run of rows at a time.
+class RowBlocks:
+    """One tensor whose grid is found, and whose integers are made a block of rows at a time.
 
     integers: int32, of some rows of `weight`, and which rows these are. Where the grid is not
     `ChannelScales`, they may be rows of `weight` made flat.
@@ -552,14 +552,14 @@ class Quantiser(ABC):
         Raises Unencodable for weights that are not finite or too large for the step.
         """
 
-    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+    def in_blocks(self, name: str, weight: npt.NDArray[Any]) -> RowBlocks | None:
         """Return the tensor to code, or None for one that is stored as it is.
 
-        weight: float32, float16 or bfloat16. Unless overridden, it is quantized in one run. Raises
-        Unencodable as `quantize` does, perhaps only when the integers are made.
+        weight: float32, float16 or bfloat16. Unless overridden, it is quantized in one block.
+        Raises Unencodable as `quantize` does, perhaps only when the integers are made.
         """
         made = self.quantize(name, np.asarray(weight, np.float32))
-        return None if made is None or made.grid is None else Runs(made.values, made.grid)
+        return None if made is None or made.grid is None else RowBlocks(made.values, made.grid)
 
     def quantize_all(
         self, weights: Mapping[str, npt.NDArray[Any]], calibration: Calibration
@@ -571,15 +571,15 @@ class Quantiser(ABC):
         return {name: self.quantize(name, weight) for name, weight in weights.items()}
 
 
-class ByRuns(Quantiser):
-    """A quantiser that needs no copy of a tensor: it finds the grid, then integers run by run."""
+class BlockwiseQuantiser(Quantiser):
+    """A quantiser that needs no copy of a tensor: it finds the grid, then integers by blocks."""
 
     @final
     def quantize(self, name: str, weight: npt.NDArray[Any]) -> Quantized | None:
-        """Return int32, in one run."""
-        runs = self.in_runs(name, weight)
-        return None if runs is None else runs.whole()
+        """Return int32, in one block."""
+        blocks = self.in_blocks(name, weight)
+        return None if blocks is None else blocks.whole()
 
     @abstractmethod
-    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+    def in_blocks(self, name: str, weight: npt.NDArray[Any]) -> RowBlocks | None:
         """Return the tensor to code, or None for one that is stored in its native dtype."""

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from slashbench.bench.checkpoint import convert, encoder, sources
 from slashbench.bench.checkpoint.encoder import Coding
-from slashbench.contracts import Quantiser, Runs
+from slashbench.contracts import Quantiser, RowBlocks
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.link import Link, only
 from slashbench.trainers.catalog import QUANTISERS
@@ -70,15 +70,15 @@ def model(name: str) -> Tensors:
 class Tampered(Quantiser):
     """A quantiser of which something is bent before it is coded."""
 
-    def __init__(self, inner: Quantiser, bend: Callable[[Runs], Runs]) -> None:
+    def __init__(self, inner: Quantiser, bend: Callable[[RowBlocks], RowBlocks]) -> None:
         self._inner, self._bend = inner, bend
 
     def quantize(self, name: str, weight: Any) -> Any:
         raise NotImplementedError
 
-    def in_runs(self, name: str, weight: Any) -> Runs | None:
-        runs = self._inner.in_runs(name, weight)
-        return self._bend(runs) if runs is not None and name == "wide" else runs
+    def in_blocks(self, name: str, weight: Any) -> RowBlocks | None:
+        blocks = self._inner.in_blocks(name, weight)
+        return self._bend(blocks) if blocks is not None and name == "wide" else blocks
 
 
 def compress(tensors: Tensors, link: Link[Quantiser], out: Path, bend: Any = None) -> None:
@@ -87,7 +87,7 @@ def compress(tensors: Tensors, link: Link[Quantiser], out: Path, bend: Any = Non
     safetensors.numpy.save_file(tensors, plain)
     coding = Coding.of(None, link)
     if bend is not None:
-        coding = dataclasses.replace(coding, quantize=Tampered(link.item, bend).in_runs)
+        coding = dataclasses.replace(coding, quantize=Tampered(link.item, bend).in_blocks)
     file = io.BytesIO()
     convert.compress(file, sources.of_file(plain), coding)
     out.write_bytes(file.getvalue())
@@ -96,11 +96,11 @@ def compress(tensors: Tensors, link: Link[Quantiser], out: Path, bend: Any = Non
 # -- what is done to the quantizer's integers and grid --------------------------------------------
 
 
-def _integers(change: Callable[[Any], None]) -> Callable[[Runs], Runs]:
-    def bend(runs: Runs) -> Runs:
-        made = runs.integers(runs.weight, slice(None)).copy()
+def _integers(change: Callable[[Any], None]) -> Callable[[RowBlocks], RowBlocks]:
+    def bend(blocks: RowBlocks) -> RowBlocks:
+        made = blocks.integers(blocks.weight, slice(None)).copy()
         change(made)
-        return Runs(made, runs.grid)
+        return RowBlocks(made, blocks.grid)
 
     return bend
 
@@ -116,21 +116,21 @@ def _one_sign(integers: Any) -> None:
     integers[place] *= -1
 
 
-def _scaled(by: float) -> Callable[[Runs], Runs]:
-    def bend(runs: Runs) -> Runs:
-        grid = runs.grid
+def _scaled(by: float) -> Callable[[RowBlocks], RowBlocks]:
+    def bend(blocks: RowBlocks) -> RowBlocks:
+        grid = blocks.grid
         if isinstance(grid, TensorScale):
             changed: Any = TensorScale(grid.scale * by)
         elif isinstance(grid, ChannelScales):
             changed = ChannelScales((grid.scales * by).astype(grid.scales.dtype))
         else:
             changed = Codebook((grid.levels * by).astype(np.float32))
-        return dataclasses.replace(runs, grid=changed)
+        return dataclasses.replace(blocks, grid=changed)
 
     return bend
 
 
-BENT: dict[str, Callable[[Runs], Runs]] = {
+BENT: dict[str, Callable[[RowBlocks], RowBlocks]] = {
     "one weight moved by one step": _integers(_one_step_up),
     "two rows swapped": _integers(lambda made: made.__setitem__([0, 1], made[[1, 0]].copy())),
     "all zero": _integers(lambda made: made.fill(0)),

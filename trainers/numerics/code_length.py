@@ -74,14 +74,14 @@ class LengthTable:
     """
 
     def __init__(self, integers: torch.Tensor, smoothing: float = 0.0) -> None:
-        flat = integers.flatten().long()
-        if int(flat.max()) - int(flat.min()) > MAX_SPAN:
+        low, high = (int(end) for end in integers.aminmax())
+        if high - low > MAX_SPAN:
             raise Unencodable(
                 "the step is too fine to price bits: integers span more than 2^24 values; "
                 "take a coarser step, or lam=0"
             )
-        self.low = int(flat.min()) - MARGIN
-        counts = torch.bincount(flat - self.low).double()
+        self.low = low - MARGIN
+        counts = torch.bincount((integers.flatten() - self.low).int()).double()
         counts = torch.cat([counts, torch.zeros(MARGIN, dtype=torch.float64)]) + smoothing
         self.bits = torch.log2(counts.sum() / counts).float().numpy()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from slashbench import validate
 from slashbench.arrays import Array
-from slashbench.contracts import ByRuns, Runs
+from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.grid import Codebook
 from slashbench.trainers.numerics.integers import BLOCK, check_finite, looked_up
 from slashbench.trainers.quantisers.quantize import Scope
@@ -19,7 +19,7 @@ MAX_ROUNDS = 300  # of Lloyd's iteration; it ends when nothing moves
 
 def by_frequency(
     weight: Array, counts: Array, levels: Array, indices: Callable[[Array], Array]
-) -> Runs:
+) -> RowBlocks:
     """Return indices renumbered so that 0 is the most frequent level; unused levels are left out.
 
     Codes that favour small integers then take the fewest bits; to others the order is irrelevant.
@@ -29,10 +29,12 @@ def by_frequency(
     rank = np.empty(len(levels), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     grid = Codebook(levels[order].astype(np.float32))
-    return Runs(weight, grid, lambda part, _: looked_up(part, lambda block: rank[indices(block)]))
+    return RowBlocks(
+        weight, grid, lambda part, _: looked_up(part, lambda block: rank[indices(block)])
+    )
 
 
-class KMeans(ByRuns):
+class KMeans(BlockwiseQuantiser):
     """Share weights among `levels` values a tensor, found by k-means (Deep Compression).
 
     Lloyd's algorithm starts from levels evenly spaced between the smallest and the largest weight.
@@ -62,13 +64,13 @@ class KMeans(ByRuns):
             raise ValueError(f"levels={levels} must be from 1 to 65536")
         self.levels, self.scope = levels, scope
 
-    def in_runs(self, name: str, weight: Array) -> Runs | None:
+    def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:
         """Return int32 indices by falling frequency, and their levels."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
         if not weight.size:
-            return Runs(weight.astype(np.int32), Codebook(np.zeros(0, np.float32)))
+            return RowBlocks(weight.astype(np.int32), Codebook(np.zeros(0, np.float32)))
         ordered = in_order(weight)
         levels = lloyd(ordered, self.levels)
         borders = _borders(levels)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from slashbench.contracts import Quantiser, Quantized, Runs
+from slashbench.contracts import Quantiser, Quantized, RowBlocks
 
 
 class Native(Quantiser):
@@ -18,5 +18,5 @@ class Native(Quantiser):
         """Return the weights unchanged."""
         return Quantized(weight, None)
 
-    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+    def in_blocks(self, name: str, weight: npt.NDArray[Any]) -> RowBlocks | None:
         """Return None: there is no grid."""

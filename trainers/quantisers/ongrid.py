@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slashbench.contracts import ByRuns, Runs
+from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import as_matrix, check_finite, rounded
@@ -16,7 +16,7 @@ from slashbench.trainers.numerics.row_scale import scale_of
 from slashbench.trainers.quantisers.quantize import Uniform
 
 
-class OnGrid(ByRuns):
+class OnGrid(BlockwiseQuantiser):
     """Find the scale of each channel whose weights are multiples of one; round nothing.
 
     For the matrices that `backslash-q:granularity=channel` leaves on their grid. A matrix that lies
@@ -35,7 +35,7 @@ class OnGrid(ByRuns):
             raise ValueError(f"step={step} must be a finite number >= 0")
         self.step = step
 
-    def in_runs(self, name: str, weight: npt.NDArray[Any]) -> Runs | None:
+    def in_blocks(self, name: str, weight: npt.NDArray[Any]) -> RowBlocks | None:
         """Return integers and a scale a channel. Raise Unencodable for one that is on no grid."""
         if weight.ndim < 2:
             return None
@@ -45,15 +45,17 @@ class OnGrid(ByRuns):
         off = np.isnan(scales)
         if off.any():
             if self.step and all(off[i] or not rows[i].any() for i in range(len(rows))):
-                return Uniform(self.step).in_runs(name, weight)
+                return Uniform(self.step).in_blocks(name, weight)
             raise Unencodable(
                 f"channel {off.argmax()} of {name} does not lie on a grid; train it with "
                 "backslash-q:granularity=channel, or end the recipe with quantize"
             )
         if len(scales) and (scales == scales[0]).all():
             one = np.float32(scales[0])
-            return Runs(weight, TensorScale(float(one)), lambda part, _: rounded(name, part, one))
+            return RowBlocks(
+                weight, TensorScale(float(one)), lambda part, _: rounded(name, part, one)
+            )
         wide = scales.astype(np.float32)
-        return Runs(
+        return RowBlocks(
             weight, ChannelScales(scales), lambda part, rows: rounded(name, part, wide[rows])
         )

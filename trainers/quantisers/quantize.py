@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from slashbench import validate
 from slashbench.arrays import Array
-from slashbench.contracts import ByRuns, Runs
+from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
@@ -26,7 +26,7 @@ Unit = Literal["weight", "std"]
 Granularity = Literal["tensor", "channel"]
 
 
-class Uniform(ByRuns):
+class Uniform(BlockwiseQuantiser):
     """Round weights to a uniform grid of step size `step`.
 
     With an entropy coder behind it the number of bits is no limit, so no weight is clipped.
@@ -70,7 +70,7 @@ class Uniform(ByRuns):
         self.step, self.unit, self.scope = step, unit, scope
         self.by_channel = granularity == "channel"
 
-    def in_runs(self, name: str, weight: Array) -> Runs | None:
+    def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:
         """Return round(weight / step size) as int32; ties go to the even neighbour."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
@@ -78,7 +78,9 @@ class Uniform(ByRuns):
         if self.by_channel and weight.ndim > 1 and weight.size:
             return self._by_channel(name, weight)
         size = np.float32(self.tensor_step(weight))
-        return Runs(weight, TensorScale(float(size)), lambda part, _: rounded(name, part, size))
+        return RowBlocks(
+            weight, TensorScale(float(size)), lambda part, _: rounded(name, part, size)
+        )
 
     def tensor_step(self, weight: Array) -> float:
         """Return the step size of a tensor that has one for all its weights."""
@@ -87,14 +89,14 @@ class Uniform(ByRuns):
         spread = spread_of(weight) or max(float(weight.max()), -float(weight.min()))
         return self.step * (spread or 1.0)
 
-    def _by_channel(self, name: str, weight: Array) -> Runs:
+    def _by_channel(self, name: str, weight: Array) -> RowBlocks:
         """Return int32, and a float16 or float32 scale for each channel."""
         matrix = as_matrix(weight)
         unit = np.concatenate([_unit(matrix[rows]) for rows, _ in tiles(matrix, matrix.shape[1])])
         sizes = self.step * np.where(unit > 0, unit, 1.0)
         stored = sizes.astype(float_of_scales(float(sizes.min()), float(sizes.max())))
         exact = stored.astype(np.float64)  # the quotient is rounded in float64
-        return Runs(
+        return RowBlocks(
             weight, ChannelScales(stored), lambda part, rows: rounded(name, part, exact[rows])
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from slashbench import validate
 from slashbench.arrays import Array
-from slashbench.contracts import ByRuns, Runs
+from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.trainers.numerics.integers import check_finite, parts
 from slashbench.trainers.quantisers.kmeans import by_frequency
 from slashbench.trainers.quantisers.quantize import Scope
@@ -37,7 +37,7 @@ def _power(values: Array, largest: int) -> Array:
     return np.sign(values).astype(np.float32) * np.exp2(exponents)
 
 
-class RF8(ByRuns):
+class RF8(BlockwiseQuantiser):
     """Write weights as sums of two signed powers of two with exponents at most 4 apart.
 
     Neither the exponents' range nor a bit layout is published, so the values that occur are a
@@ -57,7 +57,7 @@ class RF8(ByRuns):
         validate.choice(Scope, scope=scope)
         self.scope = scope
 
-    def in_runs(self, name: str, weight: Array) -> Runs | None:
+    def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:
         """Return int32 indices by falling frequency, and the values they stand for."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None

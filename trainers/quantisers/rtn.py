@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slashbench import validate
 from slashbench.arrays import Array
-from slashbench.contracts import ByRuns, Runs
+from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
@@ -30,7 +30,7 @@ Granularity = Literal["tensor", "channel", "group"]
 CLIPS = np.linspace(1.0, 0.2, 41)
 
 
-class RoundToNearest(ByRuns):
+class RoundToNearest(BlockwiseQuantiser):
     """Round to `bits` bits with the scale of least squared error (clip searched).
 
     Integers are symmetric, -(2^(bits-1) - 1) to 2^(bits-1) - 1, so that zero is exact. Each scale
@@ -73,13 +73,13 @@ class RoundToNearest(ByRuns):
             raise ValueError(f"size={size} is that of groups: add granularity=group")
         self.granularity, self.bits, self.size, self.scope = granularity, bits, size, scope
 
-    def in_runs(self, name: str, weight: Array) -> Runs | None:
+    def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:
         """Return int32 and their scales. Raise Unencodable for weights that are not finite."""
         if self.scope == "matrices" and weight.ndim < 2:
             return None
         check_finite(name, weight)
         if not weight.size:
-            return Runs(weight.astype(np.int32), TensorScale(1.0))
+            return RowBlocks(weight.astype(np.int32), TensorScale(1.0))
         matrix = self._matrix(weight)
         size = self._group_size(matrix.shape[1])
         scales = searched_scales(matrix, size, self.bits)
@@ -88,7 +88,7 @@ class RoundToNearest(ByRuns):
             own = scales if len(scales) == 1 else scales[rows]
             return clipped_to(self._matrix(part), own, size, self.bits).reshape(part.shape)
 
-        return Runs(weight, self._grid(scales, weight.ndim), integers)
+        return RowBlocks(weight, self._grid(scales, weight.ndim), integers)
 
     def _matrix(self, weight: Array) -> Array:
         """Return the weights in rows, each of which has scales of its own."""

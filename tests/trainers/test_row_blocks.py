@@ -1,4 +1,4 @@
-"""Integers made run by run are those made at once, whatever the dtype and wherever blocks end."""
+"""Integers made by blocks are those made at once, whatever the dtype and where blocks end."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def name_of(quantiser: Quantiser) -> str:
 
 
 def put_together(quantiser: Quantiser, weight: Array, count: int) -> Quantized | None:
-    """From runs of about `count` values, cut as a file's segments are."""
-    runs = quantiser.in_runs("w", weight)
-    if runs is None:
+    """From blocks of about `count` values, cut as a file's segments are."""
+    blocks = quantiser.in_blocks("w", weight)
+    if blocks is None:
         return None
-    parts = cut(runs.weight, count, isinstance(runs.grid, ChannelScales))
+    parts = cut(blocks.weight, count, isinstance(blocks.grid, ChannelScales))
     values, begin = [np.zeros(0, np.int32)], 0
     for part in parts:
-        made = runs.integers(part, slice(begin, begin + len(part)))
+        made = blocks.integers(part, slice(begin, begin + len(part)))
         assert made.shape == part.shape
         values.append(made.reshape(-1))
         begin += len(part)
-    return Quantized(np.concatenate(values).reshape(weight.shape), runs.grid)
+    return Quantized(np.concatenate(values).reshape(weight.shape), blocks.grid)
 
 
 def bits_of(grid: Grid | None) -> tuple[Any, ...]:
@@ -129,7 +129,7 @@ def test_blocks_leave_no_trace(
     for module in (integers, kmeans):
         monkeypatch.setattr(module, "BLOCK", 256)
     assert_same(put_together(quantiser, weight, 500), at_once)
-    if type(quantiser).in_runs is not Quantiser.in_runs:
+    if type(quantiser).in_blocks is not Quantiser.in_blocks:
         assert_same(quantiser.quantize("w", weight), at_once)
 
 
@@ -145,8 +145,8 @@ def test_sorting_by_counting(dtype: npt.DTypeLike) -> None:
 
 
 def test_what_is_not_quantized_has_no_runs() -> None:
-    assert Native().in_runs("w", np.ones((2, 2), np.float32)) is None
-    assert Uniform().in_runs("b", np.ones(3, ml_dtypes.bfloat16)) is None
+    assert Native().in_blocks("w", np.ones((2, 2), np.float32)) is None
+    assert Uniform().in_blocks("b", np.ones(3, ml_dtypes.bfloat16)) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
