@@ -115,6 +115,8 @@ class LoadedWeights:
         quantiser = cell.recipe.quantiser
 
         def make() -> Prepared:
+            self._weights.forget()  # a calibrated quantiser needs the memory
+            heap.give_back()
             source = sources.of_file(self.artifact(point.artifact_sha256))
             base = self.base(cell, len(cell.recipe.transforms))
             calibration = Calibration(cell.model.item, cell.seed, base=base)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, final
 
 import numpy.typing as npt
+import torch
 
-from slashbench.contracts import Calibration, Quantiser, Quantized
+from slashbench.contracts import Calibration, Quantiser, Quantized, Weights
 from slashbench.errors import UsageError
 from slashbench.trainers.numerics.integers import check_finite
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 AllQuantized = dict[str, Quantized | None]
+
+
+def as_tensors(weights: Arrays) -> Weights:
+    """Return weights as tensors over the same memory, which may be a file's: never write to it."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch's, of just that
+        return {name: torch.from_numpy(weight) for name, weight in weights.items()}
 
 
 class Calibrated(Quantiser):

@@ -17,7 +17,12 @@ from slashbench.trainers.numerics.choice import cheapest
 from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable
 from slashbench.trainers.numerics.integers import to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
-from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
+from slashbench.trainers.quantisers.calibrated import (
+    AllQuantized,
+    Arrays,
+    Calibrated,
+    as_tensors,
+)
 from slashbench.trainers.quantisers.quantize import Scope, Uniform, Unit
 
 Order = Literal["activity", "given"]
@@ -81,7 +86,7 @@ class GPTQ(Calibrated):
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Quantize linear layers by GPTQ and all other tensors by plain rounding."""
-        tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
+        tensors = as_tensors(weights)
         layers = LinearLayers(tensors, calibration, self.batches)
         result = {
             name: self.rounding.quantize(name, weight)

@@ -15,7 +15,12 @@ from slashbench.trainers.numerics.fisher import row_sensitivities
 from slashbench.trainers.numerics.integers import float_of_scales, to_int32
 from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers import rdoq
-from slashbench.trainers.quantisers.calibrated import AllQuantized, Arrays, Calibrated
+from slashbench.trainers.quantisers.calibrated import (
+    AllQuantized,
+    Arrays,
+    Calibrated,
+    as_tensors,
+)
 from slashbench.trainers.quantisers.gptq import Factor, solve
 from slashbench.trainers.quantisers.quantize import Scope
 from slashbench.trainers.quantisers.tuned_scales import tuned
@@ -100,7 +105,7 @@ class GPTQLoss(Calibrated):
 
     def quantize_checkpoint(self, weights: Arrays, calibration: Calibration) -> AllQuantized:
         """Quantize every tensor in scope; others stay in their native dtype."""
-        tensors = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
+        tensors = as_tensors(weights)
         layers = LinearLayers(tensors, calibration, self.batches)
         sensitivity = row_sensitivities(layers.module, layers.batches, calibration, self.floor)
         matrices = {
