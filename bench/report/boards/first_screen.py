@@ -112,13 +112,14 @@ def _sides(results: Results, most: int) -> Table:
         n, saving = overall
         new = ""
         if saving.low is not None and saving.high is not None:
-            new = f"; a new model: {_ends(saving.low, saving.high)}"
+            likely = _ends(saving.low, saving.high) if saving.low > 0 else "may gain or lose"
+            new = f"; a new model: {likely}"
         rows.append((f"{n} models", "", "geometric mean", "", "", _saved(saving.estimate) + new))
-    doubt = " · ?: its interval goes beyond" if any(row[4].endswith("?") for row in rows) else ""
+    doubt = " · ?: its 95 % interval is not" if any(row[4].endswith("?") for row in rows) else ""
     return Table(
         "Smallest file of each side at equal quality"
         + _rest(len(found), most, "models", "equal-accuracy"),
-        f"bits a parameter, whole file · loss to plain float, within tolerance{doubt}",
+        f"bits a parameter of the file · loss over plain float, within tolerance{doubt}",
         ("model", "side", "recipe", "bits", "loss", SAVES),
         rows,
         details=details,
@@ -161,7 +162,7 @@ def _codecs(results: Results, most: int) -> Table:
         "over entropy",
         lambda codec: percent(over.get(codec), 1, sign=True),
         "codecs",
-        "size to the first · encode, decode: million parameters a second, one thread",
+        "size: over that of the first · encode, decode: million parameters a second, one thread",
     )
 
 
