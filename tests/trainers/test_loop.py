@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from slashbench.bench.store.store import Store
 from slashbench.contracts import Execution, TrainingHook, TrainingPlan
-from slashbench.errors import TrainingDiverged, UsageError
+from slashbench.errors import StoreUnusable, TrainingDiverged, UsageError
 from slashbench.trainers.catalog import REGIMES
-from slashbench.trainers.training import loop
+from slashbench.trainers.training import loop, snapshot
 from slashbench.trainers.training.setup import seed_everything
 
 PLAN = TrainingPlan(steps=24, learning_rate=1e-2, warmup=2)
@@ -161,6 +162,33 @@ def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> 
         again, log = run(TrainingHook(), snapshots=broken)
         assert same(again, whole)
         assert len(log.rows) == 24
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX")
+def test_a_snapshot_that_does_not_fit_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    slot = Store(tmp_path).snapshot_slot("run")
+    run(TrainingHook(), snapshots=slot)
+    before = slot.read()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(StoreUnusable, match="can't write"):
+            slot.write(snapshot.pack(*fresh(), {}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert slot.read() == before
+    assert [path.name for path in (tmp_path / "training").iterdir()] == ["run.safetensors"]
+
+
+def fresh() -> tuple[nn.Module, torch.optim.Optimizer, TrainingHook]:
+    """Return what a training holds before its first step."""
+    module = network()
+    return module, torch.optim.AdamW(module.parameters()), TrainingHook()
 
 
 def test_accumulated_batches_are_one_large_batch() -> None:
