@@ -121,3 +121,15 @@ def test_vectors_stay_and_nan_is_refused() -> None:
     assert Rdoq().quantize("b", np.ones(3, np.float32)) is None
     with pytest.raises(Unencodable, match="not finite"):
         Rdoq().quantize("w", np.array([[np.nan]], np.float32))
+
+
+@pytest.mark.parametrize("far", [float("inf"), -float("inf"), 2.0**40])
+def test_integers_too_far_apart_for_a_table_are_refused(far: float) -> None:
+    with pytest.raises(Unencodable, match="the step is too fine"):
+        LengthTable(torch.tensor([0.0, far]))
+
+
+def test_integers_far_from_zero_are_counted_exactly() -> None:
+    far = 2**40
+    lengths = LengthTable(torch.tensor([far, far, far + 1, far + 3], dtype=torch.float64))
+    assert lengths.of(torch.tensor([far, far + 1, far + 3])).tolist() == [1.0, 2.0, 2.0]

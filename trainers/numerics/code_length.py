@@ -74,14 +74,16 @@ class LengthTable:
     """
 
     def __init__(self, integers: torch.Tensor, smoothing: float = 0.0) -> None:
-        low, high = (int(end) for end in integers.aminmax())
-        if high - low > MAX_SPAN:
+        low, high = (float(end) for end in integers.aminmax())
+        if not high - low <= MAX_SPAN:  # nor where one of them is infinite
             raise Unencodable(
                 "the step is too fine to price bits: integers span more than 2^24 values; "
                 "take a coarser step, or lam=0"
             )
-        self.low = low - MARGIN
-        counts = torch.bincount((integers.flatten() - self.low).int()).double()
+        self.low = int(low) - MARGIN
+        narrow = max(-low, high) < 2.0**30  # int32 takes half the memory
+        flat = integers.flatten().to(torch.int32 if narrow else torch.int64)
+        counts = torch.bincount(flat - self.low).double()
         counts = torch.cat([counts, torch.zeros(MARGIN, dtype=torch.float64)]) + smoothing
         self.bits = torch.log2(counts.sum() / counts).float().numpy()
 
