@@ -29,7 +29,7 @@ import numpy as np
 
 from slashbench.arrays import Array, Bytes, FloatBits, Int64s
 from slashbench.codecs.base import TensorCodec
-from slashbench.codecs.families.table_codec import TableCodec
+from slashbench.codecs.families.table_codec import Decoder, TableCodec
 from slashbench.codecs.huffman import Huffman
 from slashbench.codecs.kernels import float_chunks, planes
 from slashbench.codecs.kernels.float_chunks import Tables
@@ -62,6 +62,15 @@ class _Plane:
             return bytes([_RAW])
         low = bytes([self.low]) if self.form >= _PAIRS else b""
         return bytes([self.form]) + low + frame.varint(len(self.tables)) + self.tables
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneCode:
+    """How the tables say that a plane is coded."""
+
+    form: int
+    low: int
+    decoder: Decoder | None  # None: raw
 
 
 class FloatCodec(TensorCodec):
@@ -137,25 +146,36 @@ class FloatCodec(TensorCodec):
     ) -> bool:
         """The kernel of float_chunks.py that takes the coder's tables."""
 
-    def _read_tables(self, data: bytes, n_planes: int, count: int) -> tuple[Int64s, Tables]:
-        """(plan, table of each plane), as the kernel wants them."""
+    def read_planes(self, data: bytes, n_planes: int, count: int) -> list[PlaneCode]:
+        """Read the tables of `count` values: how each plane is coded, the highest first."""
         reader = Reader(data)
-        plan, tables = [], []
+        found = []
         for _ in range(n_planes):
             form = reader.byte()
             if form > _PATCHED_PAIRS:
                 raise CorruptStream(f"a plane of the unknown form {form}")
             if form == _RAW:
-                plan.append((_RAW, 0, 0, -1, 0))
-                tables.append(_NOTHING)
+                found.append(PlaneCode(_RAW, 0, None))
                 continue
             low = reader.byte() if form >= _PAIRS else 0
             inner = Reader(reader.take(reader.varint(len(data))))
-            found = self.coder.byte_decoder(inner, count if form == _CODED else (count + 1) // 2)
-            fill = int(found.values[0]) & 0xFF if found.values.size == 1 else -1
-            plan.append((form, low, found.patched, fill, found.bits))
-            tables.append(found.table)
+            n_symbols = count if form == _CODED else (count + 1) // 2
+            found.append(PlaneCode(form, low, self.coder.byte_decoder(inner, n_symbols)))
         reader.end()
+        return found
+
+    def _read_tables(self, data: bytes, n_planes: int, count: int) -> tuple[Int64s, Tables]:
+        """(plan, table of each plane), as the kernel wants them."""
+        plan, tables = [], []
+        for plane in self.read_planes(data, n_planes, count):
+            found = plane.decoder
+            if found is None:
+                plan.append((_RAW, 0, 0, -1, 0))
+                tables.append(_NOTHING)
+                continue
+            fill = int(found.values[0]) & 0xFF if found.values.size == 1 else -1
+            plan.append((plane.form, plane.low, found.patched, fill, found.bits))
+            tables.append(found.table)
         return np.array(plan, np.int64), tuple(tables)
 
 

@@ -273,9 +273,7 @@ class ChunkedCodec(TensorCodec):
             flat[:] = from_int32(whole, parts.dtype)
             return
         tables = Reader(parts.tables)
-        width = tables.byte()
-        if width not in (1, 2, 4) or width > flat.itemsize:
-            raise CorruptStream(f"symbols of {width} bytes in a tensor of {parts.dtype}")
+        width = read_width(tables, parts.dtype)
         target = flat.view(f"i{flat.itemsize}")
         symbols = target if width == flat.itemsize else np.empty(flat.size, f"i{width}")
         self.decode_chunks(tables, parts, first, last, symbols)
@@ -309,6 +307,14 @@ class Bound:
     @abstractmethod
     def bits(self, array: Array) -> float:
         """Return the bound for one tensor, in bits."""
+
+
+def read_width(tables: Reader, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a symbol, the first of a `ChunkedCodec`'s tables."""
+    width = tables.byte()
+    if width not in (1, 2, 4) or width > dtype.itemsize:
+        raise CorruptStream(f"symbols of {width} bytes in a tensor of {dtype}")
+    return width
 
 
 def as_int32(flat: Array) -> Symbols:

@@ -41,7 +41,7 @@ from slashbench.codecs.stream.mapping import (
 from slashbench.codecs.stream.table_bytes import Reader
 from slashbench.errors import CorruptStream
 
-_LISTED, _EXCEPTIONS, _TOO_MANY = 1, 2, 4
+_LISTED, _EXCEPTIONS, TOO_MANY = 1, 2, 4
 
 # Of more exceptions than one in so many symbols, exp-Golomb codewords are the shorter.
 _FEW = 16
@@ -95,7 +95,7 @@ class TableCodec(ChunkedCodec):
             form = _LISTED
         if positions.size * _FEW > symbols.size:
             tables, chunks = self.fallback.encode_chunks(symbols, chunk)
-            return bytes([_TOO_MANY]) + tables, chunks
+            return bytes([TOO_MANY]) + tables, chunks
         patches = []
         if positions.size:
             form |= _EXCEPTIONS
@@ -112,10 +112,10 @@ class TableCodec(ChunkedCodec):
     ) -> None:
         """Fill `symbols` with those of chunks `first` to `last` - 1."""
         form = tables.byte()
-        if form == _TOO_MANY:
+        if form == TOO_MANY:
             self.fallback.decode_chunks(tables, parts, first, last, symbols)
             return
-        decoder = self._decoder(form, tables, symbols.dtype, symbols.size)
+        decoder = self.decoder(form, tables, symbols.dtype, symbols.size)
         heads, ends = parts.begins[first:last], parts.ends[first:last]
         begins = heads
         if decoder.patched:
@@ -131,9 +131,10 @@ class TableCodec(ChunkedCodec):
 
     def byte_decoder(self, tables: Reader, count: int) -> Decoder:
         """Read how chunks of `count` int8 symbols are decoded, as `encode_chunks` wrote it."""
-        return self._decoder(tables.byte(), tables, np.dtype(np.int8), count)
+        return self.decoder(tables.byte(), tables, np.dtype(np.int8), count)
 
-    def _decoder(self, form: int, tables: Reader, dtype: np.dtype[Any], count: int) -> Decoder:
+    def decoder(self, form: int, tables: Reader, dtype: np.dtype[Any], count: int) -> Decoder:
+        """Read the alphabet and the coder's table, behind the form of the alphabet."""
         if form > (_LISTED | _EXCEPTIONS):
             raise CorruptStream("the form of the alphabet is unknown")
         values = _read_values(tables, bool(form & _LISTED), dtype)

@@ -165,6 +165,19 @@ def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX")
+def test_a_snapshot_goes_back_to_the_device_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AdamW's count of steps too, which its fused kernel reads there; "meta" is no CPU either."""
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    memory = Memory(5)
+    run(TrainingHook(), snapshots=memory)
+    module = network().to("meta")
+    optimizer = torch.optim.AdamW(module.parameters())
+    assert memory.data is not None
+    snapshot.unpack(memory.data, module).restore(module, optimizer, TrainingHook())
+    kept = [value for state in optimizer.state.values() for value in state.values()]
+    assert {value.device.type for value in kept} == {"meta"}
+
+
 def test_a_snapshot_that_does_not_fit_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,10 +60,10 @@ class Drift:
         """Look where weights are after `steps` training steps, now and then and after the last."""
         if not self._first or (steps % REFRESH and steps != self.plan.steps):
             return
-        moved = sum(
-            int((_integers(local(parameters[name]), step_sizes[name]) != first).sum())
-            for name, first in self._first.items()
-        )
+        moved = 0
+        for name, first in self._first.items():
+            now = _integers(local(parameters[name]), step_sizes[name])
+            moved += int((now != first.to(now.device)).sum())  # a snapshot leaves it on the CPU
         count = sum(first.numel() for first in self._first.values())
         self._seen = {"drift": self.budget(steps), "moved": moved / max(count, 1)}
 

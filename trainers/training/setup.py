@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from dataclasses import dataclass
 
@@ -27,7 +28,11 @@ from slashbench.trainers.training.step import LossOf
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch, and ask torch for deterministic kernels."""
+    """Seed Python, numpy and torch, and ask torch for deterministic kernels.
+
+    cuBLAS has some only with a workspace of its own; torch refuses to multiply without.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -119,10 +119,8 @@ def _save(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path
 
 def _like(value: torch.Tensor, parameter: nn.Parameter, what: str) -> torch.Tensor:
     """Return a part of the optimiser's state in the form of its parameter."""
-    if what == "step":
-        return value
-    part = value.to(parameter.device)
-    if not is_sharded(parameter):
+    part = value.to(parameter.device)  # the step too: AdamW's fused kernel reads it there
+    if what == "step" or not is_sharded(parameter):
         return part
     from torch.distributed.tensor import DTensor  # here it has been loaded already
 
