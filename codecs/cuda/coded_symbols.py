@@ -108,6 +108,30 @@ class PrefixSymbols(CodedSymbols):
         )
 
 
+class GolombSymbols:
+    """Symbols of more values than a table holds, by exp-Golomb codewords of one order."""
+
+    def __init__(self, gpu: Gpu, chunks: Chunks, order: int, width: int) -> None:
+        self._gpu, self._order, self._width = gpu, order, width
+        spans = _spans(chunks)
+        self._n_streams = len(spans)
+        self._spans = gpu.upload(spans)
+
+    def into(self, data: DeviceBytes, out: torch.Tensor, damaged: Any) -> None:
+        """Write the symbols to `out`, bytes on the device at a multiple of 8."""
+        from slashbench.codecs.cuda import device_loops
+
+        self._gpu.threads(
+            device_loops.golomb_runs,
+            self._n_streams,
+            data.words,
+            self._spans,
+            self._order,
+            self._gpu.seen(out, f"u{self._width}"),
+            damaged,
+        )
+
+
 class RansSymbols(CodedSymbols):
     """Symbols of `rans`."""
 

@@ -140,6 +140,65 @@ def prefix_runs(
 
 
 @kernel
+def golomb_runs(words: Any, spans: Any, order: Any, out: Any, damaged: Any) -> None:
+    """Decode a stream of exp-Golomb codewords in each thread.
+
+    spans: as of `prefix_runs`, but the run is one of elements of `out`, whose width is that of the
+    symbols.
+    """
+    stream = cuda.grid(1)
+    if stream >= spans.shape[0]:
+        return
+    begin, end = spans[stream, 0], spans[stream, 1]
+    first, last = spans[stream, 2], spans[stream, 3]
+    if first >= last:
+        return
+    most = np.int64(8 * out.itemsize)
+    position, limit = 8 * begin, 8 * end
+    for i in range(first, last):
+        if position >= limit:
+            damaged[0] = 1
+            return
+        window = _bits(words, position)
+        zeros = np.int64(0)
+        while zeros < 33 and window >> np.uint64(zeros) & _1 == _NOTHING:
+            zeros += 1
+        if zeros == 33 or zeros + order > 33:
+            damaged[0] = 1
+            return
+        position += zeros + 1
+        window = np.uint64(0)
+        if position < limit:  # there is nothing left where both lengths are 0
+            window = _bits(words, position)
+        power = _1 << np.uint64(zeros)
+        high = window & (power - _1)
+        low = window >> np.uint64(zeros) & ((_1 << np.uint64(order)) - _1)
+        value = (power + high - _1) << np.uint64(order) | low
+        position += zeros + order
+        if value >> np.uint64(most) != _NOTHING:
+            damaged[0] = 1
+            return
+        signed = value >> _1
+        if value & _1 != _NOTHING:
+            signed = ~signed
+        out[i] = np.int64(signed & ((_1 << np.uint64(most)) - _1))
+    padding = limit - position
+    rest = _NOTHING
+    if 0 < padding < 8:
+        rest = _bits(words, position) & ((_1 << np.uint64(padding)) - _1)
+    if padding < 0 or padding >= 8 or rest != _NOTHING:
+        damaged[0] = 1
+
+
+@helper
+def _bits(words: Any, position: Any) -> Any:
+    """At least 33 bits from a bit of `words` on, which has at least that one."""
+    i = position >> 5
+    both = np.uint64(words[i]) | np.uint64(words[i + 1]) << _32
+    return both >> np.uint64(position & 31)
+
+
+@kernel
 def rans_lanes(
     words: Any,
     begins: Any,

@@ -13,6 +13,7 @@ from slashbench.arrays import Array
 from slashbench.codecs.cuda.coded_symbols import (
     Chunks,
     CodedSymbols,
+    GolombSymbols,
     PrefixSymbols,
     RansSymbols,
 )
@@ -22,6 +23,7 @@ from slashbench.codecs.families.base import TensorCodec, read_width
 from slashbench.codecs.families.table_codec import TOO_MANY, TableCodec
 from slashbench.codecs.floats import FloatCodec, FloatHuffman, FloatRans
 from slashbench.codecs.huffman import Huffman
+from slashbench.codecs.kernels.integer_codes import MAX_ORDER
 from slashbench.codecs.rans import Rans
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import Frame
@@ -77,10 +79,15 @@ class _OfIntegers(DeviceStream):
         super().__init__(gpu, parts)
         tables = Reader(parts.tables)
         self._width = read_width(tables, parts.dtype)
-        dtype = np.dtype(f"i{self._width}")
-        decoder = self.coder.decoder(tables.byte(), tables, dtype, parts.count)
         chunks = Chunks(parts.data, parts.begins, parts.ends, parts.chunk, parts.count)
-        self._symbols = self.symbols(gpu, chunks, decoder, self._width)
+        form = tables.byte()
+        self._symbols: CodedSymbols | GolombSymbols
+        if form == TOO_MANY:
+            self._symbols = GolombSymbols(gpu, chunks, _order(tables), self._width)
+        else:
+            dtype = np.dtype(f"i{self._width}")
+            decoder = self.coder.decoder(form, tables, dtype, parts.count)
+            self._symbols = self.symbols(gpu, chunks, decoder, self._width)
         self._data = gpu.upload_stream(parts.data)
 
     def _decode(self, damaged: Any) -> torch.Tensor:
@@ -188,7 +195,7 @@ def decode(stream: Any, codec: str, device: str | torch.device = "cuda") -> torc
 def upload(stream: Any, codec: str, device: str | torch.device = "cuda") -> DeviceStream:
     """Check a stream and copy it to the device; parameters and errors as of `decode`.
 
-    What an old version or more values than a table holds made is decoded at once, on the CPU.
+    Streams of format version 1 are decoded at once, on the CPU.
     """
     if codec not in _READERS:
         raise UnknownName(f"{codec!r} does not decode on a GPU; {', '.join(_READERS)} do")
@@ -198,7 +205,7 @@ def upload(stream: Any, codec: str, device: str | torch.device = "cuda") -> Devi
     if frame.domain_of(parts.dtype) not in coder.domains:
         raise CorruptStream(f"{coder.codec_id} never writes {parts.dtype}")
     with gpu.current():
-        if not parts.count or parts.version == 1 or _has_no_table(parts):
+        if not parts.count or parts.version == 1 or _is_ranked(parts):
             return _OfHost(gpu, parts, coder.decode(parts))
         parallel.over_ranges(parts.verify, parts.chunks)
         try:
@@ -209,6 +216,17 @@ def upload(stream: Any, codec: str, device: str | torch.device = "cuda") -> Devi
             raise CorruptStream(f"{coder.codec_id}: damaged stream ({error})") from error
 
 
-def _has_no_table(parts: Frame) -> bool:
-    """Whether there were too many integers for a table, so that exp-Golomb codes them."""
-    return frame.domain_of(parts.dtype) == "integers" and parts.tables[1:2] == bytes([TOO_MANY])
+def _order(tables: Reader) -> int:
+    """The order of exp-Golomb codewords, after a number of ranked values that is 0."""
+    tables.varint(0)
+    order = tables.byte()
+    tables.end()
+    if order > MAX_ORDER:
+        raise CorruptStream(f"order {order}, over {MAX_ORDER}")
+    return order
+
+
+def _is_ranked(parts: Frame) -> bool:
+    """Whether exp-Golomb codes ranks: an encoder could write that, and none does."""
+    of_integers = frame.domain_of(parts.dtype) == "integers"
+    return of_integers and parts.tables[1:2] == bytes([TOO_MANY]) and parts.tables[2:3] != b"\0"

@@ -1,6 +1,10 @@
 """The script for a machine with a GPU: what of it can run without one."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,3 +38,19 @@ def test_a_killed_training_goes_on_with_the_cpu_in_the_gpus_place(capsys, monkey
 @pytest.mark.parametrize("kind", ["train", "nccl"])
 def test_the_other_cases_too(kind, capsys):
     assert checks.main(["--device", "cpu", "--only", kind]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_speed_cases_in_the_simulator():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gpu.checks", "--device", "cpu", "--only", "decode"],
+        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)["cases"]
+    assert len(rows) > 20
+    assert all(row["kernels"] > 0 for row in rows.values())

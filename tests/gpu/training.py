@@ -23,7 +23,7 @@ from slashbench.trainers.training.setup import seed_everything, train_model
 _STEPS, _KILLED, _KEPT = 40, 30, 25  # steps of a run, of one that is killed, of its snapshot
 
 _RUNS = {
-    "digits-mlp": "backslash-q:lam=0.3:step=0.25:scope=all:begin=0.3",
+    "digits-mlp": "backslash-q:lam=0.01:step=2^-6:scope=all:begin=0.3",
     "kjv-gpt": "backslash:lam=20:update=gradient:scope=matrices",
 }
 
