@@ -127,18 +127,19 @@ def test_more_symbols_than_the_bytes_can_hold_take_no_memory(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cuda.DECODED_HERE)
 def test_many_damaged_streams(name):
-    found = forged(name, 1000, 2, MOST[name])
-    assert 0 < sum(found) < 500
+    found = forged(name, 300, 2, MOST[name])
+    assert 0 < sum(found) < 150
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(GOLDEN.keys() - set(SMALL)))
+@pytest.mark.parametrize("name", sorted(GOLDEN.keys() - {*SMALL, "rans.chunks"}))
 def test_large_golden_streams(name):
+    """All but one that would take minutes here; tests/gpu decodes it on a GPU."""
     assert same(*GOLDEN[name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cuda.DECODED_HERE)
-def test_every_length_to_300(name):
-    for n in range(1, 301):
+def test_every_length_to_150(name):
+    for n in range(1, 151):
         assert same(name, of_length(name, n)), n

@@ -73,7 +73,7 @@ def _speed(name: str, make: Callable[[int], Any], count: int, device: str) -> di
 
     device: `cpu` tries this code in Numba's simulator, on few values, where no figure counts.
     """
-    array = make(count if device != "cpu" else 1500)
+    array = make(count if device != "cpu" else 120)
     codec = CODECS.get(name)()
     stream = codec.encode(array)
     began = time.perf_counter()
