@@ -45,7 +45,10 @@ class Gpu:
     """One device. Raises UsageError where there is none, MissingDependency without Numba's part."""
 
     def __init__(self, device: str | torch.device) -> None:
-        wanted = torch.device(device)
+        try:
+            wanted = torch.device(device)
+        except RuntimeError as error:
+            raise UsageError(f"{device!r} is no device: cuda or cuda:1, say") from error
         self._cuda: Any = _numba_cuda()
         self._index = 0
         if SIMULATED:

@@ -48,9 +48,13 @@ def test_without_a_gpu_the_error_says_so():
         cuda.decode(STREAM, "huffman")
 
 
-def test_the_cpu_is_no_gpu():
-    with pytest.raises(UsageError, match="run on a CUDA device, not on cpu"):
-        cuda.decode(STREAM, "huffman", device="cpu")
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cpu", "run on a CUDA device, not on cpu"), ("the big one", "'the big one' is no device")],
+)
+def test_another_device_is_refused(device, message):
+    with pytest.raises(UsageError, match=message):
+        cuda.decode(STREAM, "huffman", device=device)
 
 
 def test_other_codecs_are_refused_by_name():
