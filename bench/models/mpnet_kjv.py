@@ -36,16 +36,18 @@ class MPNetProbe(TextClassifier):
     texts : int
         Verses that are evaluated, evenly spread over the held-out chapters.
     fit : int
-        Verses that the probe is fitted on, evenly spread over the training chapters.
+        Verses that the probe is fitted on, evenly spread over the training chapters. Their features
+        take minutes, once.
     """
 
+    revision: ClassVar[int] = 2
     source: ClassVar[str] = "all-mpnet-base-v2 (five packages, 0.0.1; arXiv 2004.09297), a probe"
     licence: ClassVar[str] = MPNET.licence
     padding: ClassVar[int] = 1
     evaluate_hint_s: ClassVar[float] = 30.0
     weights_hint: ClassVar[int] = 109_000_000
 
-    def __init__(self, texts: int = 240, fit: int = 800) -> None:
+    def __init__(self, texts: int = 240, fit: int = 2400) -> None:
         validate.at_least(1, texts=texts, fit=fit)
         self.evaluation_texts, self.fit = texts, fit
         self.data = KingJames()
@@ -85,7 +87,7 @@ class MPNetProbe(TextClassifier):
             return self.outputs(_Vectors(module), rows), labels
 
         size = f"{self.fit}-{self.evaluation_texts}"
-        name = f"mpnet-kjv-{SHA256[:16]}-{self.data.sha256()[:16]}-{size}-1"
+        name = f"mpnet-kjv-{SHA256[:16]}-{self.data.sha256()[:16]}-{size}"
         return probe.fitted(name, features, len(DIVISIONS))
 
 

@@ -79,6 +79,13 @@ def changed(folder: Path, measured: Measured) -> float:
     )
 
 
+def zeros_of_stacks(folder: Path, measured: Measured) -> float:
+    """Return the share of zeros among the values that an update stacks."""
+    tensors = update.decoded(reader.opened(file_of(folder, measured))).items()
+    stacks = [stack for name, stack in tensors if name.startswith("@") and stack.dtype != np.uint8]
+    return sum(int((stack == 0).sum()) for stack in stacks) / sum(stack.size for stack in stacks)
+
+
 LOSSY = [
     "plain+delta+quantize:step=2^-9:scope=all",
     "plain+delta+rdoq:lam=0.1:step=2^-8:scope=all",
@@ -190,3 +197,17 @@ def test_rivals_train_what_they_say(tmp_path: Path) -> None:
         values = torch.linalg.svdvals(torch.from_numpy(moved))
         assert int((values > 1e-4).sum()) == ranks
         assert np.array_equal(made["body.1.weight"], base["body.1.weight"]) == (ranks > 0)
+
+
+@pytest.mark.usefixtures("tuned")
+def test_values_of_factors_have_to_be_worth_their_bits(tmp_path: Path) -> None:
+    recipe = (
+        "lora-q:lam={}:step=1:new=0.1:peak=2+delta+factors:rank=1+stack:new=0.1+quantize:step=1"
+    )
+    free, dear = run(tmp_path, *[recipe.format(lam) for lam in ("0", "30")])
+    assert zeros_of_stacks(tmp_path, free) < zeros_of_stacks(tmp_path, dear)
+    for record in (free, dear):  # what the loss saw in training is what the file makes
+        seen, made = record.evaluate_float.per_item, record.evaluate.per_item
+        np.testing.assert_allclose(made, seen, atol=0.02)
+    moved = made_of(tmp_path, free)["body.0.weight"] - base_arrays()["body.0.weight"]
+    assert int((torch.linalg.svdvals(torch.from_numpy(moved)) > 1e-4).sum()) == 1

@@ -14,10 +14,10 @@ def units(base: Mapping[str, torch.Tensor]) -> dict[str, float]:
     return {name: _rounded(_mean_square([w])) for name, w in base.items() if w.numel()}
 
 
-def unit_of_new(base: Mapping[str, torch.Tensor]) -> float:
-    """Return the unit of tensors that are not in the base: that of all its matrices together."""
+def unit_of_new(base: Mapping[str, torch.Tensor], factor: float = 1.0) -> float:
+    """Return the unit of tensors that are not in the base, `factor` times that of all matrices."""
     matrices = [w for w in base.values() if w.ndim > 1 and w.numel()] or list(base.values())
-    return _rounded(_mean_square(matrices)) if matrices else 1.0
+    return _rounded(_mean_square(matrices) * factor**2) if matrices else factor
 
 
 def _mean_square(tensors: list[torch.Tensor]) -> float:

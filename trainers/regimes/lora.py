@@ -55,13 +55,18 @@ class LowRank(TrainingHook):
             if grad is None:  # it was frozen
                 self.left[name].grad = self.right[name].grad = None
                 continue
-            self.left[name].grad = self.scale * grad @ self.right[name].T
-            self.right[name].grad = self.scale * self.left[name].T @ grad
+            left, right = self.seen(name)
+            self.left[name].grad = self.scale * grad @ right.T
+            self.right[name].grad = self.scale * left.T @ grad
             parameter.grad = None
+        self.add_price()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.steps, self.plan)
         self.optimizer.step()
         self.steps += 1
+
+    def add_price(self) -> None:
+        """Add a term's gradient to those of the factors; here there is none."""
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -69,8 +74,12 @@ class LowRank(TrainingHook):
         for name, parameter in self.matrices.items():
             if not parameter.requires_grad:
                 continue
-            product = self.left[name] @ self.right[name]
-            parameter.copy_(self.start[name].add(product, alpha=self.scale))
+            left, right = self.seen(name)
+            parameter.copy_(self.start[name].add(left @ right, alpha=self.scale))
+
+    def seen(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the factors of a matrix as the forward pass has them."""
+        return self.left[name], self.right[name]
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return factors, their moments and the number of training steps done."""
@@ -136,15 +145,23 @@ class Lora(Regime):
 
         Raises UsageError if there are none, or for parameters of fewer than 32 bits.
         """
-        matrices = {
-            name: parameter
-            for name, parameter in parameters.items()
-            if parameter.requires_grad and parameter.ndim == 2 and name not in plan.new
-        }
-        if not matrices:
-            raise UsageError("the model has no pretrained linear layer, so LoRA has nothing to add")
-        if narrow := [name for name, p in matrices.items() if is_narrow(p)]:
-            raise UsageError(f"{narrow[0]} has fewer than 32 bits: train in float32")
-        for name in plan.new:
-            parameters[name].requires_grad_(True)
-        return LowRank(matrices, self.rank, self.scale, plan)
+        return LowRank(factored(parameters, plan), self.rank, self.scale, plan)
+
+
+def factored(parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> dict[str, nn.Parameter]:
+    """Return the matrices that get factors, and let what is new be trained whole.
+
+    Raises UsageError if there are none, or for parameters of fewer than 32 bits.
+    """
+    matrices = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.requires_grad and parameter.ndim == 2 and name not in plan.new
+    }
+    if not matrices:
+        raise UsageError("the model has no pretrained linear layer, so LoRA has nothing to add")
+    if narrow := [name for name, p in matrices.items() if is_narrow(p)]:
+        raise UsageError(f"{narrow[0]} has fewer than 32 bits: train in float32")
+    for name in plan.new:
+        parameters[name].requires_grad_(True)
+    return matrices

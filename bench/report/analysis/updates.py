@@ -18,6 +18,7 @@ from slashbench.bench.report.statistics import Interval
 WAYS = {
     PLAIN: "compressed after training",
     "delta-q": "trained to be small",
+    "lora-q": "trained to be small",
     "lora": "LoRA",
     "bitfit": "BitFit",
     "diff-pruning": "diff pruning",
