@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on these cores, as are
 
 import pytest
 
+from slashbench.bench.machine import timing
 from tests.helpers.object_store import s3 as s3
 from tests.helpers.tiny_checkpoints import checkpoints as checkpoints
 
@@ -21,6 +22,9 @@ _ROOT = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  #
 os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="sb-", dir=_ROOT)
 Path(tempfile.tempdir).chmod(0o1777)  # for tests of other users
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+# How fast a codec is does not matter here, so a tenth of the samples will do.
+timing.BUDGET_S /= 10
 
 # Where Python may keep nothing compiled (containers have it so), each of some fifty processes would
 # compile all that it imports. What is kept lies in `__pycache__`, beside Numba's.

@@ -25,13 +25,14 @@ def time_alone(
     operation: Callable[[], object],
     *,
     wanted_error: float = WANTED_ERROR,
-    budget_s: float = BUDGET_S,
+    budget_s: float | None = None,
 ) -> Samples:
     """Time `operation` after one warm-up, while no other slashbench on this machine is timing.
 
     Takes LEAST_SAMPLES samples, then more until the relative standard error of their median is at
-    most `wanted_error` or `budget_s` seconds are spent.
+    most `wanted_error` or `budget_s` seconds are spent, BUDGET_S where none is given.
     """
+    budget_s = BUDGET_S if budget_s is None else budget_s
     with alone():
         operation()
         wall_ns: list[int] = []

@@ -56,6 +56,7 @@ def test_what_is_decoded_is_aligned(tmp_path: Path) -> None:
     assert all(found[name].data_ptr() % 16 == 0 for name in tensors)
 
 
+@pytest.mark.thorough
 def test_saving_over_a_file_that_is_being_read(tmp_path: Path) -> None:
     """Its readers go on with what was there: nothing is written into a file that is mapped."""
     path = tmp_path / "f.safetensors"

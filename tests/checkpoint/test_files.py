@@ -257,6 +257,7 @@ def refused(data: bytes, match: str, **limits: Any) -> None:
         Checkpoint(np.frombuffer(data, np.uint8), **limits).all()
 
 
+@pytest.mark.thorough
 def test_every_cut_and_every_flipped_bit_is_noticed() -> None:
     data = parts().built()
     for end in [*range(0, len(data), 61), len(data) - 1]:
@@ -389,6 +390,7 @@ def test_a_full_disk_leaves_the_old_file_whole(verb: str, large: Path, tmp_path:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.thorough
 def test_a_kill_leaves_the_old_file_whole(how: signal.Signals, large: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "file"
     out.parent.mkdir()

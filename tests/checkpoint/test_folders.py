@@ -214,6 +214,7 @@ def test_a_copy_allows_no_more_than_the_original(mode: int, bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.thorough
 def test_a_process_that_is_told_to_end_leaves_nothing(how: signal.Signals, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     weights = {f"w{i}": torch.randn(500, 1000, generator=generator) for i in range(8)}

@@ -129,6 +129,7 @@ def made(path: Path, tree: dict[str, object]) -> None:
 
 @FEW
 @given(trees(), st.integers(0, 0o777))
+@pytest.mark.thorough
 def test_any_folder_is_compressed_or_said_to_be_left_out(
     tree: dict[str, object], mode: int
 ) -> None:

@@ -51,6 +51,7 @@ def kept(installed: Path, suffix: str) -> list[Path]:
     return sorted((installed / "tmp").rglob(f"*{suffix}"))
 
 
+@pytest.mark.thorough
 def test_without_a_home_machine_code_goes_to_the_temporary_folder(installed: Path) -> None:
     use(installed)
     written = {path: path.stat().st_mtime_ns for path in kept(installed, ".nbc")}
@@ -75,6 +76,7 @@ def test_a_full_disk_leaves_no_index_that_leads_to_old_code(installed: Path) -> 
     assert not kept(installed, ".nbc")
 
 
+@pytest.mark.thorough
 def test_damaged_machine_code_is_compiled_again(installed: Path) -> None:
     use(installed)
     for path in (*kept(installed, ".nbi"), *kept(installed, ".nbc")):

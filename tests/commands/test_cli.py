@@ -102,6 +102,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     code, rest = interrupted(*SMALL, "--seeds=0..50", "--jobs=0", cwd=tmp_path)
     assert code == 130

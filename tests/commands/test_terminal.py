@@ -58,6 +58,7 @@ def test_a_reason_in_brackets_is_shown_whole_and_stops_no_other_cell(tmp_path: P
     assert "page: [/old]/leaderboard.html" in done.stdout
 
 
+@pytest.mark.thorough
 def test_the_pip_line_is_shown_whole(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sklearn'] = None")
     path = os.pathsep.join([str(tmp_path), *sys.path])

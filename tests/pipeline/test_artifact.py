@@ -139,6 +139,7 @@ def test_identity_sees_names_dtypes_shapes_and_bits() -> None:
     assert len(seen) == 5
 
 
+@pytest.mark.thorough
 def test_every_process_writes_the_same_bytes() -> None:
     program = (
         "import hashlib, numpy as np\n"

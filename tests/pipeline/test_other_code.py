@@ -48,6 +48,7 @@ def run(folder: Path, *more: str) -> Done:
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_a_plugin_that_was_edited_is_another_cell(tmp_path: Path) -> None:
     """Edited beside its codec, in another module of its distribution."""
     site = tmp_path / "site"

@@ -30,6 +30,7 @@ def shadowed(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_files_named_like_pythons_own_and_a_long_temporary_folder(tmp_path: Path) -> None:
     """As batch systems name them: a socket in it would have no room for its name.
 

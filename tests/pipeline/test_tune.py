@@ -20,6 +20,7 @@ def run(arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> 
     return int(ended.value.code or 0), capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_a_size_is_met_by_the_weakest_multiplier(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_size_is_met_by_the_weakest_multiplier(
     assert same.splitlines()[-1] == text.splitlines()[-1]
 
 
+@pytest.mark.thorough
 def test_a_loss_is_kept_by_the_strongest_multiplier(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

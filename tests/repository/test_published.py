@@ -87,6 +87,7 @@ def lines(folder: Path) -> bytes:
     return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
 
 
+@pytest.mark.thorough
 def test_the_reproduced_paper_follows_from_the_records() -> None:
     folder = RESULTS / "backslash"
     found = report.findings(BACKSLASH, Store(folder))

@@ -82,6 +82,7 @@ def test_a_checkpoint_compressed_as_readme_says(
     assert torch.equal(names["rows"], module.embedding.weight[100:200])
 
 
+@pytest.mark.thorough
 def test_a_codec_of_ones_own(tmp_path: Path) -> None:
     """README's two blocks as an installed package: listed, tested, run, and on the board."""
     (python,) = [block for block in blocks("python") if "SymbolCodec" in block]

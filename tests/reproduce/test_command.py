@@ -24,6 +24,7 @@ def reproduce(*arguments: str, cwd: Path) -> Done:
     return bench("reproduce", "backslash", *arguments, cwd=cwd)
 
 
+@pytest.mark.thorough
 def test_it_runs_writes_its_report_and_goes_on(tmp_path: Path) -> None:
     done = reproduce(*BRIEF, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -73,6 +74,7 @@ def test_a_report_of_published_records_runs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     code, rest = interrupted("reproduce", "backslash", *BRIEF, cwd=tmp_path)
     assert code == 130

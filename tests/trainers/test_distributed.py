@@ -12,6 +12,8 @@ import torch
 
 from tests.helpers.object_store import free_port
 
+pytestmark = pytest.mark.thorough  # two processes that import torch
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 

@@ -23,6 +23,7 @@ from slashbench.trainers.training.setup import seed_everything
     ],
     ids=["backslash", "backslash-q"],
 )
+@pytest.mark.thorough
 def test_a_run_ends_near_the_wanted_size(regime: Any, bits: float) -> None:
     model = DigitsMLP(steps=900)
     seed_everything(0)

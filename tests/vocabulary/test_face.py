@@ -49,6 +49,7 @@ def train(model: torch.nn.Module) -> None:
 @pytest.mark.parametrize(
     "whole", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
+@pytest.mark.thorough
 def test_a_checker_knows_every_name_and_refuses_others(whole: bool, tmp_path: Path) -> None:
     """whole: with the types of libraries, of which mypy reads torch's alone for a minute."""
     wrong = {
@@ -86,6 +87,7 @@ def test_all_names_are_there_and_no_others() -> None:
     assert not hasattr(slashbench, "lode_file")
 
 
+@pytest.mark.thorough
 def test_importing_is_light_and_looking_needs_no_extra() -> None:
     program = """
 import sys
