@@ -32,6 +32,7 @@ from slashbench.bench.checkpoint import (
     file_format,
     reader,
     sources,
+    state_dict,
     target_size,
     update,
 )
@@ -198,7 +199,7 @@ OF_FORMAT_1 = {
 }
 OF_FORMAT_2 = {
     "lossless": "3f2a28949225b76458581ce1213905265e0b2d35afb170e8b48d7d641b344cb6",
-    "quantised": "d80a0b63e6112baa9a36f37c832151f04598990a974a349477cb8cb17e9b4b56",
+    "quantized": "d80a0b63e6112baa9a36f37c832151f04598990a974a349477cb8cb17e9b4b56",
     "grids": "6dbd5b64e6dcc5289069a3feb8ae2a50723d3740a349f2e6ddb9d52a149e5db1",
 }
 
@@ -218,6 +219,14 @@ def test_format_1_is_read_for_ever(name: str, tmp_path: Path) -> None:
 def test_format_2_is_read_for_ever(name: str) -> None:
     path = GOLDEN / f"format2-{name}.safetensors"
     assert update.weights_sha256(artifact.read(path)) == OF_FORMAT_2[name]
+
+
+def test_format_3_is_read_for_ever() -> None:
+    base, path = GOLDEN / "format3-base.safetensors", GOLDEN / "format3-delta.safetensors"
+    assert file_mutator.Parts.of(path.read_bytes()).entry["format"] == 3
+    found = state_dict.to_numpy(slashbench.load_file(path, base=base))
+    wanted = "e137d1d37ffc334862687b835b19e35b5f77be10b68777acbd09004d5df6a976"
+    assert update.weights_sha256(found) == wanted
 
 
 def test_a_newer_file_says_so() -> None:

@@ -10,8 +10,11 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
+import torch
 
-from slashbench.bench.checkpoint import convert, encoder, plain_header, update
+import slashbench
+from slashbench.bench.checkpoint import convert, encoder, plain_header, state_dict, update
 from slashbench.bench.checkpoint.encoder import Coding
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.pipeline import artifact
@@ -61,6 +64,22 @@ def grids() -> bytes:
     return compressed_as(coded, stored, only(CODECS, "rans"), {"tied": "one step"})
 
 
+def with_base() -> None:
+    """Write a plain base, and a file that holds what differs from it."""
+    base, delta = FILES / "format3-base.safetensors", FILES / "format3-delta.safetensors"
+    old = {"matrix": bell(2000).astype(np.float32).reshape(50, 40) / 64, "kept": bell(900)}
+    moved = old["matrix"].copy()
+    moved[::7, ::3] *= np.float32(1.01)
+    new = {"matrix": moved, "kept": old["kept"], "added": bell(700).astype(np.float16)}
+    if not base.exists():
+        base.write_bytes(safetensors.numpy.save(old))
+    if not delta.exists():
+        tensors = {name: torch.from_numpy(array) for name, array in new.items()}
+        slashbench.save_file(tensors, delta, base=base)
+        made = slashbench.load_file(delta, base=base)
+        print("wrote", delta.name, update.weights_sha256(state_dict.to_numpy(made)))
+
+
 def main() -> None:
     """Write what is missing, and say the hashes that the test holds it to."""
     for name, make in [
@@ -72,6 +91,7 @@ def main() -> None:
         if not path.exists():
             path.write_bytes(make())
             print("wrote", path.name, update.weights_sha256(artifact.read(path)))
+    with_base()
 
 
 if __name__ == "__main__":
