@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 #: Every folder that is published, in the order of results/README.md. One that is missing fails.
 BOARDS = ("core", "minilm-1500", "training-time", "updates", "backslash")
-SPEEDS = ("integers", "floats", "deltas")
+SPEEDS = ("integers", "floats", "low-precision", "deltas")
 
 
 def test_nothing_is_published_that_is_not_checked_here() -> None:
