@@ -32,6 +32,7 @@ def in_the_simulator(which):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+@pytest.mark.thorough
 def test_the_kernels_decode_what_the_cpu_does():
     in_the_simulator("not slow")
 
