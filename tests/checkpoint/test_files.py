@@ -381,6 +381,7 @@ main(sys.argv[2:])
 
 
 @pytest.mark.parametrize("verb", ["compress", "decompress"])
+@pytest.mark.thorough
 def test_a_full_disk_leaves_the_old_file_whole(verb: str, large: Path, tmp_path: Path) -> None:
     """A real limit on file size stands in for it."""
     there_and_back(large, large.parent / "small")

@@ -62,6 +62,7 @@ def test_without_a_home_machine_code_goes_to_the_temporary_folder(installed: Pat
     assert written == {path: path.stat().st_mtime_ns for path in kept(installed, ".nbc")}
 
 
+@pytest.mark.thorough
 def test_a_folder_that_others_can_write_to_is_not_used(installed: Path) -> None:
     folder = installed / "tmp" / f"slashbench-kernels-{os.geteuid()}"
     folder.mkdir(parents=True)
@@ -70,6 +71,7 @@ def test_a_folder_that_others_can_write_to_is_not_used(installed: Path) -> None:
     assert not kept(installed, ".nbc")
 
 
+@pytest.mark.thorough
 def test_a_full_disk_leaves_no_index_that_leads_to_old_code(installed: Path) -> None:
     use(installed, limit=4096)  # enough for an index, too little for machine code
     assert not kept(installed, ".nbi")

@@ -84,6 +84,7 @@ def test_no_text_is_taken_for_markup_or_emoji(
     verb=st.sampled_from(["report", "list", "compare", "html"]),
     folder=st.sampled_from(["plain", "with blanks", "[/b]", "späß · λ", "-o"]),
 )
+@pytest.mark.thorough
 def test_any_terminal_and_any_working_folder(
     encoding: str, columns: str, verb: str, folder: str, records: Path, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ print("after")
 
 @posix
 @pytest.mark.parametrize("kind", ["md", "csv", "json", "html", "parquet"])
+@pytest.mark.thorough
 def test_a_board_goes_into_a_fifo(
     kind: str, results: Path, fifo: tuple[Path, Future[bytes]], tmp_path: Path
 ) -> None:

@@ -48,7 +48,9 @@ def test_batches_join_in_order() -> None:
     np.testing.assert_allclose(joined.kl, whole.kl)
 
 
-@pytest.mark.parametrize("name", ["digits-mlp", "kjv-gpt"])
+@pytest.mark.parametrize(
+    "name", ["digits-mlp", pytest.param("kjv-gpt", marks=pytest.mark.thorough)]
+)
 def test_a_model_beside_itself_differs_by_nothing(name: str) -> None:
     model = MODELS.get(name)()
     torch.manual_seed(0)

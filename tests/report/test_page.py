@@ -22,9 +22,12 @@ from slashbench.bench.report.output import export
 from tests.helpers.report_lab import Lab
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no browser: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no browser: apt-get install chromium chromium-driver"
+    ),
+    pytest.mark.thorough,
+]
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

@@ -52,7 +52,15 @@ def test_seed_and_count_fix_the_batches() -> None:
     assert len({drawn(0, 2), drawn(1, 2), drawn(0, 3)}) == 3
 
 
-@pytest.mark.parametrize("name", ["digits-mlp", "kjv-gpt", "minilm-block", "antiberty"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits-mlp",
+        pytest.param("kjv-gpt", marks=pytest.mark.thorough),
+        "minilm-block",
+        pytest.param("antiberty", marks=pytest.mark.thorough),
+    ],
+)
 def test_every_kind_of_model_can_be_calibrated(name: str) -> None:
     model = MODELS.get(name)()
     calibration = Calibration(model, 0)

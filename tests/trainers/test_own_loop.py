@@ -78,6 +78,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("update", ["gradient", "proximal"])
+@pytest.mark.thorough
 def test_trainer_callback(update: str, plain: Any, tmp_path: Path) -> None:
     constrained = trainer(tmp_path, lam=20.0, update=update)
     constrained.train()
