@@ -72,7 +72,7 @@ class LmEvalModel(ExternalModel):
             from lm_eval.models.huggingface import HFLM
         except ImportError as error:
             raise MissingDependency(
-                "lm-eval:TASK needs lm_eval: pip install 'slashbench[lm-eval]'"
+                f"lm-eval:TASK needs lm_eval ({error}): pip install 'slashbench[lm-eval]'"
             ) from error
         task, asked = _task(self.name.settings[LM_EVAL])
         with torch.no_grad():
