@@ -8,9 +8,11 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,8 @@ LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "n
              "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",
              "pcodec", "zipnn", "openzl", "nncodec", "lmzip", "z4ai", "bigsmall", "zfpy",
              "deflate", "isal")  # fmt: skip
+#: The folders of an absolute path: at the beginning of a word, or of a value in it.
+_FOLDERS = re.compile(r"(?<![^=:,])/(?:[^/=:,]*/)*(?=[^/=:,])")
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 
 
@@ -50,8 +54,28 @@ def now() -> str:
 
 
 def command_line() -> str:
-    """Return the command that this process was started with."""
-    return shlex.join(["bench", *sys.argv[1:]])
+    """Return the command that this process was started with, as `portable` has it."""
+    return portable(["bench", *sys.argv[1:]])
+
+
+def portable(words: Sequence[str]) -> str:
+    """Return a command line that names no folder of the machine it ran on.
+
+    The value of `--out` becomes DIR, and of an absolute path the last name is left: the rest may
+    tell who somebody is, and nobody else has it.
+
+    >>> portable(["bench", "run", "--out=/home/ann/r", "--eval", "text:/home/ann/a b.txt"])
+    "bench run --out=DIR --eval 'text:a b.txt'"
+    """
+    kept = []
+    for before, word in zip(["", *words], words, strict=False):
+        if before == "--out":
+            kept.append("DIR")
+        elif word.startswith("--out="):
+            kept.append("--out=DIR")
+        else:
+            kept.append(word if "://" in word else _FOLDERS.sub("", word))
+    return shlex.join(kept)
 
 
 def provenance(torch_threads: int | None, command: str = "", run: str = "") -> Provenance:

@@ -12,9 +12,8 @@ from torch.nn import functional
 from slashbench.bench.data import cache
 from slashbench.contracts import Split, Weights
 
-REVISION = (
-    2  # of the fit: raise it, and that of the models, when the same features give another probe
-)
+#: Of the fit: raise it, and that of the models, when the same features give another probe.
+REVISION = 2
 
 #: Strengths of the L2 term among which validation data choose, per example.
 STRENGTHS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,17 +47,8 @@ def provenance(runs: Sequence[Provenance]) -> list[str]:
                 f"{' with local changes' if r.git_dirty else ''}"
             )
         ),
-        *sorted({f"command: {_without_paths(c)}" for c in {r.command_line for r in runs}}),
+        *sorted({f"command: {r.command_line}" for r in runs}),
     ]
-
-
-def _without_paths(command: str) -> str:
-    """Return a command line whose --out names no folder of this machine."""
-    words = shlex.split(command)
-    return shlex.join(
-        "--out=DIR" if word.startswith("--out=") else ("DIR" if before == "--out" else word)
-        for before, word in zip(["", *words], words, strict=False)
-    )
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:

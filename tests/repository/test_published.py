@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_nothing_is_published_that_is_not_checked_here() -> None:
         "trainers.json",
         "trainers.md",
     }
+
+
+def test_nothing_published_names_a_folder_of_the_machine_it_was_measured_on() -> None:
+    folder = re.compile(rb"(?<![\w.:/-])/(?:work|tmp|root|home|mnt|opt|usr|var|Users)/")
+    for path in filter(Path.is_file, RESULTS.rglob("*")):
+        if "local" in path.relative_to(RESULTS).parts:
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".zst":
+            data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        assert not folder.search(data), path
 
 
 @pytest.mark.parametrize("name", SPEEDS)

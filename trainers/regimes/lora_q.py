@@ -64,6 +64,7 @@ class PricedFactors(LowRank):
         strength: Strength,
     ) -> None:
         super().__init__(matrices, 1, scale, plan)
+        self._places = {name: place for place, name in enumerate(self.left)}
         self.new, self.new_step_size = dict(new), new_step_size
         self.step_size, self.begin = step_size, begin
         self.lam, self.strength = lam, strength
@@ -78,8 +79,8 @@ class PricedFactors(LowRank):
 
     def seen(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factors of a matrix, rounded once rounding has begun."""
-        number, count = list(self.left).index(name), len(self.left)
-        return self._rounded(number), self._rounded(count + number)
+        number = self._places[name]
+        return self._rounded(number), self._rounded(len(self.left) + number)
 
     def _rounded(self, number: int) -> torch.Tensor:
         factor, step_size = self.factors[number], self.step_size_of(number)
