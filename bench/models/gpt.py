@@ -67,8 +67,18 @@ class Block(nn.Module):
             part.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, heads, T, width/heads)
             for part in self.qkv(self.attention_norm(x)).split(width, dim=2)
         )
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = _attend(q, k, v)
         x = x + self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))
         hidden: torch.Tensor = functional.gelu(self.mlp_in(self.mlp_norm(x)))
         out: torch.Tensor = x + self.mlp_out(hidden)
         return out
+
+
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Return causal attention, (B, heads, T, width/heads) each."""
+    if q.device.type != "cpu":
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    # In bfloat16 torch's kernel for the CPU takes twice the time that it takes in float32.
+    with torch.autocast("cpu", enabled=False):
+        q, k, v = q.float(), k.float(), v.float()
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True)

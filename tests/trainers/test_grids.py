@@ -14,6 +14,7 @@ from slashbench.contracts import Calibration, Quantiser
 from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, Codebook, TensorScale
 from slashbench.trainers.numerics import ggd
+from slashbench.trainers.quantisers.entquant import EntQuant
 from slashbench.trainers.quantisers.kmeans import KMeans, lloyd
 from slashbench.trainers.quantisers.quantize import Uniform
 from slashbench.trainers.quantisers.rf8 import RF8
@@ -29,7 +30,7 @@ ROUND = [
     RoundToNearest("channel", bits=4),
     RoundToNearest("group", bits=4, size=3),
 ]
-ALL = [*ROUND, Uniform(0.25, "std", "channel"), KMeans(levels=16), RF8()]
+ALL = [*ROUND, Uniform(0.25, "std", "channel"), EntQuant(lam=2**-7), KMeans(levels=16), RF8()]
 
 #: Shapes and contents that break careless quantisers.
 ODD = {

@@ -119,7 +119,7 @@ class GPTQLoss(Calibrated):
         for name in sorted(matrices.keys() - set(layers.names)):
             scaled, importance, steps = scale(matrices[name], sensitivity[name], unit)
             best = rdoq.choose(scaled, importance[:, None], self.lam)
-            result[name] = made = _on_steps(name, best, steps, matrices[name].shape)
+            result[name] = made = on_steps(name, best, steps, matrices[name].shape)
             layers.put(name, torch.from_numpy(made.dequantize()))
         floats = calibration.module(tensors) if self.correct else None
         for name, moment in layers.moments():
@@ -151,7 +151,7 @@ class GPTQLoss(Calibrated):
             scaled, moment = _ridged(scaled, moment, self.lam * quadratic * factor.scale)
             factor = Factor(moment, self.damp, "activity")
         integers = solve(scaled, factor, self.lam, importance, quadratic)
-        return _on_steps(name, integers, steps, weight.shape)
+        return on_steps(name, integers, steps, weight.shape)
 
     def unit(
         self, matrices: dict[str, torch.Tensor], sensitivity: dict[str, torch.Tensor]
@@ -193,9 +193,10 @@ def corrected(
     return found.to(weight.dtype).reshape(weight.shape)
 
 
-def _on_steps(
+def on_steps(
     name: str, integers: torch.Tensor, steps: torch.Tensor, shape: torch.Size
 ) -> Quantized:
+    """Return integers with the step sizes that `scale` found, in the shape of the weight."""
     values = to_int32(name, integers.numpy()).reshape(shape)
     if len(steps) == 1:
         return Quantized(values, TensorScale(float(steps)))

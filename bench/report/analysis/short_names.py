@@ -36,6 +36,8 @@ SPOKEN = {
     "gptq": "GPTQ",
     "gptq-loss": "GPTQ by loss",
     "watersic": "WaterSIC",
+    "adaround": "AdaRound",
+    "entquant": "EntQuant",
     "rdoq": "RDOQ",
     "native": "native floats",
 }
