@@ -20,6 +20,7 @@ REGIMES.lazy("diff-pruning", "slashbench.trainers.regimes.diff_pruning:DiffPruni
 REGIMES.lazy("norm", "slashbench.trainers.regimes.norm:Norm")
 REGIMES.lazy("qat", "slashbench.trainers.regimes.qat:QuantizationAware")
 REGIMES.lazy("lsq", "slashbench.trainers.regimes.lsq:LSQ")
+REGIMES.lazy("epr", "slashbench.trainers.regimes.epr:EPR")
 REGIMES.lazy("gradual-prune", "slashbench.trainers.regimes.gradual_prune:GradualPrune")
 REGIMES.lazy("gg-init", "slashbench.trainers.regimes.gg_init:GeneralisedGaussianInit")
 

@@ -55,12 +55,16 @@ class LearnedSteps(StraightThrough):
         if self.steps == self.begin and not self._moments:
             for name, parameter in self.parameters.items():
                 rows = widened(local(parameter)).flatten(1)
-                steps = 2 * rows.abs().mean(1) / self.limit**0.5  # section 2.1
-                self.step_sizes[name] = torch.where(steps > 0, steps, 1.0)
+                self.step_sizes[name] = self.first_sizes(rows)
                 self._moments[name] = rows.new_zeros(2, len(rows))
             every = torch.cat([s.log() for s in self.step_sizes.values()])
             self.drift.step_size = float(every.mean().exp())
         super().before_forward()
+
+    def first_sizes(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the step sizes, (rows,), that training begins with (section 2.1)."""
+        steps = 2 * rows.abs().mean(1) / self.limit**0.5
+        return torch.where(steps > 0, steps, 1.0)
 
     @torch.no_grad()
     def before_step(self) -> None:

@@ -21,6 +21,7 @@ SPOKEN = {
     "norm": "norm penalty",
     "qat": "QAT",
     "lsq": "LSQ",
+    "epr": "EPR",
     "gradual-prune": "gradual pruning",
     "gg-init": "GG init",
     "prune": "pruning",
@@ -43,7 +44,17 @@ SPOKEN = {
 }
 
 #: Links that train. What they train on from is part of a name.
-TRAINING = ("plain", "backslash", "backslash-q", "norm", "qat", "lsq", "gradual-prune", "gg-init")
+TRAINING = (
+    "plain",
+    "backslash",
+    "backslash-q",
+    "norm",
+    "qat",
+    "lsq",
+    "epr",
+    "gradual-prune",
+    "gg-init",
+)
 
 #: Settings that a name always shows, and how.
 MAIN = {"step": "{}", "sparsity": "{}", "bits": "{} bits", "levels": "{} levels"}
