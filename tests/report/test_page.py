@@ -49,6 +49,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         seed=seed,
                         decode_ns=int(1e6 / factor),
                         distribution=describe([weights]),
+                        log=[] if regime == "plain" else [{"drift": 2.5, "moved": 0.4}],
                     )
     lab.cell("rans", 700, model="other")
     lab.cell("zstd", 0, model="other", failed=f"compress: {HOSTILE}")
@@ -143,7 +144,7 @@ def test_names_are_shown_and_never_run(opened: Any) -> None:
 
 
 def test_charts_are_drawn(opened: Any) -> None:
-    for name in ("speed-size", "shares", "heat-map", "histograms"):
+    for name in ("gain-drift", "speed-size", "shares", "heat-map", "histograms"):
         drawn(opened, name)
 
 

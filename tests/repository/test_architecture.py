@@ -94,6 +94,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "bench/report/output/figures": (
         "bench/report",
+        "bench/report/analysis",
         "bench/report/boards",
         "bench/report/data",
         "trainers/numerics",
