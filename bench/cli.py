@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from slashbench.bench.commands import (
+    check_submission,
     compare,
     compress,
     conformance,
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
                  inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
-                 publish):  # fmt: skip
+                 publish, check_submission):  # fmt: skip
         verb.add(verbs)
     return parser
 

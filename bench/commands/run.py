@@ -10,6 +10,7 @@ from slashbench.bench.commands.parsing import out_option
 
 if TYPE_CHECKING:
     from slashbench.bench.commands.parsing import Verbs
+    from slashbench.bench.plan.matrix import Request
 
 EXAMPLES = """\
 examples
@@ -103,6 +104,29 @@ def add(verbs: Verbs) -> None:
     run.set_defaults(verb=_run)
 
 
+def asked(options: argparse.Namespace) -> Request:
+    """Return which cells the options ask for. Raises UsageError."""
+    from slashbench.bench.plan.matrix import Request
+    from slashbench.contracts import Execution
+
+    return Request(
+        options.suite,
+        options.models,
+        options.recipes,
+        options.codecs,
+        options.seeds,
+        Execution(
+            device=options.device,
+            precision=options.precision,
+            accumulate=options.accumulate,
+            processes=options.processes,
+            sharding=options.sharding,
+        ),
+        options.eval,
+        options.calibration,
+    )
+
+
 def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.commands import progress
     from slashbench.bench.commands.console import console
@@ -111,28 +135,10 @@ def _run(options: argparse.Namespace) -> int:
     from slashbench.bench.report.data import results
     from slashbench.bench.report.output import export, fitted_screen, html
     from slashbench.bench.store.store import Store
-    from slashbench.contracts import Execution
 
     out = console()
     request = run_options.placement(options)
-    plan = matrix.plan(
-        matrix.Request(
-            options.suite,
-            options.models,
-            options.recipes,
-            options.codecs,
-            options.seeds,
-            Execution(
-                device=options.device,
-                precision=options.precision,
-                accumulate=options.accumulate,
-                processes=options.processes,
-                sharding=options.sharding,
-            ),
-            options.eval,
-            options.calibration,
-        )
-    )
+    plan = matrix.plan(asked(options))
     store = Store(options.out)
     display = progress.Display(out)
     with session.opened(request, store, options.on_existing, display) as work:

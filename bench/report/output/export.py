@@ -42,13 +42,13 @@ def write(results: Results, kind: str, path: Path, boards: Sequence[str] = ()) -
     if kind == "md" and boards:
         write_atomically(path, to_markdown(results, boards).encode())
     else:
-        write_atomically(path, _made(results, kind))
+        write_atomically(path, made(results, kind))
 
 
 def write_boards(results: Results, store: Store, files: Mapping[str, str] = BESIDE) -> list[str]:
     """Write boards beside the records; return where they are. files: name -> one of FORMATS."""
     for name, kind in files.items():
-        store.files.write(name, _made(results, kind))
+        store.files.write(name, made(results, kind))
     return [f"{store.files.where}/{name}" for name in files]
 
 
@@ -69,6 +69,7 @@ def refresh(results: Results, store: Store) -> list[str]:
     return written
 
 
-def _made(results: Results, kind: str) -> bytes:
-    made = FORMATS[kind](results)
-    return made.encode() if isinstance(made, str) else made
+def made(results: Results, kind: str) -> bytes:
+    """Return the bytes of one of FORMATS."""
+    board = FORMATS[kind](results)
+    return board.encode() if isinstance(board, str) else board

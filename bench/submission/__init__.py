@@ -1,0 +1,1 @@
+"""Whether a published folder can join the boards: what its records say, counted and run again."""
