@@ -58,7 +58,7 @@ examples
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code."""
     be_lenient(sys.stdout, sys.stderr)
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code = int(options.verb(options))
         sys.stdout.flush()
@@ -83,20 +83,21 @@ def _failed(why: str, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command, with a sub-parser for each verb."""
+    made = Parser(
         prog="bench",
         description="How many bits does a trained weight really need, at what accuracy, "
         "and how fast can they be written and read?",
         epilog=EXAMPLES + run_options.SELECTORS,
     )
-    parser.add_argument("--version", action="version", version=f"slashbench {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    made.add_argument("--version", action="version", version=f"slashbench {__version__}")
+    verbs = made.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
                  inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
                  publish, check_submission):  # fmt: skip
         verb.add(verbs)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

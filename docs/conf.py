@@ -1,6 +1,11 @@
 """Settings of Sphinx. CONTRIBUTING.md says how to build these pages."""
 
+import sys
+from pathlib import Path
+
 from slashbench.version import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "slashbench"
 author = "the slashbench authors"
@@ -10,16 +15,20 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "generated_pages",
+    "plain_docstrings",
 ]
 exclude_patterns = ["_build"]
-nitpicky = False
+suppress_warnings = ["myst.header"]  # included files begin at any level
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-autodoc_typehints = "none"  # the signature has them in the source; the docstring says them in words
-autodoc_member_order = "bysource"
 default_role = "code"
+autodoc_typehints = "none"  # docstrings have the types that readers need
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"slashbench {release}"

@@ -1,6 +1,7 @@
 """How a user writes an entry and its settings: `name:key=value:key=value`.
 
-Grammar
+Grammar::
+
     list      a,b,c                    several selectors
     chain     a+b+c                    a recipe: train + transform ... + quantize
     selector  name:key=value:...

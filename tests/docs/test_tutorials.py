@@ -40,6 +40,6 @@ def test_a_regime_of_ones_own(tmp_path: Path) -> None:
     assert "best: log-penalty:lam=" in reader.said[2]
     found = {c["recipe"]: c["status"] for c in cells(tmp_path)}
     assert found == {
-        f"{regime}+quantize:step=2^-4": "ok"
+        f"{regime}+quantize:step=2^-5": "ok"
         for regime in ("plain", "log-penalty:lam=0.1", "log-penalty:lam=0.3")
     }
