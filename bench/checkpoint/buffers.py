@@ -20,6 +20,7 @@ from slashbench.arrays import Bytes
 from slashbench.errors import UsageError
 
 BLOCK = 64 << 20  # bytes: one tensor that is kept holds as many at most, beyond its own
+_WORTH_A_THREAD = 1 << 20  # bytes, which take about as long to touch as a thread does to start
 _ALIGNED = 64  # a line of the cache, and what PyTorch aligns its tensors to
 _PAGE = 4096
 _POPULATE_READ = 22  # MADV_POPULATE_READ, which Python's mmap has no name for
@@ -48,7 +49,10 @@ class Room:
         return room
 
     def while_mapped(self, work: Callable[[], None]) -> None:
-        """Do some work while another thread touches every page."""
+        """Do some work while another thread touches every page, where there are many."""
+        if sum(block.size for block in self.blocks) < _WORTH_A_THREAD:
+            work()
+            return
         with ThreadPoolExecutor(1) as pool:
             touched = pool.submit(self._touch)
             work()

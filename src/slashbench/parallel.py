@@ -59,6 +59,10 @@ def in_order(
         How many a core takes at a time. Fewer turns cost less, more items take more memory.
     """
     n = len(cores())
+    if n == 1:
+        for item in items:
+            yield item, work(item)
+        return
     waiting: deque[tuple[list[T], Future[list[tuple[T, R]]]]] = deque()
     left = iter(items)
 
@@ -75,14 +79,14 @@ def in_order(
                 return True
         return False
 
-    with ThreadPoolExecutor(max(1, n - 1), thread_name_prefix="slashbench") as pool:
+    with ThreadPoolExecutor(n - 1, thread_name_prefix="slashbench") as pool:
         try:
             while True:
                 while len(waiting) <= n and (group := list(itertools.islice(left, together))):
                     waiting.append((group, pool.submit(done, group)))
                 if not waiting:
                     return
-                if waiting[0][1].done() or n == 1 or not help_out():
+                if waiting[0][1].done() or not help_out():
                     yield from waiting.popleft()[1].result()
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -14,6 +14,7 @@ Grammar::
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import itertools
 import math
@@ -88,6 +89,11 @@ def parse(text: str) -> Selector:
 
 def settings_of(cls: type) -> list[Setting]:
     """Return the settings of an entry: the keywords of its constructor, all with defaults."""
+    return list(_settings(cls))
+
+
+@functools.cache
+def _settings(cls: type) -> list[Setting]:
     constructor: Any = getattr(cls, "__init__")  # noqa: B009  # the class's own, unbound
     if constructor is object.__init__:
         return []
@@ -127,11 +133,24 @@ def expand(cls: type, selector: Selector) -> Iterator[dict[str, Any]]:
 
 
 def build(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
-    """Construct an entry; a value its constructor refuses becomes BadSetting."""
+    """Construct an entry; a value of another type, or one it refuses, becomes BadSetting."""
+    if settings:  # from a file, they may be anything
+        _check_types(cls, name, settings)
     try:
         return cls(**settings)
     except (ValueError, TypeError) as error:
         raise BadSetting(f"{name}: {error}") from error
+
+
+def _check_types(cls: type, name: str, settings: Mapping[str, Any]) -> None:
+    """Raise BadSetting for a value of another type than its keyword is annotated with."""
+    if hasattr(cls, "settings_are_of"):  # the types are a guess
+        return
+    for setting in settings_of(cls):
+        wanted, value = _TAKEN.get(setting.type), settings.get(setting.name, setting.default)
+        if wanted and (not isinstance(value, wanted) or isinstance(value, bool) > (wanted is bool)):
+            kind = setting.type.__name__
+            raise BadSetting(f"{name}: {setting.name} is a {kind}, and not {value!r}")
 
 
 def spell(cls: type, name: str, settings: Mapping[str, Any]) -> str:
@@ -225,4 +244,5 @@ def _to_bool(text: str) -> bool:
     return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
 
 
+_TAKEN: dict[Any, Any] = {int: int, float: (int, float), bool: bool, str: str}
 _CONVERTERS: dict[Any, Any] = {int: int, float: _to_float, bool: _to_bool, str: str}

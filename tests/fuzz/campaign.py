@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba.core import event
 
 from slashbench import selector
 from slashbench.codecs.base import Bound
@@ -46,6 +47,8 @@ ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
 LEAK = 64 << 20  # bytes that the process may grow by, from its first thousand inputs to its last
 
 _BOARD = struct.Struct("<QQQQ")  # input in hand, its length, refused, accepted
+_COMPILES = _BOARD.size  # then a byte that is 1 while Numba compiles, and the input
+_INPUT = _COMPILES + 1
 _ROOM_FOR_INPUT = 8 << 20
 
 
@@ -60,16 +63,55 @@ def target_of(spelled: str) -> Any:
     return TARGETS[spelled]() if spelled in TARGETS else mutator.Streams(make(spelled))
 
 
+class Chance:
+    """The source of chance of each input of a seed, made anew in a microsecond."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.Philox(key=seed)
+        self._fresh = self._bits.state
+        self._generator = np.random.Generator(self._bits)
+
+    def of(self, index: int) -> np.random.Generator:
+        """The one of an input, until the next call."""
+        self._fresh["state"]["counter"][:] = 0, index, 0, 0
+        self._bits.state = self._fresh
+        return self._generator
+
+
 def rng_of(seed: int, index: int) -> np.random.Generator:
     """The source of chance of one input."""
-    return np.random.Generator(np.random.Philox(key=seed, counter=index << 64))
+    return Chance(seed).of(index)
+
+
+class Compilations(event.Listener):  # type: ignore[misc]  # Numba is typed in part
+    """What Numba compiles while an input is judged: neither its time nor its memory is counted."""
+
+    def __init__(self, board: Any) -> None:
+        self.grown = 0  # bytes
+        self._board, self._depth, self._before = board, 0, 0
+
+    def on_start(self, event: Any) -> None:
+        """A kernel is compiled, perhaps within another."""
+        if not self._depth:
+            self._before = _resident()
+        self._depth += 1
+        self._board[_COMPILES] = 1
+
+    def on_end(self, event: Any) -> None:
+        """It is done."""
+        self._depth -= 1
+        if not self._depth:
+            self._board[_COMPILES] = 0
+            self.grown += _resident() - self._before
 
 
 def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any) -> None:
     """Runs in the process that may die: judge inputs `first` to `last` - 1."""
     faulthandler.enable()
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])  # one core: no threads to wait for
-    target = target_of(spelled)
+    compilations = Compilations(board)
+    event.register("numba:compile", compilations)
+    target, chance = target_of(spelled), Chance(seed)
     target.warm_up()
     soft = _virtual() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
@@ -77,9 +119,9 @@ def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any
     baseline = 0
     for index in range(first, last):
         if index == first + 1000:
-            baseline = _resident()
-        data = target.mutant(rng_of(seed, index))[:_ROOM_FOR_INPUT]
-        board[_BOARD.size : _BOARD.size + len(data)] = data
+            baseline = _resident() - compilations.grown
+        data = target.mutant(chance.of(index))[:_ROOM_FOR_INPUT]
+        board[_INPUT : _INPUT + len(data)] = data
         _BOARD.pack_into(board, 0, index, len(data), refused, accepted)
         try:
             if target.judge(data):
@@ -89,7 +131,7 @@ def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any
         except Exception:
             sender.send((index, data, traceback.format_exc()))
     _BOARD.pack_into(board, 0, last, 0, refused, accepted)
-    grown = _resident() - baseline
+    grown = _resident() - compilations.grown - baseline
     if baseline and grown > LEAK:
         sender.send(
             (last, b"", f"the process grew by {grown >> 20} MiB over {last - first} inputs")
@@ -123,11 +165,12 @@ class Campaign:
     def run(self) -> None:
         """Judge every input, in a new process after each that a decoder takes with it."""
         started = time.perf_counter()
-        board = mmap.mmap(-1, _BOARD.size + _ROOM_FOR_INPUT)  # shared with the children
+        board = mmap.mmap(-1, _INPUT + _ROOM_FOR_INPUT)  # shared with the children
         context = multiprocessing.get_context("fork")
         first = 0
         while first < self.inputs and len(self.findings) < self.most:
             _BOARD.pack_into(board, 0, first, 0, self.refused, self.accepted)
+            board[_COMPILES] = 0
             receiver, sender = context.Pipe(duplex=False)
             child = context.Process(
                 target=work,
@@ -139,7 +182,7 @@ class Campaign:
             death = self._watch(child, receiver, board)
             index, length, self.refused, self.accepted = _BOARD.unpack_from(board)
             if death:
-                self._save(index, bytes(board[_BOARD.size : _BOARD.size + length]), death)
+                self._save(index, bytes(board[_INPUT : _INPUT + length]), death)
             first = index + 1
         self.seconds = time.perf_counter() - started
 
@@ -155,7 +198,7 @@ class Campaign:
                     child.join()
                     return "" if child.exitcode == 0 else f"died with exit code {child.exitcode}"
                 index = _BOARD.unpack_from(board)[0]
-                if index != seen:
+                if index != seen or board[_COMPILES]:
                     seen, since = index, time.monotonic()
                 elif time.monotonic() - since > self.timeout_s:
                     return f"no answer in {self.timeout_s} s"

@@ -123,16 +123,16 @@ class DeltaFiles(file_mutator.Files):
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         old = {
-            "w": rng.normal(size=(30, 20)).astype(np.float32),
-            "b": rng.normal(size=900).astype(ml_dtypes.bfloat16),
-            "same": rng.normal(size=700).astype(np.float32),
-            "i": np.arange(200),
+            "w": rng.normal(size=(20, 20)).astype(np.float32),
+            "b": rng.normal(size=600).astype(ml_dtypes.bfloat16),
+            "same": rng.normal(size=200).astype(np.float32),
+            "i": np.arange(100),
         }
         new = {f"m.{name}": tensor.copy() for name, tensor in old.items()}
         new["m.w"] += np.float32(1e-4)
         new["m.b"][::9] *= ml_dtypes.bfloat16(1.5)
         new["m.i"][5] = 0
-        new["alone"] = rng.normal(size=300).astype(np.float32)
+        new["alone"] = rng.normal(size=200).astype(np.float32)
         made = _source(old)
         self._base = Base(made.header.tensors, made.read, name="old")
         usual = encoder.SEGMENT, encoder.SMALL

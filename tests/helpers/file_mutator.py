@@ -374,7 +374,7 @@ class Files:
 
     def judge(self, data: bytes) -> bool:
         """Read a file between two kinds of rubbish. True for tensors, False for a refusal."""
-        first, second = self._read(data, 0xA5), self._read(data, 0x5A)
+        first, second = self._read(data, 0xA5), self._read(data, 0x5A, as_file=False)
         if isinstance(first, dict) != isinstance(second, dict):
             raise Misbehaviour(f"what surrounds the file decides: {first!r} or {second!r}")
         if not isinstance(first, dict):
@@ -383,7 +383,7 @@ class Files:
             raise Misbehaviour("what surrounds the file or was in memory before shows")
         return True
 
-    def _read(self, data: bytes, rubbish: int) -> Any:
+    def _read(self, data: bytes, rubbish: int, as_file: bool = True) -> Any:
         around = bytes([rubbish]) * 64
         view = np.frombuffer(around + data + around, np.uint8)[64:-64]
         stale = [np.full(size, rubbish, np.uint8) for size in (64, 640, 2560, 18_000)]
@@ -392,7 +392,8 @@ class Files:
             checkpoint = Checkpoint(view, max_bytes=self.limit, base=self._base)
             found = {name: raw.tobytes() for name, raw in checkpoint.all().items()}
             out = io.BytesIO()
-            convert.decompress(out, checkpoint)
+            if as_file:
+                convert.decompress(out, checkpoint)
         except (CorruptFile, UsageError) as refusal:
             return refusal
         for name, tensor in checkpoint.header.tensors.items():
@@ -402,7 +403,7 @@ class Files:
                 row = tensor.nbytes // tensor.shape[0]
                 if checkpoint.rows(name, 1, 2).tobytes() != found[name][row : 2 * row]:
                     raise Misbehaviour(f"a row of {name!r} is another one when it is read alone")
-        if out.getvalue() != checkpoint.header.front + b"".join(
+        if as_file and out.getvalue() != checkpoint.header.front + b"".join(
             found[n] for n in checkpoint.header.tensors
         ):
             raise Misbehaviour("the plain file has other bytes than its tensors")

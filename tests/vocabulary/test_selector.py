@@ -143,3 +143,13 @@ class TestRecipes:
     def test_wrong_chains(self, text: str, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             self.texts(text)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"name": 7}, {"name": None}, {"k": "1"}, {"k": True}, {"k": 1.0}, {"fast": 1}, {"lam": []}],
+)
+def test_nothing_is_built_from_a_value_of_another_type(settings: dict[str, Any]) -> None:
+    with pytest.raises(BadSetting, match="thing: "):
+        selector.build(Thing, "thing", settings)
+    assert selector.build(Thing, "thing", {"k": 3, "lam": 2, "fast": True, "name": "y"}).k == 3
