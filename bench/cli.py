@@ -15,6 +15,7 @@ from slashbench.bench.commands import (
     decompress,
     diff,
     fetch,
+    history,
     inspect,
     limit,
     listing,
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
                  inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
-                 publish, check_submission):  # fmt: skip
+                 history, publish, check_submission):  # fmt: skip
         verb.add(verbs)
     return made
 

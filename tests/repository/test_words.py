@@ -29,6 +29,7 @@ SHARED = {
     "equal_accuracy": "sizes at equal accuracy",
     "updates": "files whose decoder is given a base, compared with one another",
     "pareto": "what nothing else is both smaller and faster or better than",
+    "history": "a board's figures over releases",
     "code_length": "bits that an entropy coder charges",
     # A codec, its model and its loops stand in codecs/, codecs/modelling/ and codecs/kernels/.
     "exceptions": "values that a table does not hold",

@@ -38,7 +38,8 @@ class Condition:
         if self.what == "bytes":
             return [
                 f"{self.text}: {p.b.model} · {p.b.recipe} · {p.b.codec} · seed {p.b.seed}: "
-                f"{percent(p.growth, 3, sign=True)}"
+                f"{percent(p.growth, 3, sign=True)}, from {p.a.file_bytes:.0f} to "
+                f"{p.b.file_bytes:.0f} bytes"
                 for p in found.pairs
                 if self._met(p.growth)
             ]
