@@ -1,4 +1,4 @@
-"""`bench history`: releases beside one another, from git and from folders, and what a gate holds."""
+"""`bench history`: releases from git and from folders, and what a gate holds."""
 
 from __future__ import annotations
 
@@ -125,9 +125,7 @@ def test_files_of_other_weights_are_not_held_and_nothing_to_hold_is_a_failure(
 
 def test_a_slow_hour_is_no_slow_codec(tmp_path: Path) -> None:
     lab(tmp_path / "a")
-    lab(
-        tmp_path / "b", decode_ns=3_000_000, usual=6_000_000
-    )  # everything takes three times as long
+    lab(tmp_path / "b", decode_ns=3_000_000, usual=6_000_000)  # all take thrice as long
     assert gate(tmp_path, "--slower", "1.1")[0] == 0
     lab(tmp_path / "b", decode_ns=3_000_000)
     code, said = gate(tmp_path, "--slower", "2")
