@@ -14,6 +14,7 @@ from slashbench.bench.commands import (
     conformance,
     decompress,
     diff,
+    doctor,
     fetch,
     history,
     inspect,
@@ -96,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(required=True, metavar="VERB")
     for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
                  inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
-                 history, publish, check_submission):  # fmt: skip
+                 history, publish, check_submission, doctor):  # fmt: skip
         verb.add(verbs)
     return made
 

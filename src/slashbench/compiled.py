@@ -89,6 +89,12 @@ def cache_of(function: Callable[..., Any]) -> Any:
         _CONFIG.CACHE_DIR = usual
 
 
+def kept_in(compiled: Callable[..., Any]) -> Path | None:
+    """Return the folder where the machine code of a kernel is kept; None where nothing is."""
+    folder = getattr(getattr(compiled, "_cache", None), "cache_path", None)
+    return None if folder is None else Path(folder)
+
+
 @functools.cache
 def _temporary_folder() -> str | None:
     """Return a folder that only this user can write to, since what lies in it is run."""

@@ -123,12 +123,8 @@ class Registry(Generic[T]):
                 return found
         if entry is None:
             raise UnknownName(self._unknown(name))
-        if missing := entry.missing():
-            raise MissingDependency(
-                f"{self.kind} {name!r} needs {', '.join(missing)}: {entry.install}"
-            )
-        if reason := entry.absent():
-            raise MissingDependency(f"{self.kind} {name!r}: {reason}")
+        if lacks := self.lacks(name):
+            raise MissingDependency(lacks)
         module, _, attribute = entry.target.partition(":")
         try:
             loaded: type[T] = getattr(importlib.import_module(module), attribute)
@@ -139,6 +135,17 @@ class Registry(Generic[T]):
             ) from error
         self._loaded[name] = loaded
         return loaded
+
+    def lacks(self, name: str) -> str | None:
+        """Return what a registered entry needs and is not here, and what to do; None if all is.
+
+        Nothing is imported.
+        """
+        entry = self._entries[name]
+        if missing := entry.missing():
+            return f"{self.kind} {name!r} needs {', '.join(missing)}: {entry.install}"
+        reason = entry.absent()
+        return f"{self.kind} {name!r}: {reason}" if reason else None
 
     def code(self, name: str) -> dict[str, str]:
         """Return which code an entry runs beside that of slashbench, as far as numbers go.
