@@ -62,8 +62,10 @@ def folders() -> Iterator[HealthCheck]:
             continue
         free = shutil.disk_usage(there).free
         said = f"{folder}, {free / _GIB:.1f} GiB are free"
-        status = "note" if free < _DISK else "good"
-        yield HealthCheck("folders", name, status, said, f"make room, or {remedy}" * (free < _DISK))
+        if free < _DISK:
+            yield HealthCheck("folders", name, "note", said, f"make room, or {remedy}")
+        else:
+            yield HealthCheck("folders", name, "good", said)
 
 
 def _unwritable(folder: Path) -> str | None:
