@@ -2,8 +2,9 @@
 
 Each chunk is coded in the way that takes least, as a sample of it shows: the same as the base; by
 itself; as the exclusive or of the bits; as the difference of the bit patterns in the order of the
-floats; or as that difference in groups by the base's exponent. But for the last, what is left is a
-tensor of the same size for any other codec.
+floats; as that difference in groups by the base's exponent; or by itself as floats that were
+integers, as a base has nothing to say of what was quantized. But for the last two, what is left is
+a tensor of the same size for any other codec.
 
 An optimiser moves a weight by about its learning rate, large or small: counted in units of the last
 place, the further the smaller the weight is. So the base's exponent says most of what there is to
@@ -11,8 +12,9 @@ know of a difference, and whether there is one at all (codecs/delta_groups.py).
 
     tables  16 bytes, the hash of the base (families/delta_codec.py)
     chunk   u32 CRC-32 of the values that it stands for
-            u8 form: 0 same, 1 alone, 2 exclusive or, 3 difference, 4 groups
-            0: nothing; 4: delta_groups.py; others: the inner codec's stream of the values left
+            u8 form: 0 same, 1 alone, 2 exclusive or, 3 difference, 4 groups, 5 were integers
+            0: nothing; 4: delta_groups.py; 5: a stream of `palette`; others: the inner codec's
+            stream of the values left
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.families.base import TensorCodec
 from slashbench.codecs.families.delta_codec import HASH_BYTES, DeltaCodec
 from slashbench.codecs.kernels import deltas
+from slashbench.codecs.palette import Palette
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray, Frame, Pieces
 from slashbench.errors import CorruptStream, SlashbenchError
 
 CHUNK = 1 << 20  # values, at most
 
-FORMS = SAME, ALONE, XOR, DIFFERENCE, GROUPS = range(5)
+FORMS = SAME, ALONE, XOR, DIFFERENCE, GROUPS, INTEGERS = range(6)
 
 _HEAD = struct.Struct("<IB")
 _SAMPLE = 8, 2048  # blocks and their length, by which an encoder chooses a form
@@ -58,8 +61,8 @@ class Delta(DeltaCodec):
     ----------
     coder : str
         The codec for what is left, by name and with its usual settings, of values that it takes.
-        Empty: rANS in groups by the base's exponent; or `float-rans`, and `rans` for values of a
-        byte, where that is shorter.
+        Empty: rANS in groups by the base's exponent; or `float-rans`, `palette`, and `rans` for
+        values of a byte, where that is shorter.
 
     References
     ----------
@@ -69,6 +72,7 @@ class Delta(DeltaCodec):
     """
 
     codec_id: ClassVar[str] = "slashbench.delta"
+    revision: ClassVar[int] = 2
 
     def __init__(self, coder: str = "") -> None:
         self.coder = coder
@@ -91,12 +95,17 @@ class Delta(DeltaCodec):
         if np.array_equal(words, old):
             return (_HEAD.pack(checksum, SAME),)
         sizes = self._sizes((ALONE, XOR, DIFFERENCE), words, old)
+        if not self.coder and frame.domain_of(flat.dtype) == "floats" and Palette.suits(flat):
+            pieces = Palette().pieces(flat)
+            sizes[INTEGERS] = 8 * sum(map(len, pieces))
         if not self.coder and words.itemsize <= 4:
             plan = delta_groups.plan(words, old, flat.dtype)
             if plan.bits < min(sizes.values()):
                 groups = delta_groups.encode(words, old, flat.dtype, plan)
                 return (_HEAD.pack(checksum, GROUPS), *groups)
         form = min(sizes, key=lambda form: sizes[form])
+        if form == INTEGERS:
+            return (_HEAD.pack(checksum, INTEGERS), *pieces)
         return (_HEAD.pack(checksum, form), *self._left_over(form, words, old))
 
     def _sizes(self, forms: Sequence[int], words: FloatBits, old: FloatBits) -> dict[int, float]:
@@ -144,8 +153,8 @@ class Delta(DeltaCodec):
             begin = int(parts.begins[index]) + _HEAD.size
             delta_groups.decode(parts, begin, int(parts.ends[index]), old, flat.dtype, words)
         else:
-            codec = self._inner(words.itemsize)
-            seen = words.view(_seen_as(codec, words.itemsize))
+            codec = Palette() if form == INTEGERS else self._inner(words.itemsize)
+            seen = flat if form == INTEGERS else words.view(_seen_as(codec, words.itemsize))
             inner = frame.unpack(body)
             if inner.dtype != seen.dtype or inner.shape != seen.shape:
                 raise CorruptStream("the stream in a chunk is of another shape or type")

@@ -24,6 +24,7 @@ from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.checkpoint.writer import CodedSegment, Piece
 from slashbench.codecs.base import Bound, DeltaCodec, TensorCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
+from slashbench.codecs.palette import Palette
 from slashbench.codecs.stream import frame
 from slashbench.contracts import Quantiser, Quantized, RowBlocks
 from slashbench.errors import UsageError
@@ -47,7 +48,6 @@ FLOATS, INTEGERS, QUANTIZED = "float-rans", "huffman", "rans-classes"  # unless 
 PALETTE, FIELDS = "palette", "fields"  # where a tensor looks like it, unless one is named
 DELTA = "delta"
 
-_GLANCE, _FEW = 8192, 1024  # values of a run, and how many of them may differ where a list may pay
 _HARDLY = 0.98  # of the plain bytes: symbols so wide are looked at as bytes
 
 # What no codec takes, as something of the same bytes that one does: 64-bit numbers as floats, whose
@@ -331,8 +331,8 @@ def _shorter(part: Array, coding: Coding) -> CodedSegment:
         as_bytes = part.reshape(-1).view(np.uint8)
         coded = min(coded, _coded(as_bytes, coding.place(domain), coding), key=lambda one: one.size)
     elif domain == "floats" and (place := coding.place_of(PALETTE)) is not None:
-        glance = part.reshape(-1)[:: max(1, part.size // _GLANCE)]
-        if np.unique(glance.view(f"u{part.itemsize}")).size <= min(_FEW, part.size // 8):
+        palette = coding.codecs[place].item
+        if isinstance(palette, Palette) and palette.suits(part):
             coded = min(coded, _coded(part, place, coding), key=lambda one: one.size)
     return coded if coded.size < part.nbytes else _stored(part)
 

@@ -44,10 +44,11 @@ TARGETS = {  # in place of a codec
     "delta-files": delta_mutator.DeltaFiles,
 }
 ROOM = 512 << 20  # bytes that a decoder may take beyond what the process has
+_LONGER = 30  # times the limit of an input: to compile what it needs, beside other work
 LEAK = 64 << 20  # bytes that the process may grow by, from its first thousand inputs to its last
 
 _BOARD = struct.Struct("<QQQQ")  # input in hand, its length, refused, accepted
-_COMPILES = _BOARD.size  # then a byte that is 1 while Numba compiles, and the input
+_COMPILES = _BOARD.size  # then a byte, 1 while all is made ready or Numba compiles; the input
 _INPUT = _COMPILES + 1
 _ROOM_FOR_INPUT = 8 << 20
 
@@ -88,7 +89,11 @@ class Compilations(event.Listener):  # type: ignore[misc]  # Numba is typed in p
 
     def __init__(self, board: Any) -> None:
         self.grown = 0  # bytes
-        self._board, self._depth, self._before = board, 0, 0
+        self._board, self._depth, self._before = board, 1, 0
+
+    def ready(self) -> None:
+        """From now on inputs are judged."""
+        self._depth = self.grown = self._board[_COMPILES] = 0
 
     def on_start(self, event: Any) -> None:
         """A kernel is compiled, perhaps within another."""
@@ -113,6 +118,7 @@ def work(spelled: str, seed: int, first: int, last: int, board: Any, sender: Any
     event.register("numba:compile", compilations)
     target, chance = target_of(spelled), Chance(seed)
     target.warm_up()
+    compilations.ready()
     soft = _virtual() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
     _, _, refused, accepted = _BOARD.unpack_from(board)
@@ -170,7 +176,7 @@ class Campaign:
         first = 0
         while first < self.inputs and len(self.findings) < self.most:
             _BOARD.pack_into(board, 0, first, 0, self.refused, self.accepted)
-            board[_COMPILES] = 0
+            board[_COMPILES] = 1
             receiver, sender = context.Pipe(duplex=False)
             child = context.Process(
                 target=work,
@@ -188,7 +194,7 @@ class Campaign:
 
     def _watch(self, child: Any, receiver: Any, board: Any) -> str:
         """Wait until the child ends. Returns how it died, or nothing if it did not."""
-        seen, since = -1, time.monotonic()
+        seen, since = (-1, 0), time.monotonic()
         try:
             while len(self.findings) < self.most:
                 try:
@@ -197,10 +203,11 @@ class Campaign:
                 except EOFError:
                     child.join()
                     return "" if child.exitcode == 0 else f"died with exit code {child.exitcode}"
-                index = _BOARD.unpack_from(board)[0]
-                if index != seen or board[_COMPILES]:
-                    seen, since = index, time.monotonic()
-                elif time.monotonic() - since > self.timeout_s:
+                now = _BOARD.unpack_from(board)[0], board[_COMPILES]
+                limit = self.timeout_s * (_LONGER if board[_COMPILES] else 1)
+                if now != seen:
+                    seen, since = now, time.monotonic()
+                elif time.monotonic() - since > limit:
                     return f"no answer in {self.timeout_s} s"
             return ""
         finally:

@@ -83,6 +83,15 @@ def float_rows() -> np.ndarray:
     return values.astype(ml_dtypes.bfloat16)
 
 
+def scaled_groups(zero: int) -> np.ndarray:
+    """Integers by a scale of each row of 64, plus an offset; a few values that are neither."""
+    integers = (bell(2560) // 8 + 4).clip(0, 7).reshape(40, 64).astype(np.float32)
+    scales = (bell(40) + 100).astype(np.float32)[:, None] / np.float32(7777)
+    values = integers * scales - zero * np.float32(0.01)
+    values[3, 4:8], values[5, 5] = (0.0, -0.0, np.nan, np.inf), 0.777
+    return values.astype(np.float32)
+
+
 TENSORS = {
     "bell": bell(640).astype(np.int8).reshape(20, 32),
     "outliers": outliers(),
@@ -106,6 +115,9 @@ TENSORS = {
     "bfloat16": (bell(999) ** 3 / 256).astype(ml_dtypes.bfloat16),
     "float64": bell(50).astype(np.float64) / 3,
     "float-rows": float_rows(),
+    "float-scales": scaled_groups(0),
+    "float-scales16": scaled_groups(0).astype(np.float16),
+    "float-offsets": scaled_groups(1),
 }
 
 LARGE = {
@@ -119,6 +131,9 @@ LARGE = {
     "blocks",
     "levels",
     "float-rows",
+    "float-scales",
+    "float-scales16",
+    "float-offsets",
 }
 INTEGERS = [name for name in TENSORS if "float" not in name and name not in LARGE]
 OURS = [
@@ -169,6 +184,9 @@ CASES = (
         "palette.levels": ("palette", {}, "levels"),
         "palette.bfloat16": ("palette", {}, "bfloat16"),
         "palette.float64": ("palette", {}, "float64"),
+        "palette.scales": ("palette", {}, "float-scales"),
+        "palette.scales16": ("palette", {}, "float-scales16"),
+        "palette.offsets": ("palette", {}, "float-offsets"),
     }
     | {
         f"rans-classes.{tensor}": ("rans-classes", {}, tensor)

@@ -39,6 +39,14 @@ def special() -> tuple[Any, Any]:
     return np.tile(values, 9)[:70].copy(), np.repeat(values, 9)[:70].copy()
 
 
+def quantized() -> tuple[Any, Any]:
+    """Weights rounded to integers, with a scale for each row."""
+    _, base = moved(np.float32, 0)
+    base = base[:2560].reshape(20, 128)
+    scales = np.abs(base).max(1, keepdims=True) / np.float32(7)
+    return np.rint(base / scales) * scales, base
+
+
 #: name -> (new, base)
 PAIRS = {
     "float32": moved(np.float32, 2.0**-12),
@@ -51,6 +59,7 @@ PAIRS = {
     "pruned": pruned(),
     "rows": rows(),
     "special": special(),
+    "quantized": quantized(),
     "same": (bell(900).astype(np.float32), bell(900).astype(np.float32)),
     "scalar": (np.array(1.5, np.float32), np.array(1.25, np.float32)),
     "empty": (np.zeros((4, 0), np.float32), np.zeros((4, 0), np.float32)),

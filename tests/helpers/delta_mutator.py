@@ -46,6 +46,8 @@ def pairs() -> list[tuple[Any, Any]]:
     found.append((few.astype(large.dtype), large))
     found.append((streams.bell(900).astype(np.int8), streams.bell(900, 1).astype(np.int8)))
     found.append((base, base))
+    scaled = next(streams.group_scales())
+    found.append((scaled, scaled + np.float32(0.001)))
     return found
 
 

@@ -87,6 +87,17 @@ def records() -> Any:
     return found.astype(np.int8).view(np.uint8)
 
 
+def group_scales() -> Iterator[Any]:
+    """Floats that were integers with a scale, and an offset, a group; with exceptions, or none."""
+    integers = np.clip(bell(1280), -7, 7).reshape(20, 64).astype(np.float32)
+    scaled = integers * np.linspace(0.01, 0.02, 20, dtype=np.float32)[:, None]
+    yield scaled
+    yield (scaled + scaled.min(1, keepdims=True)).astype(np.float32)
+    scaled[3, 5:8] = np.nan, -0.0, 0.3
+    yield scaled
+    yield scaled.astype(ml_dtypes.bfloat16)
+
+
 def tensors(domains: frozenset[str]) -> Iterator[Any]:
     """One tensor for each path a codec has."""
     outliers = bell(500)
@@ -125,6 +136,7 @@ def tensors(domains: frozenset[str]) -> Iterator[Any]:
             yield rows.astype(dtype)
         rows[5, 7] = rows[60] = 0  # exceptions among classes; a plane of the rest that is coded
         yield np.abs(rows).astype(ml_dtypes.bfloat16).astype(np.float32)
+        yield from group_scales()
 
 
 def seeds(codec: Any) -> list[Stream]:
