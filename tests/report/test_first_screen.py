@@ -77,7 +77,7 @@ def test_it_fits_a_terminal(lab: Lab, size: tuple[int, int, int]) -> None:
     assert not any("…" in line for line in shown)
 
 
-@pytest.mark.parametrize("name", ["core", "minilm-1500", "backslash"])
+@pytest.mark.parametrize("name", ["core", "training-time", "backslash"])
 def test_published_results_fit_too(name: str) -> None:
     shown = in_a_terminal("report", "--out", str(RESULTS / name))
     assert len(shown) <= LINES

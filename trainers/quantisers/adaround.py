@@ -36,7 +36,7 @@ class AdaRound(GPTQLoss):
         Squared step sizes that a bit is worth; the paper's is 0.
     steps : int
         Of Adam, for each layer.
-    batches, damp, floor, scope
+    batches, damp, floor, tune, scope
         As in `gptq-loss`.
 
     References
@@ -57,9 +57,10 @@ class AdaRound(GPTQLoss):
         batches: int = 16,
         damp: float = 0.1,
         floor: float = 0.3,
+        tune: int = 0,
         scope: Scope = "matrices",
     ) -> None:
-        super().__init__(step, lam, batches, damp, floor, scope=scope)
+        super().__init__(step, lam, batches, damp, floor, tune=tune, scope=scope)
         validate.at_least(1, steps=steps)
         self.steps = steps
 
