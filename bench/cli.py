@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from slashbench.bench.commands import (
     check_submission,
     compare,
+    completion,
     compress,
     conformance,
     decompress,
@@ -56,11 +56,25 @@ examples
   bench run --codecs rans,numcodecs.blosc:cname=zstd   any numcodecs codec, by its id
 """
 
+#: The verbs, in the order and under the headings of `bench --help`.
+GROUPS = {
+    "measure": (run, reproduce, tune, limit, worker),
+    "look at results": (report, compare, history),
+    "share results": (merge, publish, check_submission),
+    "use the codecs on weights of your own": (
+        compress, decompress, inspect, verify, diff, scan,
+    ),
+    "compare and test codecs": (speed, conformance),
+    "what is here": (listing, fetch, doctor, completion),
+}  # fmt: skip
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code."""
     be_lenient(sys.stdout, sys.stderr)
-    options = parser().parse_args(arguments)
+    made = parser()
+    completion.answer(made)
+    options = made.parse_args(arguments)
     try:
         code = int(options.verb(options))
         sys.stdout.flush()
@@ -85,7 +99,7 @@ def _failed(why: str, code: int) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the command, with a sub-parser for each verb."""
     made = Parser(
         prog="bench",
@@ -95,10 +109,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"slashbench {__version__}")
     verbs = made.add_subparsers(required=True, metavar="VERB")
-    for verb in (run, worker, merge, listing, fetch, conformance, speed, compress, decompress,
-                 inspect, verify, diff, scan, tune, limit, reproduce, report, compare,
-                 history, publish, check_submission, doctor):  # fmt: skip
-        verb.add(verbs)
+    for title, group in GROUPS.items():
+        for verb in group:
+            known = len(verbs.choices)
+            verb.add(verbs)
+            if verb is group[0]:
+                made.headings[list(verbs.choices)[known]] = title
     return made
 
 

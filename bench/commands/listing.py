@@ -100,9 +100,9 @@ def _settings(registry: Registry[Any], name: str) -> dict[str, str]:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from slashbench.bench.plan import matrix
+    from slashbench.bench.plan import suite_files
 
-    return [_suite(name, matrix.about(name)) for name in matrix.suites()]
+    return [_suite(name, suite_files.about(name)) for name in suite_files.suites()]
 
 
 def _suite(name: str, about: str) -> dict[str, Any]:

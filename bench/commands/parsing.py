@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Show examples as they are written."""
+    """Show examples as they are written, and verbs in groups.
+
+    Attributes
+    ----------
+    headings
+        Name of the first verb of a group -> the title of the group.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.headings: dict[str, str] = {}
+        # no method of self: its repr would hold that of the parser, which holds this
+        formatter: Any = functools.partial(_ByGroup, headings=self.headings)
+        super().__init__(formatter_class=formatter, **options)
+
+
+class _ByGroup(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, headings: Mapping[str, str]) -> None:
+        super().__init__(prog)
+        self._headings = headings
+
+    def _format_action(self, action: argparse.Action) -> str:
+        text = super()._format_action(action)
+        title = self._headings.get(action.dest)
+        return f"\n  {title}:\n{text}" if title else text
 
 
 if TYPE_CHECKING:

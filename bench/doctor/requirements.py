@@ -34,7 +34,9 @@ def checkout() -> Path | None:
     """Return the root of the checkout that this package runs from; None for an installed one."""
     root = Path(__file__).resolve().parents[2]
     file = root / "pyproject.toml"
-    return root if file.is_file() and f'name = "{NAME}"' in file.read_text("utf-8") else None
+    return (
+        root if file.is_file() and f'name = "{NAME}"' in file.read_text(encoding="utf-8") else None
+    )
 
 
 def required() -> dict[str, list[Requirement]]:

@@ -15,6 +15,7 @@ from slashbench import selector
 from slashbench.bench.models.catalog import MODELS
 from slashbench.bench.models.external import catalog as external
 from slashbench.bench.models.external.spelling import is_external
+from slashbench.bench.plan.suite_files import SUITES, suites
 from slashbench.codecs.catalog import CODECS
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, Model
 from slashbench.errors import MissingDependency, UnknownName, UsageError
@@ -22,8 +23,6 @@ from slashbench.link import Link, entries, only
 from slashbench.record import executed
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 from slashbench.trainers.recipe import Recipe, recipes
-
-SUITES = Path(__file__).parent / "suites"
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,6 @@ EXTERNAL = [
     Part(["plain+native"], "0", "float-rans,float-huffman,zstd"),
     Part(["plain+rtn:granularity=channel:bits=3/4/6/8"], "0", "rans-classes,rans,huffman,zstd"),
 ]
-
-
-def suites() -> list[str]:
-    """Return the names of the suites that come with slashbench."""
-    return sorted(path.stem for path in SUITES.glob("*.toml"))
-
-
-def about(name: str) -> str:
-    """Return what a suite is, the comment of its first line."""
-    first = (SUITES / f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0]
-    return first.removeprefix("# ")
 
 
 def plan(request: Request) -> Plan:

@@ -7,7 +7,6 @@ changed is left alone, so that Sphinx need not read it again.
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from slashbench import selector
 from slashbench.bench import cli
 from slashbench.bench.data.catalog import DATASETS
 from slashbench.bench.models.catalog import MODELS
-from slashbench.bench.plan import matrix
+from slashbench.bench.plan import suite_files
 from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.contracts import Model
 from slashbench.registry import Registry
@@ -67,7 +66,7 @@ def _write_all(app: Sphinx) -> None:
     pages = {name: _registry_page(*given) for name, given in REGISTRIES.items()}
     pages |= {"suites": _suites_page(), "command": _command_page()}
     for name, lines in pages.items():
-        _write(folder / f"{name}.rst", "\n".join(lines) + "\n")
+        _write(suite_files.SUITES / f"{name}.rst", "\n".join(lines) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -115,11 +114,10 @@ def _suites_page() -> Iterator[str]:
         "Named matrices: ``bench run --suite NAME``.",
         "",
     ]
-    folder = Path(inspect.getfile(matrix)).parent / "suites"
-    for name in matrix.suites():
+    for name in suite_files.suites():
         yield from _titled(name, "-")
-        yield from [matrix.about(name), "", ".. code-block:: toml", ""]
-        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        yield from [suite_files.about(name), "", ".. code-block:: toml", ""]
+        text = (suite_files.SUITES / f"{name}.toml").read_text(encoding="utf-8")
         yield from ["   " + line for line in text.splitlines()]
         yield ""
 
