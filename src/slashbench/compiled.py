@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
+import importlib.util
 import os
 import stat
 import tempfile
@@ -51,11 +53,31 @@ def _compiled(function: Function, nogil: bool) -> Function:
     return cast(Function, compiled)
 
 
+@functools.cache
+def _leave_blas() -> None:
+    """Let Numba load what it knows of arrays, and not SciPy's BLAS, which takes as long again.
+
+    Numba only asks whether there is one. What needs it imports it then.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # another Numba: then it takes longer
+        linalg: Any = importlib.import_module("numba.np.linalg")
+        usual = linalg.ensure_blas
+        if importlib.util.find_spec("scipy") is None:
+            return
+        linalg.ensure_blas = lambda: None
+        try:
+            arrays: Any = importlib.import_module("numba.np.arraymath")
+            arrays.ensure_blas = usual
+        finally:
+            linalg.ensure_blas = usual
+
+
 class _Cache(_FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function, whose faults cost a compilation and no more."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the machine code, or None if there is none that can be read."""
+        _leave_blas()
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # a file cut off, made by root, of another version: of any kind

@@ -86,3 +86,26 @@ def test_damaged_machine_code_is_compiled_again(installed: Path) -> None:
     use(installed)
     use(installed)
     assert min(path.stat().st_size for path in kept(installed, ".nbi")) > 20
+
+
+_KERNEL = """
+import sys
+import numpy as np
+from slashbench.codecs.pack import Pack
+assert Pack().decode(Pack().encode(np.arange(9, dtype=np.int16))).size == 9
+assert "scipy.linalg" not in sys.modules
+"""
+_OTHERS = """
+import numba
+@numba.njit
+def of(a):
+    return np.cov(a), np.dot(a, a), np.linalg.inv(a)
+assert np.allclose(of(np.eye(3))[1:], np.eye(3))
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [_KERNEL, pytest.param(_KERNEL + _OTHERS, marks=pytest.mark.thorough)]
+)
+def test_a_kernel_leaves_blas_to_those_who_need_it(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True)
