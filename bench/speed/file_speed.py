@@ -2,7 +2,8 @@
 
 Every step is a process of its own, so its time begins with the start of Python and the import of
 the tool, and its memory is that of nobody else. Tools take turns, round by round. A restored file
-must hold the same tensors, bit for bit, or the tool is reported as failed.
+must hold the same tensors, bit for bit, or the tool is reported as failed. The rows of lossy tools
+stand below the others and say how far their weights are from the file's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import msgspec
 import numpy as np
 
@@ -26,9 +28,13 @@ from slashbench.bench.speed.file_tools import TOOLS
 from slashbench.errors import UsageError
 from slashbench.record import Provenance
 
+#: NumPy's names of floats in a file.
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": ml_dtypes.bfloat16}
+
 LEGEND = """\
 save, restore: seconds of the whole process, from the start of Python, median of the rounds; in \
-brackets those of the step alone · MB: most memory that process held"""
+brackets those of the step alone · MB: most memory that process held · error: distance of the \
+restored weights from the file's, over the length of these"""
 
 _LONGEST_S = 600.0  # of one step
 
@@ -47,6 +53,8 @@ class FileSpeed(msgspec.Struct, frozen=True, kw_only=True):
     restore_s: list[float]
     restore_step_s: list[float]
     restore_peak_kib: int
+    error: float = 0.0  # root mean square, of the weights'; 0: the same bits
+    bits: float = 0.0  # a weight, of a lossy tool
 
 
 class FileSpeeds(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +85,7 @@ def run(
     for plain in files:
         steps: dict[str, list[tuple[float, float, int, float, float, int]]] = {}
         sizes: dict[str, int] = {}
+        errors: dict[str, tuple[float, int]] = {}
         with tempfile.TemporaryDirectory() as made:
             for turn in range(rounds):
                 for at, name in enumerate(names):
@@ -89,17 +98,23 @@ def run(
                     try:
                         saved = _step(name, "save", plain, packed)
                         restored = _step(name, "restore", packed, again)
-                        if turn == 0 and not _same(plain, again):
+                        if turn == 0:
+                            errors[name] = distance(plain, again)
+                        if errors[name][0] and not TOOLS[name].lossy:
                             raise UsageError("the restored tensors differ")
                     except (UsageError, OSError) as error:
                         failed[name] = f"{plain.name}: {error}"
                         continue
                     sizes[name] = packed.stat().st_size
                     steps.setdefault(name, []).append((*saved, *restored))
-        yield [_speed(name, plain, sizes[name], found) for name, found in steps.items()]
+        yield [
+            _speed(name, plain, sizes[name], found, *errors[name]) for name, found in steps.items()
+        ]
 
 
-def _speed(name: str, plain: Path, size: int, found: list[Any]) -> FileSpeed:
+def _speed(
+    name: str, plain: Path, size: int, found: list[Any], error: float, weights: int
+) -> FileSpeed:
     save, save_step, save_peak, restore, restore_step, peak = zip(*found, strict=True)
     return FileSpeed(
         tool=name,
@@ -113,6 +128,8 @@ def _speed(name: str, plain: Path, size: int, found: list[Any]) -> FileSpeed:
         restore_s=list(restore),
         restore_step_s=list(restore_step),
         restore_peak_kib=max(peak),
+        error=error,
+        bits=8 * size / weights if TOOLS[name].lossy and weights else 0.0,
     )
 
 
@@ -134,9 +151,30 @@ def _step(name: str, step: str, before: Path, after: Path) -> tuple[float, float
     return seconds, said["seconds"], said["peak_kib"]
 
 
-def _same(one: Path, other: Path) -> bool:
-    """Whether both files hold the same tensors; their headers may be written differently."""
-    return _tensors(one) == _tensors(other)
+def distance(plain: Path, again: Path) -> tuple[float, int]:
+    """Return (root mean square error of the floats, as a share of theirs; how many there are).
+
+    0 if all tensors are the same, whatever their headers look like. Raises UsageError if others
+    than floats differ.
+    """
+    one, other = _tensors(plain), _tensors(again)
+    wrong = total = 0.0
+    weights = 0
+    if {n: found[:2] for n, found in one.items()} != {n: found[:2] for n, found in other.items()}:
+        raise UsageError("the restored tensors have other names, types or shapes")
+    for name, (kind, _, raw) in one.items():
+        floats = _FLOATS.get(kind)
+        if floats is None:
+            if raw != other[name][2]:
+                raise UsageError(f"the restored tensor {name!r} differs")
+            continue
+        weight = np.frombuffer(raw, floats).astype(np.float64)
+        weights += weight.size
+        total += float(weight @ weight)
+        if raw != other[name][2]:
+            far = weight - np.frombuffer(other[name][2], floats).astype(np.float64)
+            wrong += max(float(far @ far), 1e-300)  # other bits, if only of a NaN or a zero
+    return (wrong / max(total, 1e-300)) ** 0.5 if wrong else 0.0, weights
 
 
 def _tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
@@ -167,9 +205,9 @@ def table(speeds: Sequence[FileSpeed]) -> Table:
             _seconds(speed.restore_s, speed.restore_step_s),
             number(speed.save_peak_kib / 1e3, 0),
             number(speed.restore_peak_kib / 1e3, 0),
-            speed.how,
+            _how(speed),
         )
-        for speed in sorted(speeds, key=lambda s: s.packed_bytes)
+        for speed in sorted(speeds, key=lambda s: (s.error > 0, s.packed_bytes))
     ]
     return Table(
         title=speeds[0].file,
@@ -178,6 +216,13 @@ def table(speeds: Sequence[FileSpeed]) -> Table:
                  "run as"),
         rows=rows,
     )  # fmt: skip
+
+
+def _how(speed: FileSpeed) -> str:
+    """Return how a tool was run, and of a lossy one what it made of the weights."""
+    if not speed.error:
+        return speed.how
+    return f"{speed.how}; lossy: {speed.bits:.2f} bits a weight, error {100 * speed.error:.2g} %"
 
 
 def _seconds(whole: list[float], step: list[float]) -> str:

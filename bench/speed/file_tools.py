@@ -6,20 +6,29 @@ listed with its pip line. BigSmall is run, never copied: its licence, Elastic-2.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import json
 import lzma
 import os
 import shutil
+import struct
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Step = Callable[[Path, Path], None]  # from, to
 
 
 @dataclass(frozen=True, slots=True)
 class FileTool:
-    """How a file is saved and restored. needs: the module it takes, pip: what brings that."""
+    """How a file is saved and restored. needs: the module it takes, pip: what brings that.
+
+    lossy: it restores other weights, so its row stands apart.
+    """
 
     name: str
     how: str  # as the board says it
@@ -28,6 +37,7 @@ class FileTool:
     needs: str = ""
     pip: str = ""
     licence: str = ""
+    lossy: bool = False
 
     def missing(self) -> str:
         """Return why it can't run here; empty if it can."""
@@ -178,6 +188,59 @@ def _xz_restore(packed: Path, out: Path) -> None:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
+def _nnc() -> Any:
+    """Import the part of nncodec that takes arrays; the rest asks for torchvision and more."""
+    rest = types.ModuleType("nncodec.framework")
+    vars(rest).update(dict.fromkeys(("tensorflow_model", "pytorch_model", "use_case_init")))
+    sys.modules.setdefault(rest.__name__, rest)
+    return importlib.import_module("nncodec.nnc")
+
+
+def _nncodec_save(plain: Path, out: Path) -> None:
+    """Floats as float32 and int32, with the settings of `nncodec.nn.encode`; the rest as it is."""
+    import safetensors.torch
+    import torch
+
+    tensors = safetensors.torch.load_file(plain)
+    taken = {n: t for n, t in tensors.items() if t.is_floating_point() or t.dtype == torch.int32}
+    kinds = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in taken.items()}
+    arrays = {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in taken.items()
+    }
+    stream = _nnc().compress(
+        arrays,
+        bitstream_path=str(out),  # it writes the stream there, too
+        qp=-32,
+        qp_density=2,
+        nonweight_qp=-75,
+        use_dq=True,
+        param_opt=True,
+        row_skipping=True,
+        return_bitstream=True,
+    )
+    rest = safetensors.torch.save(
+        {name: tensor for name, tensor in tensors.items() if name not in taken},
+        {"kinds": json.dumps(kinds)},
+    )
+    out.write_bytes(struct.pack("<Q", len(stream)) + stream + rest)
+
+
+def _nncodec_restore(packed: Path, out: Path) -> None:
+    import safetensors.torch
+    import torch
+
+    data = packed.read_bytes()
+    (size,) = struct.unpack_from("<Q", data)
+    (told,) = struct.unpack_from("<Q", data, 8 + size)
+    header = json.loads(data[16 + size : 16 + size + told])
+    tensors = safetensors.torch.load(data[8 + size :])
+    found = _nnc().decompress(bytearray(data[8 : 8 + size]))
+    for name, kind in json.loads(header["__metadata__"]["kinds"]).items():
+        tensors[name] = torch.from_numpy(found[name]).to(getattr(torch, kind)).contiguous()
+    safetensors.torch.save_file(tensors, out)
+
+
 def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
@@ -202,5 +265,7 @@ TOOLS = {
         FileTool("zstd", "zstd -19 --long of the file", _zstd_save, _zstd_restore, "zstandard",
                  "pip install zstandard", "BSD"),
         FileTool("xz", "xz -6 of the file", _xz_save, _xz_restore),
+        FileTool("nncodec", "nncodec.nnc, qp -32, dependent quantization", _nncodec_save,
+                 _nncodec_restore, "nncodec", "pip install --no-deps nncodec", "Clear BSD", True),
     )
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from slashbench.bench.speed import file_speed
 from slashbench.bench.speed.file_tools import TOOLS
@@ -33,6 +33,7 @@ def test_a_tool_restores_what_it_saved(name, plain):
     assert [speed.tool for speed in found] == [name]
     assert 0 < found[0].packed_bytes < 1.01 * plain.stat().st_size + 4096
     assert name in file_speed.table(found).rows[0]
+    assert (found[0].error > 0) == TOOLS[name].lossy
 
 
 def test_a_tool_that_fails_is_named_and_the_others_go_on(tmp_path):
@@ -47,3 +48,31 @@ def test_a_tool_that_fails_is_named_and_the_others_go_on(tmp_path):
 def test_unknown_tools_are_named():
     with pytest.raises(UsageError, match="no tool 'gzip'"):
         file_speed.contestants("zstd,gzip")
+
+
+def test_a_lossy_tool_stands_below_the_others_with_its_error(plain, tmp_path):
+    again = tmp_path / "again.safetensors"
+    tensors = load_file(plain)
+    save_file(tensors, again)
+    assert file_speed.distance(plain, again) == (0.0, 67_000)
+    tensors["a"] *= np.float32(1.01)
+    save_file(tensors, again)
+    error, _ = file_speed.distance(plain, again)
+    assert error == pytest.approx(0.01 * (60_000 / 67_000) ** 0.5, rel=0.01)
+    figures = {"save_s": [1.0], "save_step_s": [1.0], "save_peak_kib": 1} | {
+        "restore_s": [1.0], "restore_step_s": [1.0], "restore_peak_kib": 1
+    }  # fmt: skip
+    speeds = [
+        file_speed.FileSpeed(
+            tool=tool, how="somehow", file="f", plain_bytes=900, packed_bytes=size, error=off,
+            bits=4.5, **figures,
+        )
+        for tool, size, off in (("far", 100, error), ("large", 500, 0.0), ("small", 300, 0.0))
+    ]  # fmt: skip
+    rows = file_speed.table(speeds).rows
+    assert [row[0] for row in rows] == ["small", "large", "far"]
+    assert rows[2][-1] == "somehow; lossy: 4.50 bits a weight, error 0.95 %"
+    del tensors["b"]
+    save_file(tensors, again)
+    with pytest.raises(UsageError, match="other names"):
+        file_speed.distance(plain, again)
