@@ -15,6 +15,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "gallery",
     "generated_pages",
     "plain_docstrings",
 ]

@@ -17,6 +17,7 @@ examples
   bench report --all                              every board
   bench report --boards ledger,deployment         some of them
   bench report --html BOARD.html                  one page: sort, filter, hover
+  bench report --svg pictures                     its pictures and charts, a file each
   bench report --out results/core --md SUMMARY.md --parquet cells.parquet
   bench report --out results/core --all --md BOARDS.md
 
@@ -48,6 +49,9 @@ def add(verbs: Verbs) -> None:
     report.add_argument(
         "--parquet", type=Path, metavar="FILE", help="write Parquet, one row per cell"
     )
+    report.add_argument(
+        "--svg", type=Path, metavar="FOLDER", help="write each picture and chart as an SVG file"
+    )
     report.set_defaults(verb=_report)
 
 
@@ -55,7 +59,7 @@ def _report(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import console
     from slashbench.bench.report.boards.catalog import BOARDS
     from slashbench.bench.report.data import results
-    from slashbench.bench.report.output import export, fitted_screen, html, terminal
+    from slashbench.bench.report.output import drawings, export, fitted_screen, html, terminal
     from slashbench.bench.store.store import Store
 
     if options.html is not None:
@@ -68,7 +72,9 @@ def _report(options: argparse.Namespace) -> int:
     asked = {kind: path for kind in export.FORMATS if (path := getattr(options, kind)) is not None}
     for kind, path in asked.items():
         export.write(found, kind, path, names)
-    if not asked:
+    if options.svg is not None:
+        drawings.write_drawings(found, options.svg)
+    elif not asked:
         if names:
             terminal.show(found, console(), names)
         else:

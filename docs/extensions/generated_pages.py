@@ -1,14 +1,15 @@
 """Pages of the reference that no hand writes: what the registries hold, and the help of each verb.
 
-They are written to `reference/generated/` before Sphinx looks for pages. A page that has not
+They are written to `generated/` before Sphinx looks for pages. A page that has not
 changed is left alone, so that Sphinx need not read it again.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -61,35 +62,39 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _write_all(app: Sphinx) -> None:
-    folder = Path(app.srcdir) / "reference" / "generated"
+    folder = Path(app.srcdir) / "generated"
     folder.mkdir(exist_ok=True)
     pages = {name: _registry_page(*given) for name, given in REGISTRIES.items()}
     pages |= {"suites": _suites_page(), "command": _command_page()}
     for name, lines in pages.items():
-        _write(suite_files.SUITES / f"{name}.rst", "\n".join(lines) + "\n")
+        write(folder / f"{name}.rst", lines)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, lines: Iterable[str]) -> None:
+    """Write a page, unless it says the same already."""
+    text = "\n".join(lines) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
 
-def _titled(title: str, line: str) -> list[str]:
+def titled(title: str, line: str) -> list[str]:
+    """Return a heading, underlined by a mark."""
     return [title, line * len(title), ""]
 
 
 def _registry_page(registry: Registry[Any], title: str, about: str) -> Iterator[str]:
     """Yield a page with an entry a section: how it is written, its docstring, what it needs."""
-    yield from _titled(title, "=")
+    yield from titled(title, "=")
     yield from [about, ""]
     for status in registry.statuses():
         if status.origin != "slashbench":
             continue  # a plug-in of whoever builds these pages
-        yield from _titled(status.name, "-")
+        yield from titled(status.name, "-")
+        cls = _class(registry, status.name)
         if not status.available:
             yield from [f"Not available where these pages were built: {status.reason}", ""]
+        if cls is None:
             continue
-        cls = registry.get(status.name)
         settings = [
             f"{setting.name}={selector.spell_value(setting.default)}"
             for setting in selector.settings_of(cls)
@@ -97,6 +102,16 @@ def _registry_page(registry: Registry[Any], title: str, about: str) -> Iterator[
         yield from ["::", "", "   " + ":".join([status.name, *settings]), ""]
         yield from _facts(cls)
         yield from [f".. autoclass:: {cls.__module__}.{cls.__qualname__}", "   :noindex:", ""]
+
+
+def _class(registry: Registry[Any], name: str) -> type | None:
+    """Return the class of an entry, also where its data is missing; None without its libraries."""
+    module, _, attribute = registry.entry(name).target.partition(":")
+    try:
+        found: type = getattr(importlib.import_module(module), attribute)
+    except ImportError:
+        return None
+    return found
 
 
 def _facts(cls: type) -> Iterator[str]:
@@ -109,13 +124,13 @@ def _facts(cls: type) -> Iterator[str]:
 
 def _suites_page() -> Iterator[str]:
     """Yield a page of the named matrices, each as its file has it."""
-    yield from _titled("Suites", "=")
+    yield from titled("Suites", "=")
     yield from [
         "Named matrices: ``bench run --suite NAME``.",
         "",
     ]
     for name in suite_files.suites():
-        yield from _titled(name, "-")
+        yield from titled(name, "-")
         yield from [suite_files.about(name), "", ".. code-block:: toml", ""]
         text = (suite_files.SUITES / f"{name}.toml").read_text(encoding="utf-8")
         yield from ["   " + line for line in text.splitlines()]
@@ -124,11 +139,11 @@ def _suites_page() -> Iterator[str]:
 
 def _command_page() -> Iterator[str]:
     """Yield a page of what `--help` says of each verb."""
-    yield from _titled("The command", "=")
+    yield from titled("The command", "=")
     with mock.patch.dict(os.environ, {"COLUMNS": "100"}):
         yield from _help(cli.parser())
         for name, verb in _verbs(cli.parser()).items():
-            yield from _titled(f"bench {name}", "-")
+            yield from titled(f"bench {name}", "-")
             yield from _help(verb)
 
 

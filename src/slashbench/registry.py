@@ -147,6 +147,13 @@ class Registry(Generic[T]):
         reason = entry.absent()
         return f"{self.kind} {name!r}: {reason}" if reason else None
 
+    def entry(self, name: str) -> Entry:
+        """Return what is registered under a name, available or not. Raises UnknownName."""
+        self._read_plugins()
+        if name not in self._entries:
+            raise UnknownName(self._unknown(name))
+        return self._entries[name]
+
     def code(self, name: str) -> dict[str, str]:
         """Return which code an entry runs beside that of slashbench, as far as numbers go.
 
