@@ -227,18 +227,18 @@ def _nncodec_save(plain: Path, out: Path) -> None:
 
 
 def _nncodec_restore(packed: Path, out: Path) -> None:
-    import safetensors.torch
     import torch
+    from safetensors.torch import load, save_file
 
     data = packed.read_bytes()
     (size,) = struct.unpack_from("<Q", data)
     (told,) = struct.unpack_from("<Q", data, 8 + size)
     header = json.loads(data[16 + size : 16 + size + told])
-    tensors = safetensors.torch.load(data[8 + size :])
+    tensors = load(data[8 + size :])
     found = _nnc().decompress(bytearray(data[8 : 8 + size]))
     for name, kind in json.loads(header["__metadata__"]["kinds"]).items():
         tensors[name] = torch.from_numpy(found[name]).to(getattr(torch, kind)).contiguous()
-    safetensors.torch.save_file(tensors, out)
+    save_file(tensors, out)
 
 
 def _threads() -> int:
