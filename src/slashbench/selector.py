@@ -234,7 +234,10 @@ def _convert(name: str, setting: Setting, text: str) -> Any:
 
 def _to_float(text: str) -> float:
     base, power, exponent = text.partition("^")
-    value = float(base) ** float(exponent) if power else float(text)
+    try:
+        value = math.pow(float(base), float(exponent)) if power else float(text)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
     if value != value:
         raise ValueError("not a number")
     return value
