@@ -16,9 +16,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from slashbench.arrays import Int64s
 from slashbench.errors import UsageError
-
-Int64s = npt.NDArray[np.int64]
 
 #: The state after an index of even and of odd parity.
 NEXT = {

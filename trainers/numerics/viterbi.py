@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench import trellis_machine
-from slashbench.arrays import Float32s
-
-Int32s = npt.NDArray[np.int32]
+from slashbench.arrays import Float32s, Int32s
 
 LARGEST = 255  # index with a code length of its own
 PASSES = 4
