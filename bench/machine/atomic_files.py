@@ -210,7 +210,12 @@ def folder_atomically(path: Path) -> Iterator[Path]:
             if path.exists() or path.is_symlink():
                 aside = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
                 path.rename(aside / path.name)
-                made.rename(path)
+                try:
+                    made.rename(path)
+                except BaseException:
+                    (aside / path.name).rename(path)
+                    aside.rmdir()
+                    raise
                 shutil.rmtree(aside)
             else:
                 made.rename(path)

@@ -200,6 +200,15 @@ def test_an_error_about_what_is_read_is_not_taken_for_one_of_writing(tmp_path: P
         raise BrokenPipeError(errno.EPIPE, "gone")
 
 
+def test_a_folder_that_cant_be_replaced_stays(tmp_path: Path) -> None:
+    (old := tmp_path / "out").mkdir()
+    (old / "weights").write_text("old")
+    with pytest.raises(StoreUnusable), folder_atomically(old) as made:
+        made.rmdir()  # which nobody should do: the last step fails
+    assert (old / "weights").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
 DIE = """
 import os, sys
 from pathlib import Path
