@@ -164,7 +164,7 @@ def _of_stream(data: Bytes) -> _File:
     storages: dict[str, tuple[int, int]] = {}
     begin = stream.tell()
     for key in listed.items if isinstance(listed, Thing) else ():
-        if key not in sizes:
+        if not isinstance(key, str) or key not in sizes:
             raise CorruptFile("it lists storages that no tensor has")
         count = int.from_bytes(data[begin : begin + 8].tobytes(), "little")
         begin += 8

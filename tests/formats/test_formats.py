@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import slashbench
-from slashbench.bench.formats import opening
+from slashbench.bench.formats import opening, pytorch_files
 from slashbench.errors import SlashbenchError
 from tests.helpers import foreign_files
 from tests.helpers.command import bench
@@ -174,6 +174,14 @@ def test_sizes_are_checked_before_they_are_trusted(
     path = _zipped(_pickled_view(first, shape, strides), {"0": bytes(16)})
     with pytest.raises(SlashbenchError, match=said):
         opening.source_of(path)
+
+
+def test_a_stream_that_names_storages_by_what_is_no_text_is_refused() -> None:
+    parts = [1001, {}, {}, [bytearray(b"0")]]
+    data = pytorch_files.STREAM + b"".join(pickle.dumps(part, 5) for part in parts)
+    Path("model.pt").write_bytes(data)
+    with pytest.raises(SlashbenchError, match="storages that no tensor has"):
+        opening.source_of(Path("model.pt"))
 
 
 def test_a_compressed_archive_is_refused() -> None:
