@@ -63,7 +63,7 @@ def _slower_pass_s(codec: TensorCodec, arrays: Sequence[Array]) -> float:
     """Seconds of encoding or decoding once, whichever takes longer; what is compiled first is not
     counted.
     """
-    codec.decode(codec.encode(next(a for a in arrays if a.size)[:1]))
+    codec.decode(codec.encode(next(a for a in arrays if a.size).reshape(-1)[:1]))
     start = time.perf_counter()
     streams = [codec.encode(array) for array in arrays]
     middle = time.perf_counter()

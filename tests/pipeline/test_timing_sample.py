@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from slashbench.arrays import Array
+from slashbench.bench.machine import timing
+from slashbench.bench.pipeline import codec_timing
+from slashbench.bench.pipeline.compress import CodedValues
 from slashbench.bench.pipeline.timing_sample import LEAST_VALUES, largest_share, sample
+from slashbench.codecs.huffman import Huffman
 
 ARRAYS = [np.arange(4096 * 256, dtype=np.int32).reshape(4096, 256), np.zeros(0, np.int32)]
 
@@ -39,6 +44,12 @@ def test_slow_codecs_are_timed_on_what_the_budget_allows() -> None:
     assert largest_share(ARRAYS, seconds_of, budget_s=0.06) == Fraction(1, 4)
     assert asked[0] >= LEAST_VALUES
     assert max(asked) < ARRAYS[0].size
+
+
+def test_a_scalar_may_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "BUDGET_S", 1e-6)
+    coded = CodedValues([np.array(3, np.int32), *ARRAYS], native_bytes=4 + ARRAYS[0].nbytes)
+    assert codec_timing.timed(coded, Huffman(), patient=False)["share"] < 1
 
 
 def test_small_models_are_never_sampled() -> None:
