@@ -107,13 +107,12 @@ def requests(lines: Sequence[str]) -> dict[str, Request]:
     run.add(parser.add_subparsers(required=True))
     found = {}
     for line in lines:
-        words = shlex.split(line)
         with (
-            contextlib.suppress(SystemExit, SlashbenchError),
+            contextlib.suppress(SystemExit, SlashbenchError, ValueError),  # of what is no command
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             contextlib.redirect_stderr(nowhere),
         ):
-            found[line] = run.asked(parser.parse_args(words[1:]))
+            found[line] = run.asked(parser.parse_args(shlex.split(line)[1:]))
     return found
 
 

@@ -58,6 +58,8 @@ def _limit(options: argparse.Namespace) -> int:
     from slashbench.bench.report.data.water_filling import at_loss
     from slashbench.bench.store.store import Store
 
+    if options.batches < 1:
+        raise UsageError(f"--batches {options.batches}: give a number of batches, 1 or more")
     out = console()
     request = Request(
         models=options.model, recipes=options.recipe, codecs="rans", seeds=options.seed

@@ -60,14 +60,14 @@ def _scan(options: argparse.Namespace) -> int:
     from slashbench.bench.report.output import terminal
     from slashbench.bench.speed import codec_speed, own_checkpoint
     from slashbench.bench.speed import speed_tables as board
-    from slashbench.link import entries
+    from slashbench.link import only
     from slashbench.trainers.catalog import QUANTISERS
 
     shown = console()
     codecs, left_out = codec_speed.contestants(options.codecs)
     quantiser = None
     if options.quantize is not None:
-        (quantiser,) = (link.item for link in entries(QUANTISERS, options.quantize, left_out))
+        quantiser = only(QUANTISERS, options.quantize).item
     weights = own_checkpoint.read(options.path, round(options.sample * 1e6))
     if quantiser is not None:
         weights = own_checkpoint.to_quantize(weights)

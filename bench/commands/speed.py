@@ -156,13 +156,13 @@ def _trainers(options: argparse.Namespace) -> int:
     from slashbench.bench.models.catalog import MODELS
     from slashbench.bench.report.output import terminal
     from slashbench.bench.speed import recording, trainer_speed, trainer_tables
-    from slashbench.link import entries
+    from slashbench.link import entries, only
     from slashbench.trainers.catalog import REGIMES
 
     out = console()
     left_out: dict[str, str] = {}
     regimes = list(entries(REGIMES, options.trainers or trainer_speed.DEFAULT_REGIMES, left_out))
-    (model,) = entries(MODELS, options.model, left_out)
+    model = only(MODELS, options.model)
     with Bar(out) as bar:
         speeds = trainer_speed.run(model, regimes, options.rounds, bar.show)
     recording.record_trainers(speeds, model.item.threads, options.json, options.md)

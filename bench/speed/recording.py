@@ -82,7 +82,10 @@ def decode_file_speeds(data: bytes) -> FileSpeeds:
 
 
 def record_trainers(
-    speeds: list[TrainerSpeed], threads: int, json: Path | None = None, md: Path | None = None
+    speeds: list[TrainerSpeed],
+    threads: int | None,
+    json: Path | None = None,
+    md: Path | None = None,
 ) -> None:
     """Write what regimes cost. threads: of the model's training."""
     found = TrainerSpeeds(speeds=speeds, provenance=provenance.provenance(threads))

@@ -82,6 +82,7 @@ def test_wrong_use_and_damage(folder: Path) -> None:
     for arguments, code, said in [
         (["nowhere.safetensors"], 2, "nothing at nowhere"),
         (["model-a.safetensors", "--quantize=nothing"], 2, "no quantiser 'nothing'"),
+        (["model-a.safetensors", "--quantize=quantize:step=1/2"], 2, "name one quantiser"),
         (["model-a.safetensors", "--codecs=nothing"], 2, "no codec 'nothing'"),
         (["broken.safetensors"], 1, "it is no safetensors file"),
         (["model-a.safetensors", "--sample=nan"], 2, "not a finite number"),
