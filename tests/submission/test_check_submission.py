@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 import slashbench
+from slashbench.bench.commands import check_submission
 from slashbench.bench.report.data import records
 from slashbench.bench.store import published
 from slashbench.bench.store.store import Store
@@ -151,6 +152,11 @@ def test_cells_of_a_command_that_are_not_there_are_named(made: Path) -> None:
 def test_a_folder_whose_commands_make_no_plan_is_no_whole_one(made: Path) -> None:
     code, found, _ = check(made, "--no-rerun", "--command", "bench tune --model digits-mlp")
     assert (code, found["complete, the rest"]) == (0, "unclear")
+
+
+def test_a_command_line_that_is_none_is_left_out() -> None:
+    lines = ["bench run --suite 'smoke", "bench run --nothing", "bench run --suite smoke"]
+    assert check_submission.requests(lines).keys() == {lines[-1]}
 
 
 def test_damage_is_our_error(mine: Path) -> None:
