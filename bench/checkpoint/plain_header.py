@@ -23,6 +23,7 @@ from slashbench.errors import CorruptFile
 METADATA = "__metadata__"
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 MOST_DIMENSIONS = 64  # as NumPy has it
+MOST_VALUES = 1 << 59  # of a shape, dimensions of 0 left out: NumPy's limit for its widest type
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ def parse(data: bytes) -> Header:
             )
         if len(tensor.shape) > MOST_DIMENSIONS:
             raise CorruptFile(f"{name!r} has {len(tensor.shape)} dimensions")
+        if math.prod(max(1, n) for n in tensor.shape) > MOST_VALUES:
+            raise CorruptFile(f"{name!r} has the shape {list(tensor.shape)}, which no array has")
         if tensor.begin != end or tensor.end < end:
             raise CorruptFile(f"the bytes of {name!r} overlap with others, or leave a gap")
         if 8 * tensor.nbytes != tensor.count * DTYPES[tensor.dtype].bits:

@@ -301,6 +301,7 @@ def test_lies() -> None:
     refused(header_says('"F32"', '"F64"'), "not what F64 of shape")
     refused(header_says("[60,50]", "[50,60,0]"), "not what F32 of shape")
     refused(header_says("[60,50]", "[-60,-50]"), "damaged")
+    refused(header_says("[60,50]", f"[0,{1 << 62}]"), "which no array has")
     refused(header_says("[60,50]", str([1] * 65 + [3000])), "67 dimensions|66 dimensions")
     refused(header_says("[7200,7224]", "[7201,7225]"), "overlap with others, or leave a gap")
     refused(header_says('"w"', '"v"'), "not those that its contents list")
