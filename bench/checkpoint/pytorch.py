@@ -37,7 +37,7 @@ from slashbench.bench.checkpoint.state_dict import tied_names
 from slashbench.bench.machine.atomic_files import atomically
 from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.contracts import Weights
-from slashbench.errors import UsageError
+from slashbench.errors import OtherBase, UsageError
 from slashbench.link import only
 from slashbench.trainers.catalog import QUANTISERS
 
@@ -307,7 +307,10 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         return dict(self._shards.metadata)
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        """Decode one tensor and no other. Raises CorruptFile, UsageError for no such name."""
+        """Decode one tensor and no other.
+
+        Raises CorruptFile, UsageError for no such name, and OtherBase for an update of a run.
+        """
         tensor = self._entry(name)
         return as_tensor(self._shards.holding(name).tensor(name), tensor, name).to(self._device)
 
@@ -333,6 +336,11 @@ class safe_open:  # noqa: N801  # safetensors' name for it
         return as_tensor(rows, part, name).to(self._device)
 
     def _entry(self, name: str) -> Tensor:
+        if sources.BASE in self._shards.metadata:
+            raise OtherBase(
+                f"{self._path} is an update: its tensors are no weights, but differences to those "
+                "of its base; get_tensors, or load_file, adds them to it"
+            )
         if name not in self._shards.tensors:
             raise UsageError(f"{self._path} has no tensor {name!r}; keys() lists those it has")
         return self._shards.tensors[name]
@@ -439,6 +447,7 @@ class _Shards:
     ) -> None:
         self._max_bytes, self._trusted = max_bytes, trusted
         self._base = _base(base, max_bytes, trusted=trusted)
+        self._where = path
         self._files = folders.weight_files(path)
         self._holder: dict[str, Path] = {}
         self._open: dict[Path, Checkpoint] = {}  # the one used last comes last
@@ -473,7 +482,11 @@ class _Shards:
         return weights
 
     def _updated(self, device: Any) -> Weights:
-        """Add an update to its base. Raises OtherBase."""
+        """Add an update to its base. Raises OtherBase, and UsageError where it is not alone."""
+        if len(self._files) > 1:
+            raise UsageError(
+                f"{self._where} holds an update beside other files; name the file of the update"
+            )
         (file,) = self._files
         whole = update.whole(self._opened(file, self._max_bytes), self._base)
         return {name: tensor.to(device) for name, tensor in state_dict.to_torch(whole).items()}

@@ -70,7 +70,7 @@ def buffers(metadata: Mapping[str, str]) -> frozenset[str]:
     """
     try:
         return frozenset(map(str, json.loads(metadata.get(BUFFERS, "[]"))))
-    except (json.JSONDecodeError, TypeError) as error:
+    except (json.JSONDecodeError, TypeError, RecursionError) as error:
         raise CorruptFile(f"its list of buffers is damaged: {error}") from error
 
 
@@ -81,9 +81,9 @@ def aliases(metadata: Mapping[str, str]) -> dict[str, str]:
     """
     try:
         found = json.loads(metadata.get(ALIASES, "{}"))
-    except json.JSONDecodeError as error:
+        return {str(name): str(other) for name, other in found.items()}
+    except (json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise CorruptFile(f"its list of tied names is damaged: {error}") from error
-    return {str(name): str(other) for name, other in found.items()}
 
 
 def is_ours(path: Path) -> bool:

@@ -43,9 +43,11 @@ def decoded(checkpoint: Checkpoint) -> dict[str, Array]:
         )
         for name, raw in checkpoint.all().items()
     }
-    return weights | {
-        alias: weights[name] for alias, name in sources.aliases(header.metadata).items()
-    }
+    for alias, name in sources.aliases(header.metadata).items():
+        if name not in weights:
+            raise CorruptFile(f"the tied name {alias!r} leads nowhere")
+        weights[alias] = weights[name]
+    return weights
 
 
 def whole(checkpoint: Checkpoint, base: Base | None) -> dict[str, Array]:

@@ -14,7 +14,7 @@ from slashbench.bench.checkpoint import base_files, pytorch, sources
 from slashbench.bench.checkpoint.plain_header import Tensor
 from slashbench.bench.checkpoint.sources import Source
 from slashbench.bench.formats import folder_contents, opening
-from slashbench.errors import UsageError
+from slashbench.errors import OtherBase, UsageError
 
 
 class LazyTensor:
@@ -90,6 +90,15 @@ class WeightFiles(Mapping[str, LazyTensor]):
                 raise UsageError(f"{path} holds {min(twice)!r} twice; name one of its files")
             self._holders |= dict.fromkeys(source.header.tensors, source)
             self.left_out |= source.left_out
+
+    def check_whole(self) -> None:
+        """Raise OtherBase where the tensors are no weights, but differences to those of a base."""
+        for source in self._holders.values():
+            if sources.BASE in source.header.metadata:
+                raise OtherBase(
+                    f"{self.files[0]} is an update, which holds differences to the weights of its "
+                    "base: `bench decompress --base OLD` makes whole ones"
+                )
 
     def __getitem__(self, name: str) -> LazyTensor:
         return LazyTensor(self._holders[name], name)

@@ -89,6 +89,8 @@ class CompressedQuantizer(HfQuantizer):
         config = self.quantization_config
         files = [Path(file) for file in checkpoint_files]
         weights = [WeightFiles(file, config.max_bytes, config.trusted) for file in files]
+        for each in weights:
+            each.check_whole()
         self._weights = _Shared({name: each[name] for each in weights for name in each})
         self._stub = tempfile.TemporaryDirectory(prefix="slashbench-")
         stub = Path(self._stub.name) / "names.safetensors"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import slashbench
 from slashbench import update_layout
-from slashbench.bench.checkpoint import update
+from slashbench.bench.checkpoint import reader, sources, update
 from slashbench.errors import CorruptFile
 from slashbench.update_layout import LAYOUT, Member
 
@@ -52,6 +55,14 @@ def test_damaged_and_endless_layouts_are_refused() -> None:
     for data in (good[:-3], good[1:], b"", zlib.compress(b"[[[1]]]"), bomb):
         with pytest.raises(CorruptFile):
             update_layout.parsed(data)
+
+
+@pytest.mark.parametrize("names", ['{"x": "nowhere"}', "[1]", "[" * 10_000])
+def test_tied_names_that_lead_nowhere_are_damage(names: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.safetensors"
+    slashbench.save_file({"w": torch.ones(3)}, path, metadata={sources.ALIASES: names})
+    with pytest.raises(CorruptFile, match="tied name"):
+        update.decoded(reader.opened(path))
 
 
 def test_factors_come_in_pairs_that_fit() -> None:

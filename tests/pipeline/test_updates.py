@@ -20,7 +20,7 @@ from slashbench.bench.pipeline.stages import Measured, Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Cell, Request
 from slashbench.bench.store.store import Store
-from slashbench.errors import CorruptFile, OtherBase
+from slashbench.errors import CorruptFile, OtherBase, UsageError
 from tests.helpers.command import bench
 from tests.helpers.fine_tuned import USED, FineTuned
 
@@ -141,6 +141,15 @@ def test_a_user_applies_an_update_to_the_base(tmp_path: Path) -> None:
     assert all(torch.equal(written[name], made[name]) for name in made)
     with pytest.raises(OtherBase):
         slashbench.load_file(path)
+    with pytest.raises(OtherBase, match="no weights, but differences"):
+        dict(slashbench.iterate_tensors(path))
+    with pytest.raises(OtherBase, match="decompress --base"):
+        matrix.plan(Request(models=str(path)))
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "update.safetensors").write_bytes(path.read_bytes())
+    slashbench.save_file({"other": torch.ones(3)}, folder / "other.safetensors")
+    with pytest.raises(UsageError, match="name the file of the update"):
+        slashbench.load_file(folder, base=base)
 
 
 @pytest.mark.usefixtures("tuned")

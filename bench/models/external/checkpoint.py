@@ -31,6 +31,7 @@ class ExternalModel(Model):
         self.name = name
         self.path = located(name.place)
         self.weights = WeightFiles(self.path)
+        self.weights.check_whole()
         self.needs = Needs(memory_bytes=(1 << 30) + _COPIES * self._nbytes)
 
     @property
