@@ -60,7 +60,7 @@ class EngineChoice:
     def engine(
         self, run: RunContext, store: Store, watcher: EngineWatcher, cells: Sequence[Cell]
     ) -> Iterator[Engine]:
-        """The engine for those cells, while the context lasts."""
+        """Start the engine for those cells, for the context."""
         jobs = processes(self._request, cells) if self._client is None else None
         if jobs == 0:
             yield InlineEngine(run, store, watcher)
@@ -78,7 +78,7 @@ class EngineChoice:
 
 @contextlib.contextmanager
 def opened(request: PlacementRequest) -> Iterator[EngineChoice]:
-    """The venue that was asked for. Raises UsageError where it can't be had."""
+    """Open the place that was asked for. Raises UsageError where that fails."""
     if request.scheduler is None:
         yield EngineChoice(request, None)
         return

@@ -46,7 +46,7 @@ class Session:
 
     @contextlib.contextmanager
     def engaged(self, cells: Sequence[Cell]) -> Iterator[Driver]:
-        """A driver for those cells, all at once or by and by, while the context lasts."""
+        """Yield a driver for those cells, which runs them in one or several calls."""
         with self._place.engine(self._run, self._store, self._watcher, cells) as engine:
             driver = Driver(self.stages, engine, self._watcher)
             self.mismatches, self.refused = driver.mismatches, driver.refused
@@ -57,7 +57,7 @@ class Session:
 def opened(
     request: PlacementRequest, store: Store, on_existing: OnExisting, watcher: EngineWatcher
 ) -> Iterator[Session]:
-    """A run where it was asked for. Raises UsageError, or StoreUnusable."""
+    """Open a run at the place asked for. Raises UsageError, or StoreUnusable."""
     store.sweep()
     with placement.opened(request) as place:
         yield Session(place, store, on_existing, watcher)

@@ -1,6 +1,6 @@
 """Old names of registered entries and of their settings, and what they are called today.
 
-Somebody who writes an old name is told the new one (`Registry.get`, `selector.expand`). Files,
+`Registry.get` and `selector.expand` refuse an old name with the new one in the message. Files,
 streams and records that were written under old names are still read: their readers translate by
 `current` and `current_recipe`.
 """
