@@ -127,7 +127,8 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"{_FOLDER}{user}"
     with contextlib.suppress(OSError):  # seen where a lock is opened
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)  # whatever the umask
+        if not folder.is_symlink():  # which somebody else may have put there
+            folder.chmod(0o755)  # whatever the umask
     return folder
 
 

@@ -77,6 +77,14 @@ def said(process: subprocess.Popen[str]) -> str:
 users = pytest.mark.parametrize("user", ["", pytest.param(65534, marks=two_users)])
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users of POSIX")
+def test_a_link_in_place_of_the_locks_opens_no_folder_to_others(shared: Path) -> None:
+    (private := shared / "private").mkdir(mode=0o700)
+    (shared / f"slashbench-locks-{os.getuid()}").symlink_to(private)
+    with locks.at_work():
+        assert private.stat().st_mode & 0o777 == 0o700
+
+
 @users
 def test_no_one_times_while_another_works(user: int | str) -> None:
     with locks.undisturbed():
