@@ -73,7 +73,7 @@ def run(
     evaluation, calibration
         Of checkpoints of your own, as `--eval` and `--calibration` have them.
     progress
-        Show on standard error how the run goes.
+        Show on standard error how the run goes, and which cells can't be run here.
 
     Returns
     -------
@@ -110,10 +110,14 @@ def run(
     shown.quiet = not progress
     display = Display(shown)
     wish = PlacementRequest(None if scheduler else jobs, scheduler, timeout_s, retries)
+    for what, why in plan.left_out.items():
+        shown.print(f"left out: {what}: {why}", style="yellow")
     with session.opened(wish, store, on_existing, display) as work:
         missing = [cell for cell in plan.cells if work.stages.cached_cell(cell) is None]
         with display.over(missing), work.engaged(missing) as driver:
             driver.run(missing)
+    for what, why in work.refused.items():
+        shown.print(f"not run: {what}: {why}", style="red")
     if work.mismatches:
         raise VerificationMismatch(
             f"{len(work.mismatches)} cells decode to other weights: {', '.join(work.mismatches)}"
