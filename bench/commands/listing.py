@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from slashbench.bench.commands.parsing import Verbs
     from slashbench.registry import Registry
 
-KINDS = ("codecs", "trainers", "models", "datasets", "suites")
+KINDS = ("codecs", "trainers", "models", "datasets", "suites", "licences")
 
 
 def add(verbs: Verbs) -> None:
@@ -28,6 +30,8 @@ def add(verbs: Verbs) -> None:
 def _list(options: argparse.Namespace) -> int:
     from slashbench.bench.commands.console import console
 
+    if options.kind == "licences":
+        return _licences(options.json)
     registries = _registries(options.kind)
     entries = _suites() if options.kind == "suites" else _entries(registries)
     if options.json:
@@ -39,6 +43,34 @@ def _list(options: argparse.Namespace) -> int:
         for problem in registry.problems:
             out.print(problem, style="yellow")
     return 0
+
+
+def _licences(as_json: bool) -> int:
+    from rich.text import Text
+
+    from slashbench.bench.commands.console import console
+    from slashbench.bench.doctor.licences import licences
+
+    found = list(licences())
+    if as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+        return 0
+    table = _table("name", "for", "version", "licence")
+    for one in found:
+        table.add_row(*map(Text, (one.name, one.use, one.version, one.licence)))
+    out = console()
+    out.print(table)
+    out.print("of packages as they say themselves; nothing here is legal advice", style="dim")
+    return 0
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _registries(kind: str) -> tuple[Registry[Any], ...]:
@@ -75,12 +107,9 @@ def _entries(registries: tuple[Registry[Any], ...]) -> list[dict[str, Any]]:
 
 def _show(entries: list[dict[str, Any]], console: Console) -> None:
     """Print entries as a table."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "kind", "settings (default)", "what it is"):
-        table.add_column(column, overflow="fold")
+    table = _table("name", "kind", "settings (default)", "what it is")
     for entry in entries:
         settings = ", ".join(f"{key}={value}" for key, value in entry["settings"].items())
         about = Text(entry["summary"])
