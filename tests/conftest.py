@@ -1,10 +1,10 @@
 """Fixtures that every room may ask for, and the settings of test processes."""
 
-import atexit
 import os
 import shutil
 import sys
 import tempfile
+from multiprocessing import util
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on these cores, as are its children
@@ -21,7 +21,8 @@ from tests.helpers.tiny_checkpoints import checkpoints as checkpoints
 _ROOT = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of `tmp_path`
 os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="sb-", dir=_ROOT)
 Path(tempfile.tempdir).chmod(0o1777)  # for tests of other users
-atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+# after the folder that multiprocessing has in it, which is removed at -100
+util.Finalize(None, shutil.rmtree, (tempfile.tempdir,), {"ignore_errors": True}, exitpriority=-200)
 
 # How fast a codec is does not matter here, so a tenth of the samples will do.
 timing.BUDGET_S /= 10
