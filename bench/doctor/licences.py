@@ -66,9 +66,9 @@ def _packages() -> Iterator[Licence]:
 def stated(name: str) -> str:
     """Return what an installed distribution says of its licence: in its metadata, or in a file."""
     about = importlib.metadata.metadata(name)
-    if expression := about.get("License-Expression"):
+    for expression in about.get_all("License-Expression") or ():
         return str(expression)
-    line = str(about.get("License") or "").strip().partition("\n")[0]
+    line = next(iter(about.get_all("License") or ()), "").strip().partition("\n")[0]
     classes = [
         text.rpartition(" :: ")[2]
         for text in about.get_all("Classifier") or ()
