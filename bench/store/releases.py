@@ -39,11 +39,16 @@ def extract(folder: Path, revision: str, into: Path) -> Path:
 
 def _published(folder: Path, revision: str) -> tuple[str, bytes] | None:
     """Return name and bytes of the records at a revision."""
+    if revision.startswith("-"):
+        raise UsageError(f"{revision!r} is no revision of git")
     for name in published.NAMES:
         # ./NAME: below the folder that git is called in
-        done = subprocess.run(
-            ["git", "-C", str(folder), "show", f"{revision}:./{name}"], capture_output=True
-        )
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), "show", f"{revision}:./{name}"], capture_output=True
+            )
+        except OSError as error:
+            raise UsageError("git is not here: give the folders of the releases") from error
         if done.returncode == 0:
             return name, done.stdout
     return None
