@@ -24,7 +24,7 @@ from slashbench.record import decode_speeds, decode_trainer_speeds
 RESULTS = Path(__file__).parents[2] / "results"
 
 #: Every folder that is published, in the order of results/README.md. One that is missing fails.
-BOARDS = ("core", "smoke", "training-time", "updates", "big", "backslash")
+BOARDS = ("core", "core-v1", "smoke", "training-time", "updates", "backslash")
 SPEEDS = ("integers", "floats", "low-precision", "deltas")
 
 
