@@ -99,7 +99,7 @@ def test_a_compressed_folder_loaded(tmp_path: Path, checkpoints: Path) -> None:
 def test_the_picture_of_readme_shows_its_records(tmp_path: Path) -> None:
     committed = next((DOCS / "pictures").iterdir())
     assert f"docs/pictures/{committed.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
-    done = bench("report", "--out", ROOT / "results" / "core", "--svg", tmp_path, cwd=tmp_path)
+    done = bench("report", "--out", ROOT / "results" / "core-v1", "--svg", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    again = f"bench report --out results/core --svg FOLDER, and {committed.name} of it"
+    again = f"bench report --out results/core-v1 --svg FOLDER, and {committed.name} of it"
     assert (tmp_path / committed.name).read_bytes() == committed.read_bytes(), again
