@@ -20,7 +20,11 @@ from slashbench.record import AnyRecord, Record
 NAME = "records.jsonl.zst"
 NAMES = (NAME, "records.jsonl")
 
+#: Bytes of records that a file may unpack to: it may be a stranger's.
+LARGEST = 2**30
+
 _LEVEL = 19
+_SLICE = 1024  # bytes unpacked at once: a frame of zeros makes some 30 MB of them
 _FRAME = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins
 
 #: Stage and key of a record.
@@ -64,13 +68,7 @@ def read(files: Backend, name: str) -> Mapping[Identity, bytes]:
         return {}
     where = f"{files.where}/{name}"
     if data.startswith(_FRAME):
-        packed = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            data = packed.decompress(data)
-        except zstandard.ZstdError as error:
-            raise CorruptFile(_said(where, str(error))) from error
-        if not packed.eof or packed.unused_data:
-            raise CorruptFile(_said(where, "it is no single whole Zstandard frame"))
+        data = _unpacked(data, where)
     if data and not data.endswith(b"\n"):
         raise CorruptFile(_said(where, "its last line is cut off"))
     lines = {}
@@ -81,6 +79,25 @@ def read(files: Backend, name: str) -> Mapping[Identity, bytes]:
             raise CorruptFile(_said(f"{where}, line {number}", str(error))) from error
         lines[head.stage, head.key] = line
     return dict(sorted(lines.items()))
+
+
+def _unpacked(data: bytes, where: str) -> bytes:
+    """Return what a Zstandard frame holds. Raises CorruptFile, also where that is over LARGEST."""
+    packed = zstandard.ZstdDecompressor().decompressobj()
+    parts, size = [], 0
+    try:
+        for start in range(0, len(data), _SLICE):
+            if packed.eof:
+                raise CorruptFile(_said(where, "it is no single whole Zstandard frame"))
+            parts.append(packed.decompress(data[start : start + _SLICE]))
+            size += len(parts[-1])
+            if size > LARGEST:
+                raise CorruptFile(_said(where, f"it unpacks to more than {LARGEST:,} bytes"))
+    except zstandard.ZstdError as error:
+        raise CorruptFile(_said(where, str(error))) from error
+    if not packed.eof or packed.unused_data:
+        raise CorruptFile(_said(where, "it is no single whole Zstandard frame"))
+    return b"".join(parts)
 
 
 def decode(line: bytes, where: str) -> AnyRecord:

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from slashbench.bench import cli
-from slashbench.bench.store import merge
+from slashbench.bench.store import merge, published
 from slashbench.bench.store.published import NAME
 from slashbench.bench.store.store import Store
 from slashbench.errors import CorruptFile, UsageError
@@ -155,3 +155,13 @@ def test_a_damaged_file_is_named_and_not_read_in_part(
     assert code == 1
     assert str(path) in said
     assert "Traceback" not in said
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "LARGEST", 2**20)
+    zeros = zstandard.ZstdCompressor(level=1).compress(bytes(2**28))
+    (tmp_path / NAME).write_bytes(zeros)
+    with pytest.raises(CorruptFile, match="more than 1,048,576 bytes"):
+        list(Store(tmp_path).every())
