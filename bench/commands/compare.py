@@ -69,5 +69,5 @@ def _compare(options: argparse.Namespace) -> int:
     out.print(comparison.LEGEND, style="dim")
     said = fail_on.violations(found, asked)
     for text in said if options.fail_on else []:
-        out.print(text, style="red")
+        out.print(text, style="red", soft_wrap=True)
     return 1 if options.fail_on and said else 0

@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import re
+import secrets
 import shutil
 import stat
 import sys
@@ -203,9 +204,10 @@ def folder_atomically(path: Path) -> Iterator[Path]:
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=_partial(), dir=path.parent))
+        # Named before it is made: a signal in between would leave what mkdtemp makes.
+        made = path.parent / f"{_partial()}{secrets.token_hex(8)}"
         try:
-            made.chmod(0o777 & ~_umask())
+            made.mkdir()
             yield made
             if path.exists() or path.is_symlink():
                 aside = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))

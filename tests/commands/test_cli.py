@@ -61,7 +61,7 @@ def test_dry_run_runs_nothing(tmp_path: Path) -> None:
         (["run", "--codecs", "hufman"], "did you mean 'huffman'"),
         (["run", "--models", "digits-mpl"], "did you mean 'digits-mlp'"),
         (["run", "--recipes", "backslsh"], "did you mean 'backslash'"),
-        (["run", "--suite", "cor"], "known: backslash, backslash-quick, big, core, full"),
+        (["run", "--suite", "cor"], "known: backslash, backslash-quick, big, core, core-v1, full"),
         (["run", "--codecs", "zstd:levle=3"], "did you mean 'level'"),
         (["run", "--codecs", "exp-golomb:k=99"], "exp-golomb"),
         (["run", "--seeds", "x"], "not of the form"),
