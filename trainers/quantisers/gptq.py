@@ -140,11 +140,12 @@ def solve(
     integers = ordered.round().double()
     for _ in range(PASSES if lam else 1):
         rule = _cheapest(integers, factor, lam, importance, quadratic) if lam else _nearest
-        integers = obs.sweep(ordered, factor.inverse, partial(_same_for_all_blocks, rule))
+        integers = obs.sweep(ordered, factor.inverse, partial(same_for_all_blocks, rule))
     return integers[:, factor.columns.argsort()]
 
 
-def _same_for_all_blocks(rule: obs.Rule, start: int, block: torch.Tensor) -> obs.Rule:
+def same_for_all_blocks(rule: obs.Rule, start: int, block: torch.Tensor) -> obs.Rule:
+    """Return the rule: no block of columns has one of its own."""
     return rule
 
 

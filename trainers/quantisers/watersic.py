@@ -16,7 +16,7 @@ from slashbench.trainers.numerics import obs
 from slashbench.trainers.numerics.choice import cheapest
 from slashbench.trainers.numerics.code_length import SMOOTHING, LengthTable
 from slashbench.trainers.numerics.integers import float_of_scales, to_int32
-from slashbench.trainers.quantisers.gptq import PASSES, Factor
+from slashbench.trainers.quantisers.gptq import PASSES, Factor, same_for_all_blocks
 from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
 
 Columns = Literal["own", "one"]
@@ -146,7 +146,7 @@ class WaterSIC(GPTQLoss):
                     gains[j] = (importance * z * y).sum() / energy if energy > 0 else 1.0
                 return z * (gains[j] * widths[j])
 
-            obs.sweep(ordered, factor.inverse, partial(_same_for_all_blocks, rule))
+            obs.sweep(ordered, factor.inverse, partial(same_for_all_blocks, rule))
             integers = found
         back = factor.columns.argsort()
         ones = torch.ones(len(scaled), dtype=torch.float64)
@@ -212,7 +212,3 @@ def _error(
 ) -> float:
     change = found.weights() - wanted
     return float((importance * ((change @ moment) * change).sum(1)).sum())
-
-
-def _same_for_all_blocks(rule: obs.Rule, start: int, block: torch.Tensor) -> obs.Rule:
-    return rule

@@ -7,6 +7,7 @@ densities that are learned along with them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,10 +16,9 @@ from torch import nn
 
 from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
-from slashbench.errors import UsageError
 from slashbench.trainers.numerics.learned_density import LearnedDensities, place, shares, slopes
 from slashbench.trainers.regimes.lsq import LearnedSteps
-from slashbench.trainers.training.parameters import gradient, in_scope, local, widened
+from slashbench.trainers.training.parameters import gradient, in_scope, widened
 from slashbench.trainers.training.schedule import Strength
 
 _BITS = 16  # integers are limited to these, which none reaches
@@ -60,7 +60,7 @@ class NoisyRate(LearnedSteps):
         self.densities = LearnedDensities(len(parameters)).to(device)
         self._learner = torch.optim.Adam(self.densities.parameters(), lr=_DENSITY_RATE)
         self._felt: dict[str, torch.Tensor] = {}  # of a row's step size, by the rate
-        self._bits = float("nan")
+        self._bits = math.nan  # before rounding begins
 
     def first_sizes(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the same step size for every row."""
@@ -80,7 +80,7 @@ class NoisyRate(LearnedSteps):
 
     def log(self) -> dict[str, float]:
         """Return also `bits`: the rate of the last step, in bits per parameter."""
-        return {**super().log(), "bits": self._bits} if self._bits == self._bits else super().log()
+        return super().log() if math.isnan(self._bits) else {**super().log(), "bits": self._bits}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return also the densities and the moments of their gradients."""
@@ -181,8 +181,6 @@ class EPR(Regime):
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the rounding and the rate of all matrices. Raises UsageError if none is there."""
         matrices = in_scope(parameters, "matrices")
-        if any(local(p).numel() != p.numel() for p in matrices.values()):
-            raise UsageError("epr learns from whole matrices: train without sharding")
         begin = self.first_rounded(plan)
         return NoisyRate(matrices, self.lam, self.step, self.rate, begin, plan, self.warmup)
 
