@@ -7,6 +7,7 @@ open descriptor such as /dev/stdout, a link to any of them) is written into and 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import functools
 import os
@@ -30,8 +31,8 @@ _CURES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EFBIG: "the file is larger than this process may write; raise the limit",
-    errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
-    errno.EPERM: f"no permission to write there; {_ELSEWHERE}",
+    errno.EACCES: f"no permission to {{verb}} there; {_ELSEWHERE}",
+    errno.EPERM: f"no permission to {{verb}} there; {_ELSEWHERE}",
     errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
     errno.ENOTDIR: f"a file is in the way; {_ELSEWHERE}",
     errno.EEXIST: f"a file is in the way; {_ELSEWHERE}",
@@ -46,13 +47,15 @@ _CURES = {
 
 _PARTIAL, _REPLACED = ".partial-", ".replaced-"
 _ABANDONED_S = 86_400.0  # age of a half-written file of another machine whose writer must be dead
+_SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+_HERE = -100  # AT_FDCWD of Linux: paths are relative to the working folder
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|(?P<pid>\d+)(?:/task/\d+)?))/fd/(?P<number>\d+)")
 _MOST_LINKS = 40  # that one path may lead over, as in Linux
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the OSErrors of writing at or below `path` into StoreUnusable with a cure.
+def explained(path: Path, verb: str = "write") -> Iterator[None]:
+    """Turn the OSErrors of writing, or reading, at or below `path` into StoreUnusable with a cure.
 
     An error that names another file, such as one that is read to be copied, and that of a reader
     who left a pipe pass as they are.
@@ -64,8 +67,9 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if not _concerns(error, path):
             raise
-        cure = _CURES.get(error.errno or 0) or error.strerror or str(error)
-        raise StoreUnusable(f"can't write {path}: {cure}") from error
+        known = _CURES.get(error.errno or 0)
+        cure = known.format(verb=verb) if known else error.strerror or str(error)
+        raise StoreUnusable(f"can't {verb} {path}: {cure}") from error
 
 
 @contextmanager
@@ -200,7 +204,8 @@ def write_out(file: BinaryIO, begin: int, end: int) -> None:
 def folder_atomically(path: Path) -> Iterator[Path]:
     """Make a new folder, which takes the place of `path` when the context ends well.
 
-    Otherwise all is as it was. Raises StoreUnusable.
+    Otherwise all is as it was. Where the system can't swap two folders, a kill at the last moment
+    may leave the old one beside, in a folder `.replaced-*`. Raises StoreUnusable.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +214,9 @@ def folder_atomically(path: Path) -> Iterator[Path]:
         try:
             made.mkdir()
             yield made
-            if path.exists() or path.is_symlink():
+            if _swapped(made, path):
+                shutil.rmtree(made)  # the one before
+            elif path.exists() or path.is_symlink():
                 aside = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
                 path.rename(aside / path.name)
                 try:
@@ -299,6 +306,20 @@ def _concerns(error: OSError, path: Path) -> bool:
     whole, named = (_place(Path(os.fsdecode(each))) for each in (path, error.filename))
     beside = named.parent == whole.parent and named.name.startswith((_PARTIAL, _REPLACED))
     return beside or whole.is_relative_to(named) or named.is_relative_to(whole)
+
+
+def _swapped(made: Path, path: Path) -> bool:
+    """Swap two folders in one step if system and file system can. Returns whether it did."""
+    if os.name != "posix" or not path.is_dir() or path.is_symlink():
+        return False
+    system = ctypes.CDLL(None)
+    names = os.fsencode(made), os.fsencode(path)
+    failed = -1
+    if hasattr(system, "renameat2"):  # Linux
+        failed = system.renameat2(_HERE, names[0], _HERE, names[1], _SWAP)
+    elif hasattr(system, "renamex_np"):  # macOS
+        failed = system.renamex_np(*names, _SWAP)
+    return failed == 0
 
 
 @functools.cache

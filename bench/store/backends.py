@@ -96,12 +96,11 @@ class LocalBackend(Backend):
 
     @override
     def read(self, name: str) -> bytes | None:
-        try:
-            return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            return None
+        with explained(self.root, "read"):
+            try:
+                return (self.root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     @override
     def write(self, name: str, data: bytes) -> None:
@@ -131,10 +130,11 @@ class LocalBackend(Backend):
 
     @override
     def size(self, name: str) -> int | None:
-        try:
-            return (self.root / name).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with explained(self.root, "read"):
+            try:
+                return (self.root / name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     @override
     def local(self, name: str) -> Path | None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -207,6 +208,28 @@ def test_a_folder_that_cant_be_replaced_stays(tmp_path: Path) -> None:
         made.rmdir()  # which nobody should do: the last step fails
     assert (old / "weights").read_text() == "old"
     assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="needs a swap of folders")
+def test_a_folder_that_is_replaced_is_there_at_every_moment(tmp_path: Path) -> None:
+    out, stop, seen = tmp_path / "out", threading.Event(), []
+
+    def watch() -> None:
+        while not stop.is_set():
+            seen.append(out.is_dir())
+
+    with folder_atomically(out):
+        pass
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(300):
+        with folder_atomically(out) as made:
+            (made / str(number)).touch()
+    stop.set()
+    watcher.join()
+    assert all(seen)
+    assert [path.name for path in out.iterdir()] == ["299"]
+    assert list(tmp_path.iterdir()) == [out]
 
 
 DIE = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from slashbench.version import __version__
@@ -45,3 +47,20 @@ def test_forms_and_hooks_are_well_formed() -> None:
     (local,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
     assert local["repo"] == "local"
     assert {hook["language"] for hook in local["hooks"]} == {"system"}
+
+
+def test_nothing_strays_into_the_first_folder() -> None:
+    """What a tutorial's commands write, when tried here, is not for git."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout")
+    listed = ["git", "-C", str(ROOT), "ls-files", "--", ":(glob)*"]
+    kept = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+    assert {Path(name).suffix for name in kept} <= {
+        "",
+        ".md",
+        ".cff",
+        ".ini",
+        ".toml",
+        ".txt",
+        ".yaml",
+    }

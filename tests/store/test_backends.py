@@ -45,6 +45,17 @@ def test_files_by_name(files: Backend) -> None:
     files.sweep()
 
 
+def test_a_file_that_cant_be_read_is_said_in_words(tmp_path: Path) -> None:
+    files = backends.at(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(StoreUnusable, match=r"can't read .* a folder is in the way"):
+        files.read("folder")
+    for look in (files.read, files.size):
+        with pytest.raises(StoreUnusable, match=r"can't read .* links lead in a circle"):
+            look("circle")
+
+
 def test_of_many_who_create_a_file_one_alone_does(files: Backend) -> None:
     for name in ("x", "y", "z"):
         made = []
