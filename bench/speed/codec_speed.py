@@ -2,8 +2,8 @@
 
 Codecs are interleaved: each encodes and decodes all tensors once, then the next does, so that a
 machine that slows down slows them all. Histogram, parameter search, tables, headers, checksums and
-allocation are included; files are not. Threads share out the tensors, the same way for every codec,
-each on a core of its own.
+allocation are included, from memory that the process holds; files are not. Threads share out the
+tensors, the same way for every codec, each on a core of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slashbench import parallel, selector
-from slashbench.bench.machine import locks, provenance
+from slashbench.bench.machine import heap, locks, provenance
 from slashbench.bench.speed.samples import Sample
 from slashbench.codecs.base import Bound, DeltaCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
@@ -88,6 +88,7 @@ def run(
     """
     if repeats < 1 or min(threads) < 1:
         raise UsageError("repeats and threads must be at least 1")
+    heap.keep()
     for sample in samples:
         taking = [
             link
