@@ -1,4 +1,4 @@
-"""BackSlash over two processes (gloo): DDP and FSDP2 take the very steps of one process."""
+"""Two processes (gloo): DDP and FSDP2 take the very steps of one, and end with the same weights."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from slashbench.trainers.catalog import REGIMES
 from tests.helpers.object_store import free_port
 
 pytestmark = pytest.mark.thorough  # two processes that import torch
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+
+def said_by_two(script: str, *arguments: str) -> list[str]:
+    """Run a script beside this file in two processes, as torchrun does, and return their output."""
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    ranks = [
+        subprocess.Popen(command, env=os.environ | group | {"RANK": i, "LOCAL_RANK": i}, **pipes)
+        for i in "01"
+    ]
+    said = [rank.communicate(timeout=240) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    return [output for output, _ in said]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    ranks = [  # as torchrun starts them
-        subprocess.Popen([sys.executable, str(SCRIPT), str(folder)], stderr=subprocess.PIPE,
-                         text=True, env=os.environ | group | {"RANK": rank, "LOCAL_RANK": rank})
-        for rank in "01"
-    ]  # fmt: skip
-    said = [rank.communicate(timeout=240)[1] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    said_by_two("two_processes.py", str(folder))
     return folder
+
+
+def test_every_regime_ends_with_the_same_weights_in_both() -> None:
+    for output in said_by_two("alike_processes.py"):
+        assert output.split("\n") == [*REGIMES.names(), ""]
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])

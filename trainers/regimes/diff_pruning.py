@@ -11,6 +11,7 @@ from torch import nn
 
 from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
+from slashbench.trainers.training import distributed
 from slashbench.trainers.training.parameters import in_scope
 from slashbench.trainers.training.schedule import learning_rate
 
@@ -61,7 +62,8 @@ class HardConcreteGates(TrainingHook):
     def before_forward(self) -> None:
         """Draw the gates and put the gated differences in place."""
         for name, parameter in self._trained():
-            noise = torch.rand_like(parameter).clamp_(1e-6, 1 - 1e-6).logit_()
+            draws = distributed.from_first(torch.rand_like(parameter))
+            noise = draws.clamp_(1e-6, 1 - 1e-6).logit_()
             soft = noise.add_(self.logits[name]).div_(BETA).sigmoid_()
             self._drawn[name] = soft
             parameter.copy_(self.start[name].addcmul(_gate(soft), self.moves[name]))

@@ -18,6 +18,7 @@ from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.trainers.numerics.learned_density import LearnedDensities, place, shares, slopes
 from slashbench.trainers.regimes.lsq import LearnedSteps
+from slashbench.trainers.training import distributed
 from slashbench.trainers.training.parameters import gradient, in_scope, widened
 from slashbench.trainers.training.schedule import Strength
 
@@ -110,7 +111,7 @@ class NoisyRate(LearnedSteps):
         for row, (name, weights) in zip(table.detach(), floats.items(), strict=True):
             sizes = self.step_sizes[name][:, None]
             values = widened(weights).flatten(1) / sizes
-            noisy = place(values + torch.rand_like(values) - 0.5)
+            noisy = place(values + distributed.from_first(torch.rand_like(values)) - 0.5)
             places.append(noisy)
             slope = factor * slopes(row)[noisy]
             self._felt[name] = -(slope * values).sum(1)  # by the logarithm of a row's step size

@@ -25,15 +25,33 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def spread(module: nn.Module, execution: Execution) -> nn.Module:
-    """Return what to call in place of `module`; under FSDP2 its parameters are sharded in place."""
-    if execution.sharding == "ddp":
-        return DistributedDataParallel(module)
-    from torch.distributed.fsdp import fully_shard  # a second to load
+def shard(module: nn.Module, execution: Execution) -> None:
+    """Shard the parameters of a module in place if the execution says so: hooks see the shards."""
+    if execution.sharding == "fsdp2":
+        from torch.distributed.fsdp import fully_shard  # a second to load
 
-    device = torch.device(execution.device).type
-    fully_shard(module, mesh=dist.device_mesh.init_device_mesh(device, (count(),)))
-    return module
+        device = torch.device(execution.device).type
+        fully_shard(module, mesh=dist.device_mesh.init_device_mesh(device, (count(),)))
+
+
+def called(module: nn.Module, execution: Execution) -> nn.Module:
+    """Return what to call in place of a module, so that all processes have the same gradients.
+
+    DDP takes note of which parameters are trained: they must be settled by then.
+    """
+    if execution.processes == 1 or execution.sharding == "fsdp2":
+        return module
+    return DistributedDataParallel(module)
+
+
+def from_first(draws: torch.Tensor) -> torch.Tensor:
+    """Return the random numbers that the first process has drawn, in every process.
+
+    Their generators go apart: a model with dropout draws as many as there are rows in its share.
+    """
+    if count() > 1:
+        dist.broadcast(draws, 0)
+    return draws
 
 
 def share(batch: Any) -> tuple[Any, float]:

@@ -90,8 +90,9 @@ def set_up(
     module.to(execution.device)
     plan = regime.plan(model.plan)
     teacher = _teacher(module, regime, plan, execution, before)  # before parameters are sharded
-    called = distributed.spread(module, execution) if execution.processes > 1 else module
-    hook = regime.hook(dict(module.named_parameters()), plan)
+    distributed.shard(module, execution)
+    hook = regime.hook(dict(module.named_parameters()), plan)  # which may freeze some
+    called = distributed.called(module, execution)
     loss_of: LossOf = model.loss
     if regime.course.distil:
         begin = regime.first_rounded(plan) or 0
