@@ -101,7 +101,10 @@ def _middle(link: Selector, tuned: Tuned) -> list[Link[Any]]:
         return list(links(TRANSFORMS, link))
     found = list(links(REGIMES, _with_tuned(link, tuned)))
     if any(type(each.item).initialise is not Regime.initialise for each in found):
-        raise UsageError(f"{link.name} draws weights anew, so it can only be the first link")
+        raise UsageError(
+            f"{link.name} prepares the weights that training starts from, so it can only be the "
+            "first link"
+        )
     return found
 
 

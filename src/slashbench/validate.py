@@ -39,6 +39,14 @@ def at_least(least: int, **settings: Any) -> None:
             raise BadSetting(f"{name}={value!r} must be an integer >= {least}")
 
 
+def within(least: int, most: int, **settings: Any) -> None:
+    """Refuse settings that are not integers from `least` to `most`."""
+    for name, value in settings.items():
+        integer = isinstance(value, Integral) and not isinstance(value, bool)
+        if not (integer and least <= value <= most):
+            raise BadSetting(f"{name}={value!r} must be an integer from {least} to {most}")
+
+
 def share(**settings: Any) -> None:
     """Refuse settings that are not shares of a whole: numbers in [0, 1)."""
     for name, value in settings.items():

@@ -199,9 +199,10 @@ def test_a_setting_that_came_later_changes_no_identity_at_its_default() -> None:
     assert only(REGIMES, "plain:average=0.9").identity["settings"]["average"] == 0.9
 
 
-def test_what_draws_weights_anew_is_no_later_link() -> None:
-    with pytest.raises(UsageError, match="can only be the first link"):
-        recipes("plain+gg-init", {})
+@pytest.mark.parametrize("name", ["gg-init", "lora"])
+def test_what_prepares_the_first_weights_is_no_later_link(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} prepares .* can only be the first link"):
+        recipes(f"plain+{name}", {})
 
 
 def test_the_quantiser_is_that_of_the_last_regime() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from slashbench.contracts import Calibration, Quantiser, Transform, Weights
 from slashbench.errors import Unencodable, UsageError
@@ -14,6 +17,7 @@ from slashbench.trainers.numerics.layer_inputs import LinearLayers
 from slashbench.trainers.quantisers.gptq import GPTQ, Factor, solve
 from slashbench.trainers.quantisers.gptq_loss import GPTQLoss, scale
 from slashbench.trainers.transforms.prune import LayerPrune, MagnitudePrune
+from slashbench.trainers.transforms.snap import Snap
 from slashbench.trainers.transforms.sparsegpt import SparseGPT
 from slashbench.trainers.transforms.wanda import Wanda
 from tests.helpers.tiny_models import Deep, Masked, NoLinear, Tied, Tiny
@@ -36,6 +40,15 @@ def correlated() -> tuple[torch.Tensor, torch.Tensor]:
     inputs += 0.3 * torch.randn(500, 200, generator=generator)
     weight = torch.randn(40, 200, generator=generator)
     return weight, (inputs.T @ inputs).double() / 500
+
+
+class Normed(Tiny):
+    """One more layer, whose weight is made of a direction and magnitudes in each forward pass."""
+
+    def build(self, seed: int) -> nn.Module:
+        module = super().build(seed)
+        made = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+        return nn.Sequential(*cast("nn.Sequential", module), made)
 
 
 def output_error(change: torch.Tensor, moment: torch.Tensor) -> float:
@@ -66,6 +79,14 @@ class TestLayers:
     def test_a_model_without_linear_layers_is_an_error(self, step: Transform) -> None:
         with pytest.raises(UsageError, match=r"no nn\.Linear layer runs"):
             step.apply(state(NoLinear()), Calibration(NoLinear(), 0))
+
+    def test_a_weight_that_is_made_of_others_or_kept_is_left_out(self) -> None:
+        model = Normed()
+        weights, calibration = state(model), Calibration(model, 0)
+        calibration.others = {"3.weight": weights.pop("3.weight")}  # as if it were not finite
+        layers = LinearLayers(weights, calibration, batches=2)
+        assert layers.names == ["0.weight"]
+        assert [name for name, _ in layers.moments()] == ["0.weight"]
 
     def test_another_models_checkpoint_is_an_error(self) -> None:
         with pytest.raises(UsageError, match="not of this model"):
@@ -148,6 +169,30 @@ class TestPruning:
         assert pruned["mask"] is weights["mask"]
         assert pruned["table"] is weights["table"]
         assert int((pruned["linear.weight"] == 0).sum()) == 32
+
+
+class TestSnap:
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_narrow_weights_are_moved_as_wide_ones(self, dtype: torch.dtype) -> None:
+        class Narrow(Tiny):
+            widened = True
+
+            def build(self, seed: int) -> nn.Module:
+                return super().build(seed).to(dtype)
+
+        narrow = state(Narrow())
+        wide = {name: w.float() if w.is_floating_point() else w for name, w in narrow.items()}
+        found = Snap(step=0.1).apply(narrow, Calibration(Narrow(), 0))
+        wanted = Snap(step=0.1).apply(wide, Calibration(Tiny(), 0))
+        for name in narrow:
+            assert torch.equal(found[name], wanted[name].to(narrow[name].dtype)), name
+        assert not torch.equal(found["0.weight"], narrow["0.weight"])
+
+    def test_what_lies_beyond_the_largest_float16_becomes_it(self) -> None:
+        weights = {name: w.half() for name, w in state(Tiny()).items() if name != "3.weight"}
+        weights["3.weight"] = torch.full((4, 12), 65504.0, dtype=torch.float16)
+        found = Snap(step=50_000.0).apply(weights, Calibration(Tiny(), 0))
+        assert found["3.weight"].unique().tolist() == [0.0, 65504.0]
 
 
 class TestGPTQ:

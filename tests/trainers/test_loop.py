@@ -82,6 +82,26 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         run(TrainingHook(), scale=float("nan"))
 
 
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_optimiser() -> None:
+    module = network()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+
+    def steep(network: nn.Module, batch: Any) -> torch.Tensor:
+        return (network(batch) * 0).sum().sqrt()  # 0, and infinite slope
+
+    with pytest.raises(TrainingDiverged, match="the norm of the gradient is nan at step 1"):
+        loop.train(module, batches(), steep, PLAN, TrainingHook())
+    assert same(dict(module.named_parameters()), before)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_batches_that_end_are_an_error(accumulate: int) -> None:
+    few = itertools.islice(batches(), 4)
+    execution = Execution(accumulate=accumulate)
+    with pytest.raises(UsageError, match="came to an end"):
+        loop.train(network(), few, squares, PLAN, TrainingHook(), execution)
+
+
 class Killed(Exception):
     pass
 
@@ -121,15 +141,21 @@ CASES = [(name, SETTINGS.get(name, {})) for name in REGIMES.names()] + [
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
-@pytest.mark.parametrize("stopped", [1, 13])
+@pytest.mark.parametrize(("stopped", "unused"), [(1, False), (13, False), (13, True)])
 def test_a_killed_run_goes_on_bit_for_bit(
-    name: str, settings: dict[str, Any], stopped: int, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    settings: dict[str, Any],
+    stopped: int,
+    unused: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     regime = REGIMES.get(name)(**settings)
 
     def start(**others: Any) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
         module = network()
+        if unused:
+            module[0].spare = nn.Linear(3, 5)  # which never has a gradient
         regime.initialise(module)
         hook = regime.hook(dict(module.named_parameters()), PLAN)
         log = loop.train(module, batches(), squares, PLAN, hook, **others)
@@ -176,6 +202,21 @@ def test_a_snapshot_goes_back_to_the_device_of_the_module(monkeypatch: pytest.Mo
     snapshot.unpack(memory.data, module).restore(module, optimizer, TrainingHook())
     kept = [value for state in optimizer.state.values() for value in state.values()]
     assert {value.device.type for value in kept} == {"meta"}
+
+
+def test_moments_go_back_to_the_device_of_what_they_are_of() -> None:
+    """The count of steps too; one that never had a gradient has none."""
+    there = [torch.ones(3, requires_grad=True), torch.ones(2, requires_grad=True)]
+    optimizer = torch.optim.AdamW(there)
+    there[1].grad = torch.ones(2)
+    optimizer.step()
+    here = [torch.empty_like(tensor, device="meta") for tensor in there]
+    again = torch.optim.AdamW(here)
+    snapshot.load_moments(again, here, snapshot.moments(optimizer, there))
+    assert here[0] not in again.state
+    assert {key: value.device.type for key, value in again.state[here[1]].items()} == {
+        "step": "meta", "exp_avg": "meta", "exp_avg_sq": "meta",
+    }  # fmt: skip
 
 
 def test_a_snapshot_that_does_not_fit_on_the_disk(

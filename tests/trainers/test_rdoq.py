@@ -129,6 +129,11 @@ def test_integers_too_far_apart_for_a_table_are_refused(far: float) -> None:
         LengthTable(torch.tensor([0.0, far]))
 
 
+def test_integers_too_large_to_be_told_apart_are_refused() -> None:
+    with pytest.raises(Unencodable, match="the step is too fine"):
+        LengthTable(torch.full((3,), 1e30))
+
+
 def test_integers_far_from_zero_are_counted_exactly() -> None:
     far = 2**40
     lengths = LengthTable(torch.tensor([far, far, far + 1, far + 3], dtype=torch.float64))

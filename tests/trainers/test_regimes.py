@@ -14,6 +14,7 @@ from torch import nn
 from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, Unencodable, UsageError
 from slashbench.grid import ChannelScales, TensorScale
+from slashbench.trainers.catalog import REGIMES
 from slashbench.trainers.numerics import code_length, ggd
 from slashbench.trainers.numerics.row_sensitivity import FLOOR, RowSensitivity
 from slashbench.trainers.quantisers.ongrid import OnGrid
@@ -21,6 +22,7 @@ from slashbench.trainers.recipe import recipes
 from slashbench.trainers.regimes.backslash_q import BackSlashQ
 from slashbench.trainers.regimes.gg_init import GeneralisedGaussianInit
 from slashbench.trainers.regimes.gradual_prune import GradualPrune
+from slashbench.trainers.regimes.lsq import LSQ
 from slashbench.trainers.regimes.plain import Plain
 from slashbench.trainers.regimes.qat import QuantizationAware
 from slashbench.trainers.training import loop
@@ -256,6 +258,14 @@ class TestGradualPrune:
             hook.after_step()
         assert named["w"].tolist() == [[0.0, -5.0, 2.0, 0.0]]
 
+    @pytest.mark.parametrize(("begin", "end"), [(0.9, 0.95), (0.0, 0.01), (0.97, 1.0)])
+    def test_a_rise_too_short_for_the_run_is_a_step(self, begin: float, end: float) -> None:
+        named = weight([0.1, -5.0, 2.0, -0.3])
+        hook = GradualPrune(sparsity=0.5, begin=begin, end=end).hook(named, PLAN)
+        for _ in range(PLAN.steps):
+            hook.after_step()
+        assert named["w"].tolist() == [[0.0, -5.0, 2.0, 0.0]]
+
     def test_of_equal_weights_exactly_so_many_go(self) -> None:
         named = weight([1.0, -1.0, 1.0, -1.0])
         hook = GradualPrune(sparsity=0.5, begin=0.0, end=0.05).hook(named, PLAN)
@@ -294,6 +304,26 @@ class TestGeneralisedGaussianInit:
 def test_bad_settings(regime: Any, settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must be|share|shape"):
         regime(**settings)
+
+
+ROUNDING = [name for name in REGIMES.names() if REGIMES.get(name)().first_rounded(PLAN) is not None]
+
+
+@pytest.mark.parametrize("name", ROUNDING)
+def test_the_last_step_sees_rounded_weights_however_late_rounding_begins(name: str) -> None:
+    assert REGIMES.get(name)(begin=0.999).first_rounded(PLAN) == PLAN.steps - 1
+
+
+def test_steps_of_rows_can_be_learned_in_the_last_step_alone() -> None:
+    named = weight([0.3, -0.2, 0.9])
+    hook = LSQ(bits=3, begin=0.999).hook(named, PLAN)
+    for _ in range(PLAN.steps):
+        hook.before_forward()
+        named["w"].grad = torch.ones(1, 3)
+        hook.before_step()
+        hook.after_step()
+    hook.finish()
+    assert OnGrid().quantize("w", named["w"].detach().numpy()) is not None
 
 
 @pytest.mark.parametrize("regime", [QuantizationAware, BackSlashQ, GradualPrune])

@@ -49,6 +49,22 @@ def test_curvatures_of_a_quadratic_loss_are_found() -> None:
     assert found["weight"].rows_bits < 0.1
 
 
+class Dead(Regression):
+    """Inputs that are always zero, as those behind a dead layer are."""
+
+    def calibration(self, seed: int) -> Iterator[Any]:
+        for x, y in super().calibration(seed):
+            yield 0 * x, y
+
+
+def test_a_matrix_that_sees_nothing_but_zeros_is_not_felt() -> None:
+    weights = {"weight": Dead().build(3).weight.detach()}
+    _, found = felt_matrices(weights, Calibration(Dead(), 0), 2)
+    assert found["weight"].felt.shape == (4 * ROWS,)
+    assert not found["weight"].felt.any()
+    assert (found["weight"].columns_bits, found["weight"].rows_bits) == (0.0, 0.0)
+
+
 def test_steps_of_columns_save_half_the_log_of_the_spread_of_the_cholesky_diagonal() -> None:
     lower = torch.tensor([[2.0, 0.0], [5.0, 0.5]], dtype=torch.float64)
     turned = saved_by_columns((lower @ lower.T).flip(0, 1), damp=0.0)  # the last one first

@@ -1,4 +1,4 @@
-"""Trains a small network alone, under DDP and under FSDP2, and keeps the weights.
+"""Trains a small network alone, under DDP and under FSDP2; keeps weights and the last figures.
 
 Run as torchrun does it: `torchrun --nproc-per-node 2 two_processes.py FOLDER`.
 """
@@ -58,7 +58,8 @@ def train(module: nn.Module, kind: str, rank: int, ranks: int) -> dict[str, torc
         hook.before_step()
         optimizer.step()
         hook.after_step()
-    return {
+    figures = {key: torch.tensor(value).double() for key, value in hook.log().items()}
+    return figures | {
         name: (p.full_tensor() if isinstance(p, DTensor) else p).detach()
         for name, p in inner.named_parameters()
     }

@@ -70,18 +70,19 @@ class LengthTable:
     smoothing: added to the count of every integer in reach. With 0 an integer that does not occur
         costs infinitely much, and no table is shorter in sum for the integers it was made from.
         Integers far out cost what the last one with a cost of its own does.
-    Raises Unencodable where the integers span too many values for a table.
+    Raises Unencodable where the integers span too many values for a table, or are too large.
     """
 
     def __init__(self, integers: torch.Tensor, smoothing: float = 0.0) -> None:
         low, high = (float(end) for end in integers.aminmax())
-        if not high - low <= MAX_SPAN:  # nor where one of them is infinite
+        largest = max(-low, high)
+        if not (high - low <= MAX_SPAN and largest < 2.0**53):  # nor where one is infinite
             raise Unencodable(
-                "the step is too fine to price bits: integers span more than 2^24 values; "
-                "take a coarser step, or lam=0"
+                "the step is too fine to price bits: integers span more than 2^24 values, or one "
+                "is over 2^53; take a coarser step, or lam=0"
             )
         self.low = int(low) - MARGIN
-        narrow = max(-low, high) < 2.0**30  # int32 takes half the memory
+        narrow = largest < 2.0**30  # int32 takes half the memory
         flat = integers.flatten().to(torch.int32 if narrow else torch.int64)
         counts = torch.bincount(flat - self.low).double()
         counts = torch.cat([counts, torch.zeros(MARGIN, dtype=torch.float64)]) + smoothing

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from slashbench.contracts import TrainingPlan
-from slashbench.trainers.training.parameters import local, widened, with_step_sizes
+from slashbench.trainers.training.parameters import local, sum_over_ranks, widened, with_step_sizes
 from slashbench.trainers.training.schedule import learning_rate
 
 #: Training steps between two looks at the weights.
@@ -60,11 +60,13 @@ class Drift:
         """Look where weights are after `steps` training steps, now and then and after the last."""
         if not self._first or (steps % REFRESH and steps != self.plan.steps):
             return
-        moved = 0
-        for name, first in self._first.items():
-            now = _integers(local(parameters[name]), step_sizes[name])
-            moved += int((now != first.to(now.device)).sum())  # a snapshot leaves it on the CPU
-        count = sum(first.numel() for first in self._first.values())
+        trained = [parameters[name] for name in self._first]
+        sums = torch.zeros(len(trained), 2, dtype=torch.float64, device=trained[0].device)
+        for row, parameter, (name, first) in zip(sums, trained, self._first.items(), strict=True):
+            now = _integers(local(parameter), step_sizes[name])
+            row[0] = (now != first.to(now.device)).sum()  # a snapshot leaves it on the CPU
+            row[1] = first.numel()
+        moved, count = sum_over_ranks(sums, trained).sum(0).tolist()
         self._seen = {"drift": self.budget(steps), "moved": moved / max(count, 1)}
 
     def budget(self, steps: int) -> float:

@@ -28,7 +28,8 @@ class LinearLayers:
     """A model, its calibration batches, and its linear layers by the names of their weights.
 
     names: in order of execution, but a layer whose weight is an embedding table too (a tied head)
-        comes first, since all others see the embedding. Layers that never run are left out.
+        comes first, since all others see the embedding. Layers that never run are left out, and
+        those whose weight is none of `weights`: it is made of others, or not finite.
     tables: those of `names` that are embedding tables too.
     batches: how many calibration batches are drawn.
     """
@@ -44,7 +45,7 @@ class LinearLayers:
             if name in weights
         }
         tables = {id(m.weight) for m in self.module.modules() if isinstance(m, nn.Embedding)}
-        runs = list(self._runs())
+        runs = [run for run in self._runs() if id(run[0].weight) in names]
         self._calls = Counter(id(layer) for layer, _ in runs)
         runs.sort(key=lambda run: id(run[0].weight) not in tables)  # stable: else as they run
         self._blocks = _Blocks(self.module, [layer for layer, _ in runs])

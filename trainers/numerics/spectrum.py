@@ -52,6 +52,9 @@ def felt_matrices(
             continue
         columns = parameter[0].numel()
         moment = moments.get(name, torch.eye(columns, dtype=torch.float64))
+        if not moment.any():  # inputs that are always zero: no direction is felt
+            found[name] = FeltMatrix(torch.zeros(parameter.numel(), dtype=torch.float64), 0.0, 0.0)
+            continue
         curvature = rows[name] / moment.diagonal().mean()
         scale = _measured(name, curvature, moment, layers, calibration)
         found[name] = _felt(parameter.detach(), curvature * scale, moment)

@@ -60,8 +60,7 @@ class KMeans(BlockwiseQuantiser):
 
     def __init__(self, levels: int = 16, scope: Scope = "matrices") -> None:
         validate.choice(Scope, scope=scope)
-        if not 1 <= levels <= 1 << 16:
-            raise ValueError(f"levels={levels} must be from 1 to 65536")
+        validate.within(1, 1 << 16, levels=levels)
         self.levels, self.scope = levels, scope
 
     def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:

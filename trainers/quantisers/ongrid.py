@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slashbench import validate
 from slashbench.contracts import BlockwiseQuantiser, RowBlocks
 from slashbench.errors import Unencodable
 from slashbench.grid import ChannelScales, TensorScale
@@ -31,8 +31,7 @@ class OnGrid(BlockwiseQuantiser):
     """
 
     def __init__(self, step: float = 0.0) -> None:
-        if not (step >= 0 and math.isfinite(step)):
-            raise ValueError(f"step={step} must be a finite number >= 0")
+        validate.not_negative(step=step)
         self.step = step
 
     def in_blocks(self, name: str, weight: npt.NDArray[Any]) -> RowBlocks | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from slashbench import validate
 from slashbench.arrays import Array
 from slashbench.contracts import BlockwiseQuantiser, RowBlocks
+from slashbench.errors import BadSetting
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
@@ -63,7 +64,7 @@ class Uniform(BlockwiseQuantiser):
         validate.choice(Granularity, granularity=granularity)
         validate.choice(Scope, scope=scope)
         if granularity == "channel" and unit == "weight":
-            raise ValueError(
+            raise BadSetting(
                 "granularity=channel needs unit=std: in the weights' own unit every channel would "
                 "have the same step size"
             )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slashbench import validate
 from slashbench.arrays import Array
 from slashbench.contracts import BlockwiseQuantiser, RowBlocks
+from slashbench.errors import BadSetting
 from slashbench.grid import ChannelScales, Grid, TensorScale
 from slashbench.trainers.numerics.integers import (
     as_matrix,
@@ -65,12 +66,10 @@ class RoundToNearest(BlockwiseQuantiser):
     ) -> None:
         validate.choice(Granularity, granularity=granularity)
         validate.choice(Scope, scope=scope)
-        if not 2 <= bits <= 16:
-            raise ValueError(f"bits={bits} must be from 2 to 16")
-        if size < 1:
-            raise ValueError(f"size={size} must be at least 1")
+        validate.within(2, 16, bits=bits)
+        validate.at_least(1, size=size)
         if size != 128 and granularity != "group":
-            raise ValueError(f"size={size} is that of groups: add granularity=group")
+            raise BadSetting(f"size={size} is that of groups: add granularity=group")
         self.granularity, self.bits, self.size, self.scope = granularity, bits, size, scope
 
     def in_blocks(self, name: str, weight: Array) -> RowBlocks | None:

@@ -40,7 +40,7 @@ from slashbench.trainers.training.parameters import (
     widened,
     with_step_sizes,
 )
-from slashbench.trainers.training.schedule import Strength
+from slashbench.trainers.training.schedule import Strength, begun
 
 #: Training steps between two histograms: the lengths change slowly.
 REFRESH = 10
@@ -344,7 +344,7 @@ class BackSlashQ(Regime):
 
     def first_rounded(self, plan: TrainingPlan) -> int:
         """Return the step at which rounding begins."""
-        return round(self.begin * plan.steps)
+        return begun(self.begin, plan)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the code length of the parameters in scope. Raises UsageError if there are none.

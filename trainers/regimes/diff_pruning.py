@@ -14,6 +14,7 @@ from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.trainers.training import distributed
 from slashbench.trainers.training.parameters import in_scope
 from slashbench.trainers.training.schedule import learning_rate
+from slashbench.trainers.training.snapshot import load_moments, moments
 
 #: Of the hard concrete distribution (Louizos, Welling & Kingma): temperature, and the interval that
 #: the sigmoid is stretched to before it is cut to [0, 1].
@@ -73,8 +74,8 @@ class HardConcreteGates(TrainingHook):
         """Turn the gradients of the weights into those of differences and gates, and step."""
         shift = BETA * math.log(-LOW / HIGH)
         for name, parameter in self._trained():
-            grad, soft, logits = parameter.grad, self._drawn[name], self.logits[name]
-            assert grad is not None
+            soft, logits = self._drawn[name], self.logits[name]
+            grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
             gate = _gate(soft)
             self.moves[name].grad = grad * gate
             inside = (gate > 0) & (gate < 1)
@@ -108,23 +109,19 @@ class HardConcreteGates(TrainingHook):
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return differences, gates, their moments and the number of training steps done."""
-        found = {"steps": torch.tensor(self.steps)}
-        for number, tensor in enumerate([*self.moves.values(), *self.logits.values()]):
-            found[f"value.{number}"] = tensor
-            for key, value in self.optimizer.state.get(tensor, {}).items():
-                found[f"{key}.{number}"] = value
-        return found
+        values = self._values()
+        named = {f"value.{number}": value for number, value in enumerate(values)}
+        return {"steps": torch.tensor(self.steps), **named, **moments(self.optimizer, values)}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue with those."""
         self.steps = int(state["steps"])
-        for number, tensor in enumerate([*self.moves.values(), *self.logits.values()]):
-            tensor.copy_(state[f"value.{number}"])
-            if f"step.{number}" in state:
-                self.optimizer.state[tensor] = {
-                    key: state[f"{key}.{number}"].to("cpu" if key == "step" else tensor.device)
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+        for number, value in enumerate(self._values()):
+            value.copy_(state[f"value.{number}"])
+        load_moments(self.optimizer, self._values(), state)
+
+    def _values(self) -> list[torch.Tensor]:
+        return [*self.moves.values(), *self.logits.values()]
 
 
 def _gate(soft: torch.Tensor) -> torch.Tensor:

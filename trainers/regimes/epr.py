@@ -20,7 +20,7 @@ from slashbench.trainers.numerics.learned_density import LearnedDensities, place
 from slashbench.trainers.regimes.lsq import LearnedSteps
 from slashbench.trainers.training import distributed
 from slashbench.trainers.training.parameters import gradient, in_scope, widened
-from slashbench.trainers.training.schedule import Strength
+from slashbench.trainers.training.schedule import Strength, begun
 
 _BITS = 16  # integers are limited to these, which none reaches
 _DENSITY_RATE = 5e-3  # of Adam on the densities
@@ -177,7 +177,7 @@ class EPR(Regime):
 
     def first_rounded(self, plan: TrainingPlan) -> int:
         """Return the step at which rounding begins."""
-        return round(self.begin * plan.steps)
+        return begun(self.begin, plan)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the rounding and the rate of all matrices. Raises UsageError if none is there."""

@@ -28,7 +28,8 @@ class Masks(TrainingHook):
     sparsity : float
         Share of the weights that is zero in the end.
     first, last : int
-        Training steps between which it rises as sparsity * (1 - (1 - t)^3) (eq. 1).
+        Training steps between which it rises as sparsity * (1 - (1 - t)^3) (eq. 1): it
+        is there at `last` even if that is not above `first`.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Masks(TrainingHook):
     ) -> None:
         self.parameters = list(parameters.values())
         self.count = sum(p.numel() for p in self.parameters)
-        self.sparsity, self.first, self.last = sparsity, first, max(last, first + 1)
+        self.sparsity, self.first, self.last = sparsity, min(first, last - 1), last
         self.every = max(1, (self.last - first) // UPDATES)
         self.steps = 0  # done
         self.masks: list[torch.Tensor] | None = None
@@ -109,5 +110,5 @@ class GradualPrune(Regime):
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> Masks:
         """Return masks for all matrices. Raises UsageError if there are none."""
-        first, last = round(self.begin * plan.steps), round(self.end * plan.steps) - 1
+        first, last = round(self.begin * plan.steps), max(round(self.end * plan.steps) - 1, 0)
         return Masks(in_scope(parameters, "matrices"), self.sparsity, first, last)

@@ -14,6 +14,7 @@ from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.errors import UsageError
 from slashbench.trainers.training.parameters import is_narrow
 from slashbench.trainers.training.schedule import learning_rate
+from slashbench.trainers.training.snapshot import load_moments, moments
 
 
 class LowRank(TrainingHook):
@@ -86,19 +87,14 @@ class LowRank(TrainingHook):
         found = {"steps": torch.tensor(self.steps)}
         for number, factor in enumerate(self.factors):
             found[f"factor.{number}"] = factor
-            for key, value in self.optimizer.state.get(factor, {}).items():
-                found[f"{key}.{number}"] = value
-        return found
+        return {**found, **moments(self.optimizer, self.factors)}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue with those."""
         self.steps = int(state["steps"])
         for number, factor in enumerate(self.factors):
             factor.copy_(state[f"factor.{number}"])
-            self.optimizer.state[factor] = {
-                key: state[f"{key}.{number}"].to("cpu" if key == "step" else factor.device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+        load_moments(self.optimizer, self.factors, state)
 
 
 class Lora(Regime):

@@ -20,7 +20,7 @@ from slashbench.selector import spell_value
 from slashbench.trainers.numerics import code_length
 from slashbench.trainers.numerics.base_units import unit_of_new
 from slashbench.trainers.regimes.lora import Lora, LowRank, factored
-from slashbench.trainers.training.schedule import Strength
+from slashbench.trainers.training.schedule import Strength, begun
 
 #: How much of a factor's last unit is kept: it and the rounded values depend on each other.
 KEPT = 0.8
@@ -221,7 +221,7 @@ class LoraQ(Lora):
 
     def first_rounded(self, plan: TrainingPlan) -> int:
         """Return the step at which rounding begins."""
-        return round(self.begin * plan.steps)
+        return begun(self.begin, plan)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> PricedFactors:
         """Return the factors of all linear layers but new ones, and their price.

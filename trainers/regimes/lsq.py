@@ -13,10 +13,9 @@ from torch import nn
 
 from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
-from slashbench.errors import BadSetting
 from slashbench.trainers.regimes.qat import StraightThrough
 from slashbench.trainers.training.parameters import gradient, in_scope, local, widened
-from slashbench.trainers.training.schedule import learning_rate
+from slashbench.trainers.training.schedule import begun, learning_rate
 
 _BETAS = 0.9, 0.99  # of the running moments of the steps' gradients
 _TINY = 1e-12
@@ -161,8 +160,7 @@ class LSQ(Regime):
         distil: float = 0.0,
         fresh: bool = False,
     ) -> None:
-        if not 2 <= bits <= 8:
-            raise BadSetting(f"bits={bits} must be from 2 to 8")
+        validate.within(2, 8, bits=bits)
         validate.share(begin=begin)
         validate.positive(rate=rate)
         self.bits, self.begin, self.rate = bits, begin, rate
@@ -170,7 +168,7 @@ class LSQ(Regime):
 
     def first_rounded(self, plan: TrainingPlan) -> int:
         """Return the step at which rounding begins."""
-        return round(self.begin * plan.steps)
+        return begun(self.begin, plan)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> TrainingHook:
         """Return the rounding of all matrices. Raises UsageError if there are none."""

@@ -25,6 +25,7 @@ from slashbench.trainers.training.parameters import (
     widened,
     with_step_sizes,
 )
+from slashbench.trainers.training.schedule import begun
 
 
 class StraightThrough(TrainingHook):
@@ -150,7 +151,7 @@ class QuantizationAware(Regime):
 
     def first_rounded(self, plan: TrainingPlan) -> int:
         """Return the step at which rounding begins."""
-        return round(self.begin * plan.steps)
+        return begun(self.begin, plan)
 
     def hook(self, parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> StraightThrough:
         """Return the rounding of the parameters in scope. Raises UsageError if there are none."""

@@ -60,7 +60,7 @@ def train(
 
     module: on the device that `execution` names. batches: from the first step on. snapshots: keeps
     one every minute; training continues from the one it has.
-    Raises TrainingDiverged as soon as the loss is not finite.
+    Raises as `TrainingStep.take` does.
     """
     taken = TrainingStep(module, loss_of, plan, execution)
     log = _resumed(module, taken.optimizer, hook, snapshots)

@@ -139,7 +139,7 @@ def pieces(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return flat views that cover a local tensor; itself if it is not contiguous."""
     if not tensor.is_contiguous():
         return (tensor,)
-    return torch.split(tensor.view(-1), PIECE if tensor.device.type == "cpu" else DEVICE_PIECE)
+    return torch.split(tensor.view(-1), _piece_on(tensor.device))
 
 
 def together(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -163,10 +163,14 @@ def with_step_sizes(
             yield step_sizes, *parts
         return
     columns = tensors[0].numel() // max(len(step_sizes), 1)
-    n_rows = max(1, PIECE // max(columns, 1))
+    n_rows = max(1, _piece_on(tensors[0].device) // max(columns, 1))
     for start in range(0, len(step_sizes), n_rows):
         rows = [tensor[start : start + n_rows] for tensor in tensors]
         yield step_sizes[start : start + n_rows].view(-1, *[1] * (rows[0].ndim - 1)), *rows
+
+
+def _piece_on(device: torch.device) -> int:
+    return PIECE if device.type == "cpu" else DEVICE_PIECE
 
 
 def is_narrow(tensor: torch.Tensor) -> bool:

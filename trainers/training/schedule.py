@@ -46,6 +46,16 @@ class Strength:
         return min(1.0, (step + 1) / max(round(self.steps * self.warmup), 1))
 
 
+def begun(share: float, plan: TrainingPlan) -> int:
+    """Return the step, counted from 0, that begins after this share of a run; the last at most.
+
+    >>> plan = TrainingPlan(steps=10, learning_rate=0.1, warmup=0)
+    >>> begun(0.3, plan), begun(0.99, plan)
+    (3, 9)
+    """
+    return min(round(share * plan.steps), plan.steps - 1)
+
+
 def learning_rate(step: int, plan: TrainingPlan) -> float:
     """Return the learning rate at `step`, counted from 0: a linear warm-up, then a cosine to 0."""
     if step < plan.warmup:

@@ -9,7 +9,7 @@ the parts that it holds.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,31 @@ class Snapshot:
         torch.set_rng_state(self.tensors[_RANDOM])
         if device := _cuda(module):
             torch.cuda.set_rng_state(self.tensors[_CUDA_RANDOM], device)
+
+
+def moments(
+    optimizer: torch.optim.Optimizer, tensors: Sequence[torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the state of a hook's own optimiser, by kind and place among `tensors`."""
+    return {
+        f"{key}.{number}": value
+        for number, tensor in enumerate(tensors)
+        for key, value in optimizer.state.get(tensor, {}).items()
+    }
+
+
+def load_moments(
+    optimizer: torch.optim.Optimizer,
+    tensors: Sequence[torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+) -> None:
+    """Put back what `moments` returned; of a tensor that never had a gradient there is nothing."""
+    for number, tensor in enumerate(tensors):
+        if f"step.{number}" in state:
+            optimizer.state[tensor] = {
+                key: state[f"{key}.{number}"].to(tensor.device)  # where its fused kernel reads them
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
 
 
 def unpack(data: bytes, module: nn.Module) -> Snapshot:

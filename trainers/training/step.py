@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +11,10 @@ from torch import nn
 
 from slashbench import trees
 from slashbench.contracts import DEFAULT_EXECUTION, Execution, TrainingHook, TrainingPlan
-from slashbench.errors import TrainingDiverged
+from slashbench.errors import TrainingDiverged, UsageError
 from slashbench.trainers.training import distributed
 from slashbench.trainers.training.schedule import learning_rate
+from slashbench.trainers.training.sharding import is_sharded
 
 LossOf = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -43,18 +43,18 @@ class TrainingStep:
         """Take step number `step`, counted from 0, on the next batches, with `hook` around it.
 
         Returns the mean loss of the batches over all processes, in nats. Raises TrainingDiverged
-        if it is not finite; the weights are then those before the step.
+        if it or the gradient is not finite, before the optimiser's step; UsageError if there are
+        no more batches.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.plan)
         self.optimizer.zero_grad(set_to_none=True)
         hook.before_forward()
         loss = self._backward(batches)
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss is {loss} at step {step + 1}; lower the learning rate or lam"
-            )
-        nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm)
+        _check("loss", loss, step)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm)
+        norm = norm.full_tensor() if is_sharded(norm) else norm
+        _check("norm of the gradient", float(norm), step)
         hook.before_step()
         self.optimizer.step()
         hook.after_step()
@@ -63,8 +63,11 @@ class TrainingStep:
     def _backward(self, batches: Iterator[Any]) -> float:
         """Add up the gradients of the mean loss of one step's batches. Returns that loss."""
         execution, total = self.execution, 0.0
-        for whole in itertools.islice(batches, execution.accumulate):
-            batch, weight = distributed.share(whole)
+        for _ in range(execution.accumulate):
+            try:
+                batch, weight = distributed.share(next(batches))
+            except StopIteration:
+                raise UsageError("the model's `batches` came to an end; they must go on") from None
             with torch.autocast(
                 execution.device, torch.bfloat16, enabled=execution.precision == "bf16"
             ):
@@ -73,6 +76,14 @@ class TrainingStep:
             (loss / execution.accumulate).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return distributed.mean(total / execution.accumulate)
+
+
+def _check(what: str, value: float, step: int) -> None:
+    """Raise TrainingDiverged for a value that is not finite."""
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"the {what} is {value} at step {step + 1}; lower the learning rate or lam"
+        )
 
 
 def to_device(batch: Any, device: str) -> Any:

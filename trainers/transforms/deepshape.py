@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy.special import gammaincinv
 
+from slashbench import validate
 from slashbench.arrays import Array
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics import ggd
@@ -41,9 +41,7 @@ class DeepShape(Transform):
     always_spelled: ClassVar[tuple[str, ...]] = ("shape", "scale")
 
     def __init__(self, shape: float = 0.8, scale: float = 0.6) -> None:
-        for name, value in (("shape", shape), ("scale", scale)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name}={value} must be a finite number > 0")
+        validate.positive(shape=shape, scale=scale)
         self.shape, self.scale = shape, scale
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from slashbench import validate
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics.layer_inputs import replaced
 from slashbench.trainers.numerics.smallest import count_of, smallest
@@ -18,8 +19,7 @@ class Prune(Transform):
     always_spelled: ClassVar[tuple[str, ...]] = ("sparsity",)
 
     def __init__(self, sparsity: float = 0.5) -> None:
-        if not 0.0 <= sparsity < 1.0:
-            raise ValueError(f"sparsity={sparsity} must be in [0, 1)")
+        validate.share(sparsity=sparsity)
         self.sparsity = sparsity
 
 

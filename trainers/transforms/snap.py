@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 
 from slashbench.contracts import Calibration, Transform, Weights
-from slashbench.trainers.numerics.layer_inputs import replaced
+from slashbench.trainers.numerics.layer_inputs import cast, replaced
 from slashbench.trainers.quantisers.gptq_loss import GPTQLoss
+from slashbench.weight_rule import as_array
 
 
 class Snap(Transform):
@@ -38,13 +39,15 @@ class Snap(Transform):
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
         """Return the weights that the integers stand for."""
         arrays = {
-            name: weight.numpy()
+            name: as_array(weight)
             for name, weight in weights.items()
             if not calibration.why_kept(name, weight)
         }
+        kept = {name: w for name, w in weights.items() if name not in arrays}
+        calibration.others = {**calibration.others, **kept}  # buffers, which the model needs
         found = self.quantiser.quantize_all(arrays, calibration)
         moved = {
-            name: torch.from_numpy(quantized.dequantize()).to(weights[name].dtype)
+            name: cast(torch.from_numpy(quantized.dequantize()), weights[name].dtype)
             for name, quantized in found.items()
             if quantized is not None
         }

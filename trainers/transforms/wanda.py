@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from slashbench import validate
 from slashbench.contracts import Calibration, Weights
 from slashbench.trainers.numerics.layer_inputs import LinearLayers, replaced
 from slashbench.trainers.numerics.smallest import count_of
@@ -31,8 +32,7 @@ class Wanda(Prune):
 
     def __init__(self, sparsity: float = 0.5, batches: int = 8) -> None:
         super().__init__(sparsity)
-        if batches < 1:
-            raise ValueError(f"batches={batches} must be at least 1")
+        validate.at_least(1, batches=batches)
         self.batches = batches
 
     def apply(self, weights: Weights, calibration: Calibration) -> Weights:
