@@ -7,6 +7,7 @@ streams name the base by hash, and decode with no other.
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,10 +84,13 @@ class WholeDeltaCodec(DeltaCodec, OneChunkCodec):
         base = self._base_named(tables, flat.dtype, flat.size)
         self.decompress(payload, base, flat)
 
+    @abstractmethod
     def compress(self, flat: Array, base: Array) -> bytes:
         """Return the payload of a flat array, never empty, given one of its dtype and size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decompress(self, payload: Any, base: Array, flat: Array) -> None:
-        """Fill `flat` with what `compress` was given. Raises CorruptStream."""
-        raise NotImplementedError
+        """Fill `flat` with what `compress` was given. Raises CorruptStream.
+
+        It must not allocate much more for a payload that holds more than `flat` does.
+        """

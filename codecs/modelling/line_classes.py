@@ -132,7 +132,6 @@ def _improved(
     spent += _label_bits(rows) + _label_bits(columns)
     n_entries = sum(found.size for found in tilted_tables.magnitudes(states, reach))
     spent += _ENTRY_BITS * (n_entries + counts.shape[0])
-    assert fitted is not None, "there is at least one turn"
     return LineClasses(rows, columns, fitted.on_grid(), spent)
 
 

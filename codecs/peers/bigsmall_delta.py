@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from slashbench.arrays import Array
 from slashbench.codecs.families.delta_codec import WholeDeltaCodec
 from slashbench.errors import CorruptStream, Unencodable
 
+_ALONE = threading.Lock()
 _NAME = "w"
 _DTYPES = {
     np.dtype(ml_dtypes.bfloat16): "BF16",
@@ -68,8 +70,12 @@ class BigSmallDelta(WholeDeltaCodec):
 
 @contextlib.contextmanager
 def _folder() -> Any:
-    """Yield a folder; what the library prints meanwhile is dropped."""
+    """Yield a folder; what the library prints meanwhile is dropped.
+
+    In one thread at a time: two that took `sys.stdout` away would not put the first one back.
+    """
     with (
+        _ALONE,
         tempfile.TemporaryDirectory(prefix="slashbench-bigsmall-") as made,
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),

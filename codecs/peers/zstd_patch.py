@@ -8,6 +8,7 @@ import numpy as np
 import zstandard
 
 from slashbench.arrays import Array
+from slashbench.codecs.families.byte_codec import level_in
 from slashbench.codecs.families.delta_codec import WholeDeltaCodec
 from slashbench.errors import CorruptStream
 
@@ -32,9 +33,7 @@ class ZstdPatch(WholeDeltaCodec):
     codec_id: ClassVar[str] = "slashbench.zstd-patch"
 
     def __init__(self, level: int = 3) -> None:
-        if not 1 <= level <= 22:
-            raise ValueError(f"level must be 1 to 22, not {level}")
-        self.level = level
+        self.level = level_in(level, 1, 22)
 
     def compress(self, flat: Array, base: Array) -> bytes:
         """Return a Zstandard frame."""
@@ -46,16 +45,19 @@ class ZstdPatch(WholeDeltaCodec):
         return made.compress(flat.view(np.uint8).data)
 
     def decompress(self, payload: Any, base: Array, flat: Array) -> None:
-        """Fill `flat` from a frame."""
+        """Fill `flat` from a frame; refuse unopened one that declares another number of bytes."""
         reader = zstandard.ZstdDecompressor(
             dict_data=_dictionary(base), max_window_size=1 << _LONGEST_WINDOW
         )
         try:
-            raw = reader.decompress(payload.data, max_output_size=flat.nbytes)
+            declared = zstandard.get_frame_parameters(payload.data).content_size
+            if declared != flat.nbytes:
+                raise CorruptStream(f"the frame declares {declared} bytes, not {flat.nbytes}")
+            raw = reader.decompress(
+                payload.data, max_output_size=flat.nbytes, allow_extra_data=False
+            )
         except zstandard.ZstdError as error:
             raise CorruptStream(f"the Zstandard frame is damaged: {error}") from error
-        if len(raw) != flat.nbytes:
-            raise CorruptStream(f"the frame holds {len(raw)} bytes, the tensor {flat.nbytes}")
         flat.view(np.uint8)[:] = np.frombuffer(raw, np.uint8)
 
 

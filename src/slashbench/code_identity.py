@@ -45,7 +45,8 @@ def version(module: str) -> str:
 def _distributions(module: str) -> Iterator[str]:
     """Names of distributions that may bring a module: its own name first, which costs least."""
     yield module
-    yield from importlib.metadata.packages_distributions().get(module, [])
+    root = module.partition(".")[0]
+    yield from importlib.metadata.packages_distributions().get(root, [])
 
 
 def _of_module(root: str) -> Iterator[tuple[str, Path]]:

@@ -301,8 +301,14 @@ class Model(ABC):
         return {}
 
     def batches(self, seed: int) -> Iterator[Any]:
-        """An endless stream of training batches in an order fixed by `seed`."""
-        raise NotImplementedError(f"{type(self).__name__} is not trained here")
+        """An endless stream of training batches in an order fixed by `seed`.
+
+        Raises UsageError where there are none.
+        """
+        raise UsageError(
+            f"{type(self).__name__} has no batches to train or calibrate by: its `batches` or "
+            "`calibration` yields them"
+        )
 
     def loss(self, module: nn.Module, batch: Any) -> torch.Tensor:
         """Return the training loss of one batch, a scalar, in nats: the cross-entropy of `predict`.

@@ -35,7 +35,7 @@ class Entry:
 
     def missing(self) -> list[str]:
         """Return the modules that this entry needs and that are not installed."""
-        return [module for module in self.needs if importlib.util.find_spec(module) is None]
+        return [module for module in self.needs if not _is_installed(module)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class Status:
     reason: str  # empty when available, else why not and what to do
     summary: str  # first line of the docstring
     origin: str
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the packages that a dotted name lies in, which are imported
+        return False
 
 
 class Registry(Generic[T]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from slashbench import parallel
+from slashbench.codecs.base import WholeDeltaCodec
 from slashbench.codecs.catalog import CODECS, DELTAS
 from slashbench.codecs.delta import Delta
 from slashbench.codecs.stream import frame
@@ -82,6 +85,37 @@ def test_another_base_is_refused_and_so_is_none(name: str) -> None:
         codec.encode(new)
     with pytest.raises(Unencodable, match="no difference"):
         codec.given(base[:-1]).encode(new)
+
+
+def test_a_codec_with_a_base_must_say_how_it_compresses() -> None:
+    class Half(WholeDeltaCodec):
+        codec_id = "half"
+
+        def compress(self, flat: Array, base: Array) -> bytes:
+            return flat.tobytes()
+
+    with pytest.raises(TypeError, match="decompress"):
+        Half()  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize("declared", [0, 1 << 20, 1 << 50])
+def test_a_frame_of_another_size_is_not_opened(declared: int) -> None:
+    pytest.importorskip("zstandard")
+    head = b"\x28\xb5\x2f\xfd\xe0" + declared.to_bytes(8, "little")  # RFC 8878, 3.1.1.1
+    codec = DELTAS.get("zstd-patch")
+    forger = type("Forger", (codec,), {"compress": lambda *_: head + b"\1\0\0"})
+    base = np.arange(16, dtype=np.int32)
+    with pytest.raises(CorruptStream, match=f"declares {declared} bytes, not 64"):
+        codec().given(base).decode(forger().given(base).encode(base + 1))
+
+
+def test_a_library_that_prints_leaves_the_output_where_it_was() -> None:
+    pytest.importorskip("bigsmall")
+    base = np.arange(64, dtype=np.float32)
+    codec = DELTAS.get("bigsmall-delta")().given(base)
+    before = sys.stdout, sys.stderr
+    parallel.each(lambda _: codec.encode(base + 1), range(16), 8)
+    assert (sys.stdout, sys.stderr) == before
 
 
 def test_what_was_rebuilt_is_checked() -> None:

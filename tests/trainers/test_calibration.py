@@ -15,9 +15,11 @@ from slashbench.bench.pipeline.stages import Stages
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Request
 from slashbench.bench.store.store import Store
-from slashbench.contracts import Calibration
+from slashbench.contracts import Calibration, Model
 from slashbench.digest import sha256_of
+from slashbench.errors import UsageError
 from slashbench.record import CheckpointRecord, CompressRecord, decode
+from tests.helpers.tiny_models import Tiny
 
 
 class Quiet:
@@ -38,6 +40,14 @@ def test_the_hash_is_of_dtype_shape_and_bits() -> None:
         [(-torch.arange(6), batch[1])],
     ]
     assert len({sha256_of([batch]), *map(sha256_of, others)}) == 5
+
+
+def test_a_model_without_batches_says_so() -> None:
+    class Bare(Tiny):
+        calibration = Model.calibration
+
+    with pytest.raises(UsageError, match="Bare has no batches to train or calibrate by"):
+        Calibration(Bare(), 0).batches(1)
 
 
 def test_seed_and_count_fix_the_batches() -> None:

@@ -80,6 +80,17 @@ def test_missing_dependency_is_listed_with_its_pip_line(registry: Registry[objec
     assert registry.available() == []
 
 
+@pytest.mark.parametrize("needed", ["far_away.inner", "json.far_away", "json.decoder.far_away"])
+def test_a_module_within_a_package_may_be_missing_too(
+    needed: str, registry: Registry[object]
+) -> None:
+    registry.lazy("far", "far_away:Far", needs=needed, install="pip install far-away")
+    registry.lazy("near", "fractions:Fraction", needs="json.decoder")
+    with pytest.raises(MissingDependency, match="pip install far-away"):
+        registry.get("far")
+    assert registry.available() == ["near"]
+
+
 def install_plugin(folder: Path, name: str, body: str, *points: str) -> None:
     """A real distribution on sys.path: a module and its entry points."""
     (folder / f"{name}.py").write_text(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar
@@ -85,13 +86,13 @@ class LanguageModel(ExternalModel):
         asked, wanted = batch
         return functional.cross_entropy(self.logits(module, asked).float(), wanted)
 
+    @abstractmethod
     def question(self, rows: torch.Tensor, generator: torch.Generator) -> Question:
         """Return what the module is asked of these tokens (n, width + 1)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self, module: nn.Module, asked: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the logits (answers, vocabulary), in the order of the right answers."""
-        raise NotImplementedError
 
     def answered(
         self, module: nn.Module, rows: Rows, reference: Reference | None
