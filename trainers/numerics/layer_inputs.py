@@ -219,18 +219,6 @@ def _copy(leaf: Any) -> Any:
     return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
 
 
-def cast(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return a weight in this dtype, finite: what lies beyond its end becomes its end."""
-    largest = torch.finfo(dtype).max
-    return weight.clamp(-largest, largest).to(dtype)
-
-
-def replaced(weights: Weights, new: Weights) -> Weights:
-    """`weights` with some replaced by name, and with them all names tied to those."""
-    by_identity = {id(weights[name]): tensor for name, tensor in new.items()}
-    return {name: by_identity.get(id(tensor), tensor) for name, tensor in weights.items()}
-
-
 @contextmanager
 def _hooked(layers: list[nn.Linear], hook: Any) -> Iterator[None]:
     handles = [layer.register_forward_pre_hook(hook) for layer in layers]

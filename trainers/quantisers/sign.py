@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,7 @@ from slashbench import validate
 from slashbench.contracts import Quantiser, Quantized
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.numerics.integers import as_matrix, check_finite, float_of_scales
-from slashbench.trainers.quantisers.quantize import Scope
-
-Granularity = Literal["tensor", "channel"]
+from slashbench.trainers.quantisers.quantize import Granularity, Scope
 
 
 class Sign(Quantiser):

@@ -12,7 +12,7 @@ from slashbench import validate
 from slashbench.arrays import Array
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.trainers.numerics import ggd
-from slashbench.trainers.numerics.layer_inputs import cast, replaced
+from slashbench.trainers.numerics.new_weights import cast, replaced
 
 GRID = 2.0**-13  # weights are ranked, and written, on this grid
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from slashbench.contracts import Calibration, Transform, Weights
 from slashbench.errors import UsageError
-from slashbench.trainers.numerics.layer_inputs import replaced
+from slashbench.trainers.numerics.new_weights import replaced
 
 
 class FromBase(Transform):

@@ -9,7 +9,7 @@ import torch
 
 from slashbench import validate
 from slashbench.contracts import Calibration, Transform, Weights
-from slashbench.trainers.numerics.layer_inputs import replaced
+from slashbench.trainers.numerics.new_weights import replaced
 from slashbench.trainers.numerics.smallest import count_of, smallest
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from slashbench.contracts import Calibration, Transform, Weights
-from slashbench.trainers.numerics.layer_inputs import cast, replaced
+from slashbench.trainers.numerics.new_weights import cast, replaced
 from slashbench.trainers.quantisers.gptq_loss import GPTQLoss
 from slashbench.weight_rule import as_array
 

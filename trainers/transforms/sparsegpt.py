@@ -6,7 +6,7 @@ import torch
 
 from slashbench import validate
 from slashbench.trainers.numerics import obs
-from slashbench.trainers.numerics.layer_inputs import cast
+from slashbench.trainers.numerics.new_weights import cast
 from slashbench.trainers.numerics.smallest import count_of
 from slashbench.trainers.transforms.wanda import Wanda
 

@@ -6,7 +6,8 @@ import torch
 
 from slashbench import validate
 from slashbench.contracts import Calibration, Weights
-from slashbench.trainers.numerics.layer_inputs import LinearLayers, replaced
+from slashbench.trainers.numerics.layer_inputs import LinearLayers
+from slashbench.trainers.numerics.new_weights import replaced
 from slashbench.trainers.numerics.smallest import count_of
 from slashbench.trainers.transforms.prune import Prune
 
