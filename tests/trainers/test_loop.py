@@ -137,6 +137,7 @@ CASES = [(name, SETTINGS.get(name, {})) for name in REGIMES.names()] + [
     ("backslash", {"lam": 0.5, "update": "gradient", "target": "2.0bits"}),
     ("backslash", {"lam": 0.5, "update": "gradient", "every": 4}),
     ("backslash-q", {"lam": 0.1, "step": 2**-5, "granularity": "channel", "begin": 0.5}),
+    ("backslash-q", {"lam": 0.1, "step": 2**-5, "begin": 0.2, "classes": 4, "anneal": 0.5}),
 ]
 
 

@@ -15,7 +15,7 @@ from slashbench.contracts import TrainingPlan
 from slashbench.errors import TrainingDiverged, Unencodable, UsageError
 from slashbench.grid import ChannelScales, TensorScale
 from slashbench.trainers.catalog import REGIMES
-from slashbench.trainers.numerics import code_length, ggd
+from slashbench.trainers.numerics import code_length, ggd, length_classes
 from slashbench.trainers.numerics.row_sensitivity import FLOOR, RowSensitivity
 from slashbench.trainers.quantisers.ongrid import OnGrid
 from slashbench.trainers.recipe import recipes
@@ -134,6 +134,73 @@ class TestCodeLength:
         hook = BackSlashQ(step=1.0, begin=0.0).hook(weight([0.1, 0.2]), PLAN)
         with pytest.raises(TrainingDiverged, match=r"round to zero.*finer step"):
             hook.before_step()
+
+
+class TestLengthClasses:
+    """Rows of large, of usual and of small weights, 20 of each, in a matrix of 60 x 50."""
+
+    def rows(self) -> nn.Parameter:
+        generator = torch.Generator().manual_seed(0)
+        scales = torch.tensor([4.0, 1.0, 0.25]).repeat_interleave(20)
+        return nn.Parameter(torch.randn(60, 50, generator=generator) * scales[:, None])
+
+    def test_lines_of_like_scale_are_a_class(self) -> None:
+        found = length_classes.classes_of(self.rows(), torch.tensor(0.5), 8)
+        large, usual, small = found.float().view(3, -1).mean(1).tolist()
+        assert large - usual == pytest.approx(3.4, abs=0.6)  # the highest holds all above it
+        assert usual - small == pytest.approx(2.5, abs=0.6)
+        assert found.T.float().mean(1).std() < 1  # columns are alike
+
+    def test_classes_are_of_the_integers_on_a_grid_by_row(self) -> None:
+        parameter = self.rows()
+        steps = torch.tensor([4.0, 1.0, 0.25]).repeat_interleave(20)
+        found = length_classes.classes_of(parameter, steps, 8).float()
+        assert found.view(3, -1).mean(1).std() < 0.2
+
+    def test_their_entropies_are_less_than_the_matrix_has(self) -> None:
+        weights, step = self.rows(), torch.tensor(0.5)
+        classes = length_classes.classes_of(weights, step, 8)
+        counts = length_classes.count(weights.detach(), step, classes, 8)
+        whole = code_length.count(weights.detach(), step)
+        assert torch.equal(counts.sum(0), whole)
+        assert sum(map(code_length.entropy, counts)) < 0.9 * code_length.entropy(whole)
+
+    def test_a_small_integer_costs_more_among_smaller_ones(self) -> None:
+        pulls = {}
+        for classes in (1, 8):
+            named = {"w": self.rows()}
+            named["w"].grad = torch.zeros(60, 50)
+            regime = BackSlashQ(lam=1.0, step=0.5, begin=0.0, warmup=0.0, classes=classes)
+            regime.hook(named, PLAN).before_step()
+            pulls[classes] = named["w"].grad.abs().view(3, -1).mean(1)
+        assert pulls[8][2] > 1.5 * pulls[1][2]
+        assert pulls[8][0] < 0.8 * pulls[1][0]
+
+    def test_a_vector_is_one_class(self) -> None:
+        found = length_classes.classes_of(nn.Parameter(torch.randn(9)), torch.tensor(1.0), 4)
+        assert found.unique().tolist() == [2]
+
+    def test_a_matrix_of_zeros_has_classes(self) -> None:
+        found = length_classes.classes_of(nn.Parameter(torch.zeros(3, 4)), torch.tensor(1.0), 4)
+        assert found.shape == (3, 4)
+
+
+def test_rounding_grows_in() -> None:
+    plan = TrainingPlan(steps=10, learning_rate=0.1, warmup=0)
+    named = weight([0.2, 0.9])
+    hook = BackSlashQ(lam=0.0, step=1.0, begin=0.2, anneal=0.4).hook(named, plan)
+    seen = []
+    for _ in range(plan.steps):
+        hook.before_forward()
+        seen.append(named["w"].detach().flatten().tolist())
+        named["w"].grad = torch.zeros_like(named["w"])
+        hook.before_step()
+        hook.after_step()
+    floats, grid = [0.2, 0.9], [0.0, 1.0]
+    half = [0.1, 0.95]
+    for at, expected in ((0, floats), (2, floats), (4, half), (6, grid), (9, grid)):
+        assert seen[at] == pytest.approx(expected)
+    assert named["w"].detach().flatten().tolist() == pytest.approx(floats)
 
 
 class TestStepsByRow:

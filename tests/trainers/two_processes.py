@@ -26,6 +26,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "proximal": {"update": "proximal", "eps": 0.1},
     "per-tensor": {"update": "proximal", "shapes": "per-tensor"},
 }
+IN_THE_LOOP: dict[str, dict[str, Any]] = {
+    "in the loop": {},
+    "by row": {"granularity": "channel"},
+    "by class": {"granularity": "channel", "classes": 4, "anneal": 0.4},
+}
 
 
 def network() -> nn.Module:
@@ -35,10 +40,9 @@ def network() -> nn.Module:
 
 
 def hook_of(kind: str, module: nn.Module) -> Any:
-    if kind in ("in the loop", "by row"):
+    if kind in IN_THE_LOOP:
         plan = TrainingPlan(steps=STEPS, learning_rate=0.1, warmup=0)
-        granularity: Any = "channel" if kind == "by row" else "tensor"
-        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, granularity=granularity)
+        regime = BackSlashQ(lam=0.1, step=2**-5, begin=0.2, **IN_THE_LOOP[kind])
         return regime.hook(dict(module.named_parameters()), plan)
     return BackSlash(module, 0.05, **SETTINGS[kind])
 
@@ -69,7 +73,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    for kind in (*SETTINGS, "in the loop", "by row"):
+    for kind in (*SETTINGS, *IN_THE_LOOP):
         sharded = network()
         fully_shard(sharded, mesh=dist.device_mesh.init_device_mesh("cpu", (ranks,)))
         found = {

@@ -22,7 +22,7 @@ from slashbench import validate
 from slashbench.contracts import Course, Regime, TrainingHook, TrainingPlan
 from slashbench.errors import BadSetting, TrainingDiverged, UsageError
 from slashbench.selector import spell_value
-from slashbench.trainers.numerics import code_length, row_scale
+from slashbench.trainers.numerics import code_length, length_classes, row_scale
 from slashbench.trainers.numerics.row_sensitivity import RowSensitivity
 from slashbench.trainers.regimes import qat, target_rate
 from slashbench.trainers.regimes.qat import StraightThrough
@@ -63,6 +63,8 @@ class EntropyTerm(RateTerm):
         Lagrange multiplier, in nats of loss for a bit per parameter.
     strength : callable
         Factor on lam at a training step, counted from 0.
+    most : int
+        Classes of rows and columns, each with lengths of its own; 1: a table a tensor.
     """
 
     def __init__(
@@ -71,15 +73,18 @@ class EntropyTerm(RateTerm):
         rounding: StraightThrough,
         lam: float,
         strength: Callable[[int], float],
+        most: int = 1,
     ) -> None:
         self.parameters = dict(parameters)
-        self.rounding, self.lam, self.strength = rounding, lam, strength
+        self.rounding, self.lam, self.strength, self.most = rounding, lam, strength, most
         self.counts = torch.zeros(
             len(self.parameters),
+            most,
             code_length.LARGEST + 1,
             dtype=torch.float64,
             device=self.constrained()[0].device,
         )
+        self.classes: dict[str, torch.Tensor] = {}  # of each weight, if there is more than one
         self._remainders = Remainders()
         self._seen: dict[str, float] = {}
 
@@ -109,7 +114,13 @@ class EntropyTerm(RateTerm):
         for (name, parameter), counts in zip(self.parameters.items(), self.counts, strict=True):
             grad = gradient(name, parameter)
             if grad is not None and parameter.requires_grad:
-                self._add(name, local(parameter), grad, code_length.slopes(counts), lam / count)
+                self._add(name, local(parameter), grad, self._slopes(counts), lam / count)
+
+    def _slopes(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return the slopes of a tensor's classes, one after the other."""
+        if self.most == 1:
+            return code_length.slopes(counts[0])
+        return length_classes.slopes(counts).flatten()
 
     def _add(
         self,
@@ -121,11 +132,15 @@ class EntropyTerm(RateTerm):
     ) -> None:
         """Add factor * slope to the gradient of one parameter."""
         narrow = is_narrow(grad)
-        remainder = [self._remainders.of(name, grad)] if narrow else []
+        more = [self._remainders.of(name, grad)] if narrow else []
+        more += [self.classes[name]] if self.classes else []
         step_sizes = self.rounding.step_sizes[name]
-        for step_size, part, moved, *left in with_step_sizes(step_sizes, weights, grad, *remainder):
+        for step_size, part, moved, *left in with_step_sizes(step_sizes, weights, grad, *more):
             place = widened(part).abs().div_(step_size).clamp_(max=code_length.LARGEST)
-            slope = slopes[place.to(torch.int32)].div_(step_size)
+            index = place.to(torch.int32)
+            if self.classes:
+                index += left[-1].to(torch.int32) * (code_length.LARGEST + 1)
+            slope = slopes[index].div_(step_size)
             wide = moved.float().add_(left[0]) if narrow else moved
             wide.addcmul_(part.sign(), slope, value=factor)
             if narrow:
@@ -138,20 +153,27 @@ class EntropyTerm(RateTerm):
     def log(self) -> dict[str, float]:
         """Return figures of the last histogram.
 
-        `bits`: order-0 entropy per parameter in scope; `zeros`: share of zeros; `lam`: as it was in
-        force at the last step; `drift` and `moved`: see `Drift`.
+        `bits`: order-0 entropy per parameter in scope, in its class if there are classes; `zeros`:
+        share of zeros; `lam`: as it was in force at the last step; `drift` and `moved`: see
+        `Drift`.
         """
         return {**self._seen, **self.rounding.log()}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return the number of training steps done, the histograms and what rounding left."""
+        """Return the number of training steps done, the histograms, classes, what rounding left."""
         left = {f"remainder.{name}": kept for name, kept in self._remainders.state().items()}
-        return {**self.rounding.state(), "counts": self.counts, **left}
+        classes = {f"classes.{name}": found for name, found in self.classes.items()}
+        return {**self.rounding.state(), "counts": self.counts, **left, **classes}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue with those histograms."""
         self.rounding.load_state(state)
-        self.counts = state["counts"].to(self.counts.device)
+        self.counts = state["counts"].to(self.counts.device).view_as(self.counts)
+        self.classes = {
+            name: state[f"classes.{name}"].to(parameter.device)
+            for name, parameter in self.parameters.items()
+            if f"classes.{name}" in state
+        }
         left = {k: v for k, v in state.items() if k.startswith("remainder.")}
         self._remainders.load_state({k.removeprefix("remainder."): v for k, v in left.items()})
         self._summarise()
@@ -160,7 +182,12 @@ class EntropyTerm(RateTerm):
     def recount(self) -> None:
         """Take the histograms anew. Raises TrainingDiverged if all weights round to zero."""
         for row, (name, parameter) in zip(self.counts, self.parameters.items(), strict=True):
-            row.copy_(code_length.count(local(parameter), self.rounding.step_sizes[name]))
+            weights, step_sizes = local(parameter), self.rounding.step_sizes[name]
+            if self.most == 1:
+                row[0] = code_length.count(weights, step_sizes)
+                continue
+            self.classes[name] = length_classes.classes_of(parameter, step_sizes, self.most)
+            row.copy_(length_classes.count(weights, step_sizes, self.classes[name], self.most))
         sum_over_ranks(self.counts, self.constrained())
         self._summarise()
         if self._seen["zeros"] == 1.0 and self.rounding.steps >= self.rounding.begin:
@@ -171,8 +198,8 @@ class EntropyTerm(RateTerm):
 
     def _summarise(self) -> None:
         count = sum(p.numel() for p in self.parameters.values())
-        bits = sum(code_length.entropy(counts) for counts in self.counts)
-        zeros = float(self.counts[:, 0].sum())
+        bits = sum(code_length.entropy(counts) for counts in self.counts.flatten(0, 1))
+        zeros = float(self.counts[..., 0].sum())
         self._seen |= {"bits": bits / count, "zeros": zeros / count}
 
 
@@ -184,7 +211,7 @@ class ChannelEntropyTerm(EntropyTerm):
 
     Parameters
     ----------
-    parameters, rounding, lam, strength
+    parameters, rounding, lam, strength, most
         As `EntropyTerm` has them.
     step_size : float
         Geometric mean of the step sizes.
@@ -203,8 +230,9 @@ class ChannelEntropyTerm(EntropyTerm):
         step_size: float,
         grid: GridFrom = "sensitivity",
         finish: Finish = "grid",
+        most: int = 1,
     ) -> None:
-        super().__init__(parameters, rounding, lam, strength)
+        super().__init__(parameters, rounding, lam, strength, most)
         self.step_size, self.grid, self.ending = step_size, grid, finish
         self.sensitivity = RowSensitivity(self.constrained())
 
@@ -288,11 +316,18 @@ class BackSlashQ(Regime):
     finish : {"grid", "float"}
         With granularity=channel: leave the weights on the grid, or as floats, for a quantiser such
         as `gptq-loss`.
+    classes : int
+        Code lengths by the scale of a weight's row and column, in so many classes of half an
+        octave, 1 to 16, as the codec `rans-classes` charges them. 1: one table a tensor.
+    anneal : float
+        Share of the training steps, once rounding has begun, in which it grows in: the forward pass
+        sees a mix of rounded and float weights.
 
     Notes
     -----
-    Ours. After BackSlash (arXiv 2504.16968, Algorithm 1) and entropy-constrained training
-    (Wiedemann, Marban, Mueller & Samek, arXiv 1812.07520, eq. 6).
+    Ours. After BackSlash (arXiv 2504.16968, Algorithm 1), entropy-constrained training (Wiedemann,
+    Marban, Mueller & Samek, arXiv 1812.07520, eq. 6) and alpha-blending (Liu & Mattina, arXiv
+    1903.01061, section 3).
     """
 
     shards: ClassVar[bool] = True
@@ -304,6 +339,8 @@ class BackSlashQ(Regime):
         "fresh",
         "grid",
         "finish",
+        "classes",
+        "anneal",
     )
 
     def __init__(
@@ -321,10 +358,13 @@ class BackSlashQ(Regime):
         fresh: bool = False,
         grid: GridFrom = "sensitivity",
         finish: Finish = "grid",
+        classes: int = 1,
+        anneal: float = 0.0,
     ) -> None:
         validate.not_negative(lam=lam)
         validate.positive(step=step)
-        validate.share(begin=begin)
+        validate.share(begin=begin, anneal=anneal)
+        validate.within(1, 16, classes=classes)
         validate.choice(Scope, scope=scope)
         validate.choice(Granularity, granularity=granularity)
         Strength(1, warmup=warmup)
@@ -339,7 +379,7 @@ class BackSlashQ(Regime):
             raise BadSetting("grid=found and finish=float are for granularity=channel")
         self.lam, self.step, self.begin, self.warmup = lam, step, begin, warmup
         self.scope, self.granularity = scope, granularity
-        self.grid, self.finish = grid, finish
+        self.grid, self.finish, self.classes, self.anneal = grid, finish, classes, anneal
         self.course = Course(longer=longer, peak=peak, distil=distil, fresh=fresh)
 
     def first_rounded(self, plan: TrainingPlan) -> int:
@@ -353,13 +393,16 @@ class BackSlashQ(Regime):
         """
         chosen = in_scope(parameters, self.scope)
         rounded = {**chosen, **frozen(parameters, self.scope)}
-        rounding = StraightThrough(rounded, self.step, self.first_rounded(plan), plan)
+        begin = self.first_rounded(plan)
+        growing = min(begun(self.anneal, plan), plan.steps - begin - 1)
+        rounding = StraightThrough(rounded, self.step, begin, plan, growing)
         strength = Strength(plan.steps, warmup=self.warmup).at
         if self.granularity == "channel":
             return ChannelEntropyTerm(
-                chosen, rounding, self.lam, strength, self.step, self.grid, self.finish
-            )
-        term = EntropyTerm(chosen, rounding, self.lam, strength)
+                chosen, rounding, self.lam, strength, self.step, self.grid, self.finish,
+                self.classes,
+            )  # fmt: skip
+        term = EntropyTerm(chosen, rounding, self.lam, strength, self.classes)
         return term if self.bits is None else Targeted(term, self.bits, self.step, plan.steps)
 
     @property

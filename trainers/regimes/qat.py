@@ -42,6 +42,9 @@ class StraightThrough(TrainingHook):
         The first training step, counted from 0, that sees rounded weights.
     plan : TrainingPlan
         Of the run: for how far weights can travel on the grid.
+    growing : int
+        Training steps from `begin` on in which rounding grows in: the pass sees a mix of float and
+        rounded weights (alpha-blending, Liu & Mattina, arXiv 1903.01061).
     """
 
     def __init__(
@@ -50,10 +53,11 @@ class StraightThrough(TrainingHook):
         step_size: float,
         begin: int,
         plan: TrainingPlan,
+        growing: int = 0,
     ) -> None:
         self.parameters = dict(parameters)
         self.drift = Drift(step_size, begin, plan)
-        self.begin = begin
+        self.begin, self.growing = begin, growing
         self.step_sizes = {
             name: torch.tensor(step_size, device=p.device) for name, p in parameters.items()
         }
@@ -69,6 +73,10 @@ class StraightThrough(TrainingHook):
         if self.steps == self.begin:
             self.drift.start(self.parameters, self.step_sizes)
         self.round(self.parameters)
+        done = self.steps - self.begin
+        if done < self.growing:
+            for name, floats in self._floats.items():
+                local(self.parameters[name]).lerp_(floats, 1 - done / self.growing)
 
     @torch.no_grad()
     def before_step(self) -> None:
