@@ -23,7 +23,8 @@ else:
 class BackSlashCallback(TrainerCallback or object):  # type: ignore[misc]
     """Constrain the rate of the model that a Trainer trains: `slashbench.BackSlash` as a callback.
 
-    Shape, rate, share of zeros and lam are logged as `backslash_shape` and so on.
+    Shape, rate, share of zeros and lam are logged as `backslash_shape` and so on. A Trainer's
+    checkpoint does not hold what rounding to a narrow dtype left: a resumed run begins it anew.
 
     Parameters
     ----------

@@ -12,9 +12,6 @@ from torch.utils.data import Dataset
 
 import slashbench
 
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
-
 
 def test_two_lines_in_a_torch_loop() -> None:
     torch.manual_seed(0)
@@ -41,6 +38,8 @@ class Rows(Dataset[dict[str, torch.Tensor]]):
 
 
 def trainer(folder: Path, **settings: Any) -> Any:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=50,
