@@ -6,6 +6,7 @@ import ctypes
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -114,6 +115,18 @@ def test_it_finds(cls, tmp_path, monkeypatch):
     again = mutator.mutant(campaign.rng_of(0, index), mutator.seeds(cls()))
     assert saved.read_bytes() == again
     assert f"--only {index}" in saved.with_suffix(".txt").read_text()
+
+
+def test_it_finds_what_is_never_given_back(tmp_path, monkeypatch):
+    class Leaks(Plain):
+        kept: ClassVar[list[np.ndarray]] = []
+
+        def misbehave(self):
+            self.kept.append(np.ones(1 << 14))  # 128 KiB
+            raise ValueError("tables")
+
+    found = of(Leaks, tmp_path, monkeypatch, inputs=2500)
+    assert any("the process grew" in finding for finding in found.findings)
 
 
 @pytest.mark.parametrize("cls", [Plain, Pack])
