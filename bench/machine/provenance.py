@@ -24,8 +24,12 @@ LIBRARIES = ("torch", "numpy", "scipy", "numba", "constriction", "zstandard", "n
              "safetensors", "transformers", "tokenizers", "scikit-learn", "brotli", "lz4", "blosc2",
              "pcodec", "zipnn", "openzl", "nncodec", "lmzip", "z4ai", "bigsmall", "zfpy",
              "deflate", "isal")  # fmt: skip
-#: The folders of an absolute path: at the beginning of a word, or of a value in it.
-_FOLDERS = re.compile(r"(?<![^=:,])/(?:[^/=:,]*/)*(?=[^/=:,])")
+#: The folders of an absolute path, or of one below a user's: at the beginning of a word, or of a
+#: value in it. A URL of a file is one.
+_FOLDERS = re.compile(
+    r"(?<![^=:,])(?:file:/*(?=/)|~[^/\\=:,]*|[A-Za-z]:)?[/\\](?:[^/\\=:,]*[/\\])*(?=[^/\\=:,])"
+)
+_URL = re.compile(r"(?!file:)\b[A-Za-z][A-Za-z0-9+.-]*://[^,]*")
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 
 
@@ -61,8 +65,8 @@ def command_line() -> str:
 def portable(words: Sequence[str]) -> str:
     """Return a command line that names no folder of the machine it ran on.
 
-    The value of `--out` becomes DIR, and of an absolute path the last name is left: the rest may
-    tell who somebody is, and nobody else has it.
+    The value of `--out` becomes DIR, an address becomes URL, and of an absolute path the last name
+    is left: the rest may tell who somebody is, or let others in, and nobody else has it.
 
     >>> portable(["bench", "run", "--out=/home/ann/r", "--eval", "text:/home/ann/a b.txt"])
     "bench run --out=DIR --eval 'text:a b.txt'"
@@ -74,7 +78,7 @@ def portable(words: Sequence[str]) -> str:
         elif word.startswith("--out="):
             kept.append("--out=DIR")
         else:
-            kept.append(word if "://" in word else _FOLDERS.sub("", word))
+            kept.append(_FOLDERS.sub("", _URL.sub("URL", word)))
     return shlex.join(kept)
 
 
@@ -137,6 +141,7 @@ def _commit() -> tuple[str | None, bool | None]:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # or the checkout is another's
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return None, None

@@ -28,7 +28,10 @@ from slashbench.record import (
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 #: An absolute path: it tells who somebody is, and nobody else has it.
-_FOLDER = re.compile(rb"(?<![\w.:/-])/(?:work|tmp|root|home|mnt|opt|usr|var|Users)/")
+_FOLDER = re.compile(
+    rb"(?:(?<![\w./-])|file:/*(?=/))/(?:work|tmp|root|home|mnt|opt|usr|var|Users)/"
+    rb"|\b[A-Za-z]:[/\\]{1,2}Users[/\\]"
+)
 
 #: Items are kept with about seven digits, and their mean is that of what they were before.
 _ROUNDING = 1e-5
