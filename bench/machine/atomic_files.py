@@ -26,20 +26,19 @@ from typing import BinaryIO
 from slashbench.bench.machine import process_identity
 from slashbench.errors import StoreUnusable
 
-_ELSEWHERE = "choose another folder with --out"
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EFBIG: "the file is larger than this process may write; raise the limit",
-    errno.EACCES: f"no permission to {{verb}} there; {_ELSEWHERE}",
-    errno.EPERM: f"no permission to {{verb}} there; {_ELSEWHERE}",
-    errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
-    errno.ENOTDIR: f"a file is in the way; {_ELSEWHERE}",
-    errno.EEXIST: f"a file is in the way; {_ELSEWHERE}",
+    errno.EACCES: "no permission to {verb} there; {elsewhere}",
+    errno.EPERM: "no permission to {verb} there; {elsewhere}",
+    errno.EROFS: "the file system is read-only; {elsewhere}",
+    errno.ENOTDIR: "a file is in the way; {elsewhere}",
+    errno.EEXIST: "a file is in the way; {elsewhere}",
     errno.EISDIR: "a folder is in the way; name a file",
     errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
-    errno.EBUSY: f"it is in use by the system, such as a mount point; {_ELSEWHERE}",
-    errno.ENOENT: f"no folder can be made there; {_ELSEWHERE}",
+    errno.EBUSY: "it is in use by the system, such as a mount point; {elsewhere}",
+    errno.ENOENT: "no folder can be made there; {elsewhere}",
     errno.ELOOP: "its links lead in a circle; remove them",
     errno.ENXIO: "nothing reads from it",
     errno.EBADF: "no such descriptor is open for writing",
@@ -54,11 +53,13 @@ _MOST_LINKS = 40  # that one path may lead over, as in Linux
 
 
 @contextmanager
-def explained(path: Path, verb: str = "write") -> Iterator[None]:
+def explained(
+    path: Path, verb: str = "write", elsewhere: str = "choose another folder with --out"
+) -> Iterator[None]:
     """Turn the OSErrors of writing, or reading, at or below `path` into StoreUnusable with a cure.
 
     An error that names another file, such as one that is read to be copied, and that of a reader
-    who left a pipe pass as they are.
+    who left a pipe pass as they are. elsewhere: how another folder is chosen.
     """
     try:
         yield
@@ -68,7 +69,9 @@ def explained(path: Path, verb: str = "write") -> Iterator[None]:
         if not _concerns(error, path):
             raise
         known = _CURES.get(error.errno or 0)
-        cure = known.format(verb=verb) if known else error.strerror or str(error)
+        cure = (
+            known.format(verb=verb, elsewhere=elsewhere) if known else error.strerror or str(error)
+        )
         raise StoreUnusable(f"can't {verb} {path}: {cure}") from error
 
 

