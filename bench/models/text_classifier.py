@@ -64,7 +64,7 @@ class TextClassifier(Model):
         while True:
             jitter = generator.uniform(-4, 4, len(rows))
             order = np.argsort(np.array([len(row) for row in rows]) + jitter, kind="stable")
-            groups = np.array_split(order, len(rows) // self.batch)
+            groups = np.array_split(order, max(1, len(rows) // self.batch))
             for index in generator.permutation(len(groups)):
                 chosen = groups[index]
                 yield (*self.padded([rows[i] for i in chosen]), labels[chosen])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 import transformers
 from torch.nn import functional
 
+from slashbench.bench.data.base import file_sha256
 from slashbench.bench.formats.weight_files import WeightFiles
 from slashbench.bench.models.external import catalog, loading, spelling
+from slashbench.bench.models.external.text_file import MOST_BYTES, read_lines
 from slashbench.bench.plan import matrix
 from slashbench.contracts import Model, Reference
 from slashbench.errors import CorruptFile, UsageError
@@ -120,6 +123,33 @@ def test_classifiers_with_labels_and_without(checkpoints: Path, tmp_path: Path) 
     assert alone.evaluate(_rounded(alone.build(0), 1), "test", Reference(module)).value > 0
 
 
+def test_lines_end_where_lines_end(checkpoints: Path, tmp_path: Path) -> None:
+    """Not at what Python also ends a line, nor where a long file is cut off."""
+    said = (checkpoints / "lines.tsv").read_text(encoding="utf-8")
+    file = tmp_path / "lines.tsv"
+    file.write_bytes(b"\xef\xbb\xbf" + said.replace("sheep", "sheep\u2028\x0c").encode())
+    model = _model(checkpoints, "classifier", text=file)
+    assert model.metric == "cross-entropy, nats"
+    assert model.evaluate(model.build(0), "test").n == 30
+    long = f"1\t{'x' * 1000}\n".encode() * (MOST_BYTES // 1000)
+    file.write_bytes(long[: MOST_BYTES - 1] + b"\n" + long)
+    assert {line[:2] for line in read_lines(str(file))} == {"1\t"}
+    file.write_bytes(long[: MOST_BYTES // 1003 * 1003] + b"1" + b"9" * 5000)
+    assert {line[:2] for line in read_lines(str(file))} == {"1\t"}
+
+
+def test_a_text_in_the_folder_of_the_user(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    shutil.copy(checkpoints / "corpus.txt", tmp_path)
+    model = _model(checkpoints, "llama", text="~/corpus.txt")
+    assert len(model.inputs()["text file"]) == 64
+    with pytest.raises(UsageError, match="~nobody-is-called-so"):
+        _model(checkpoints, "llama", text="~nobody-is-called-so/corpus.txt")
+
+
 @pytest.mark.parametrize("name", ["whisper", "vit"])
 def test_a_model_that_reads_no_text_says_so(name: str, checkpoints: Path) -> None:
     with pytest.raises(UsageError, match="no answers to a text"):
@@ -163,6 +193,57 @@ def test_a_function_of_the_user(checkpoints: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("what", ["loss.mean()", "loss", "float(loss.mean())"])
+def test_a_function_returns_one_loss_or_several(
+    what: str, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "lossmeter", raising=False)
+    (tmp_path / "lossmeter.py").write_text(
+        f"import torch\ndef losses(module, split):\n    loss = torch.ones(3)\n    return {what}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    model = _model(checkpoints, "vit", function="lossmeter:losses")
+    assert model.evaluate(model.build(0), "test").value == 1
+
+
+def test_a_metric_of_the_user_takes_calibration_too(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"function": "math:sqrt", "calibration": checkpoints / "calibration.txt"}
+    model = _model(checkpoints, "llama", **said)
+    assert model.metric == "loss by the user's function"
+    assert model.loss(model.build(0), next(model.calibration(0))) > 0
+    with pytest.raises(UsageError, match="no file at"):
+        _model(checkpoints, "llama", **(said | {"calibration": checkpoints / "none.txt"}))
+
+
+def test_a_task_of_lm_eval(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness, wrapper = types.ModuleType("lm_eval"), types.ModuleType("lm_eval.models.huggingface")
+    samples = {"mine": [{"acc": 1.0}, {"acc": 0.0}, {"acc": 0.0}, {"acc": 0.0}]}
+    harness.simple_evaluate = lambda **_: {"samples": samples}  # type: ignore[attr-defined]
+    wrapper.HFLM = lambda **_: None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lm_eval", harness)
+    monkeypatch.setitem(sys.modules, "lm_eval.models", types.ModuleType("lm_eval.models"))
+    monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", wrapper)
+    task = tmp_path / "mine.yaml"
+    task.write_text("task: mine\n", encoding="utf-8")
+    model = _model(checkpoints, "llama", lm_eval=task)
+    assert model.evaluate(model.build(0), "test").value == 0.75
+    before = model.inputs()
+    samples.clear()
+    with pytest.raises(UsageError, match="no items of 'mine'"):
+        model.evaluate(model.build(0), "test")
+    task.write_bytes(b"task: mine\nlimit: \xff\n")
+    file_sha256.cache_clear()
+    assert model.inputs() != before
+    with pytest.raises(UsageError, match="no task that can be read"):
+        model.evaluate(model.build(0), "test")
+
+
 def test_calibration_is_no_text_of_evaluation(checkpoints: Path) -> None:
     text = checkpoints / "corpus.txt"
     with pytest.raises(UsageError, match="calibrate on another"):
@@ -198,7 +279,9 @@ def test_a_snapshot_of_the_hub(
     assert link.item.evaluate(link.item.build(0), "test").value > 0
 
 
-def test_code_that_comes_with_a_checkpoint_is_not_run(checkpoints: Path, tmp_path: Path) -> None:
+def test_code_that_comes_with_a_checkpoint_is_not_run(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoints / "llama", folder)
     (folder / "mine.py").write_text("open('ran', 'w')\n", encoding="utf-8")
@@ -206,8 +289,8 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(checkpoints: Path, tmp_pat
     config |= {"model_type": "mine", "architectures": ["Mine"], "auto_map": {
         "AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.Mine"}}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    os.chdir(tmp_path)
-    with pytest.raises(UsageError):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="transformers can't load it"):
         _model(tmp_path, "model", text=checkpoints / "corpus.txt")
     assert not (tmp_path / "ran").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from slashbench import code_identity
@@ -21,6 +20,7 @@ from slashbench.errors import UsageError
 from slashbench.link import Link
 
 _FLOPS = 2e10  # a second, of one core
+_METRICS = {"": WeightsOnly, FUNCTION: user_metric.FunctionModel, LM_EVAL: user_metric.LmEvalModel}
 _SETTINGS_OF_METRIC = (FUNCTION, LM_EVAL, spelling.CHUNKS, spelling.CONTEXT)
 
 
@@ -63,7 +63,8 @@ def link_of(
 def kind_of(name: ExternalName) -> type[ExternalModel]:
     """Return the class of model that this metric makes of a checkpoint. Raises as `link_of`."""
     calibrates = CALIBRATION in name.settings
-    if name.evaluation == FUNCTION:
+    _check_files(name)
+    if name.evaluation == FUNCTION and not calibrates:
         return user_metric.FunctionModel
     if not name.evaluation and not calibrates:
         return WeightsOnly
@@ -71,16 +72,15 @@ def kind_of(name: ExternalName) -> type[ExternalModel]:
     folder = path if path.is_dir() else path.parent
     architecture = loading.architecture_of(loading.config_of(folder), folder)
     kind = _by_text(architecture.__name__, loading.config_of(folder), architecture)
-    if name.evaluation == LM_EVAL:
+    if name.evaluation == LM_EVAL and not calibrates:
         return user_metric.LmEvalModel
     if kind is None:
         raise UsageError(
             f"{name.place}: {architecture.__name__} has no answers to a text; take --eval "
             "module:function, or leave out --eval and --calibration"
         )
-    _check_texts(name)
-    if not name.evaluation:
-        return _without_metric(kind)
+    if name.evaluation in _METRICS:
+        return _calibrated(_METRICS[name.evaluation], kind)
     if kind is classifier.SequenceClassifier and not classifier.has_labels(name.settings[TEXT]):
         return classifier.UnlabelledClassifier
     return kind
@@ -98,17 +98,18 @@ def _by_text(name: str, config: Any, architecture: Any) -> type[ExternalModel] |
     return None
 
 
-def _without_metric(kind: type[ExternalModel]) -> type[ExternalModel]:
-    """Return a class that calibrates as `kind` does, and compares weights."""
-    return type(f"{kind.__name__}WithoutMetric", (WeightsOnly, kind), {})
+def _calibrated(metric: type[ExternalModel], kind: type[ExternalModel]) -> type[ExternalModel]:
+    """Return a class that calibrates as `kind` does, under another metric."""
+    name = "WithoutMetric" if metric is WeightsOnly else f"Under{metric.__name__}"
+    return type(kind.__name__ + name, (metric, kind), {})
 
 
-def _check_texts(name: ExternalName) -> None:
-    texts = [name.settings[key] for key in (TEXT, CALIBRATION) if key in name.settings]
-    for text in texts:
-        if not Path(text).expanduser().is_file():
-            raise UsageError(f"no text file at {text}")
-    if len(texts) == 2 and Path(texts[0]).expanduser().samefile(Path(texts[1]).expanduser()):
+def _check_files(name: ExternalName) -> None:
+    for path in name.files.values():
+        if not path.is_file():
+            raise UsageError(f"no file at {path}")
+    texts = [name.files[key] for key in (TEXT, CALIBRATION) if key in name.files]
+    if len(texts) == 2 and texts[0].samefile(texts[1]):
         raise UsageError(
             f"{texts[0]} is both the text of --eval and of --calibration: calibrate on another one"
         )

@@ -14,7 +14,7 @@ from slashbench.bench.data.base import file_sha256
 from slashbench.bench.formats.weight_files import WeightFiles
 from slashbench.bench.models.external import loading
 from slashbench.bench.models.external.hub import located
-from slashbench.bench.models.external.spelling import CALIBRATION, TEXT, ExternalName
+from slashbench.bench.models.external.spelling import CALIBRATION, ExternalName
 from slashbench.contracts import Metrics, Model, Needs, Reference, Split
 from slashbench.errors import UsageError
 
@@ -45,15 +45,12 @@ class ExternalModel(Model):
         return self.path if self.path.is_dir() else self.path.parent
 
     def inputs(self) -> dict[str, str]:
-        """SHA-256 of the weights, of what says how they are used, and of the texts."""
+        """SHA-256 of the weights, of what says how they are used, and of the user's own files."""
         files = [*self.weights.files]
         if self.has_module:
             files += [self.folder / name for name in (loading.CONFIG, *loading.TOKENIZERS)]
         found = {file.name: file_sha256(file) for file in files if file.is_file()}
-        texts = {
-            key: self.name.settings[key] for key in (TEXT, CALIBRATION) if key in self.name.settings
-        }
-        return found | {f"{key} file": file_sha256(Path(file)) for key, file in texts.items()}
+        return found | {f"{key} file": file_sha256(file) for key, file in self.name.files.items()}
 
     @property
     def has_module(self) -> bool:

@@ -15,7 +15,7 @@ from slashbench.bench.models import scoring
 from slashbench.bench.models.external import loading
 from slashbench.bench.models.external.checkpoint import ExternalModel
 from slashbench.bench.models.external.spelling import CALIBRATION, CHUNKS, CONTEXT, TEXT
-from slashbench.bench.models.external.text_file import read_text
+from slashbench.bench.models.external.text_file import read_lines
 from slashbench.contracts import Metrics, Reference, Split
 from slashbench.errors import UsageError
 
@@ -45,7 +45,7 @@ class SequenceClassifier(ExternalModel):
         """Return lines of a split, evenly spread. Raises UsageError for too few."""
         if split == "train":
             raise UsageError(f"{self.name.text} was not trained here: it has no training data")
-        every = [line for line in read_text(self.name.settings[TEXT]).splitlines() if line.strip()]
+        every = read_lines(self.name.settings[TEXT])
         chosen = [
             line
             for i, line in enumerate(every)
@@ -78,8 +78,8 @@ class SequenceClassifier(ExternalModel):
         """Lines of the text of `--calibration`, drawn at random, without their labels."""
         if CALIBRATION not in self.name.settings:
             yield from super().calibration(seed)
-        text = read_text(self.name.settings[CALIBRATION])
-        lines = [line.rpartition("\t")[2] for line in text.splitlines() if line.strip()]
+        every = read_lines(self.name.settings[CALIBRATION])
+        lines = [text if tab else line for line in every for _, tab, text in [line.partition("\t")]]
         if len(lines) < _BATCH:
             raise UsageError(f"{self.name.settings[CALIBRATION]} has {len(lines)} lines: too few")
         generator = np.random.default_rng(seed)
@@ -144,5 +144,5 @@ class UnlabelledClassifier(SequenceClassifier):
 
 def has_labels(path: str) -> bool:
     """Return whether the lines of a file have the form `label<TAB>text`."""
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    lines = read_lines(path)
     return bool(lines) and all("\t" in line for line in lines)

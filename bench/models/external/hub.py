@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from slashbench.bench.models.external.spelling import HUB
+from slashbench.bench.models.external.spelling import HUB, expanded
 from slashbench.errors import MissingDependency, UsageError
 
 #: What a checkpoint is made of: no code, and no weights of formats that are not read.
@@ -25,7 +25,7 @@ def located(place: str) -> Path:
         Where the hub, or the package that asks it, can't be reached; with the line that helps.
     """
     if not place.startswith(HUB):
-        path = Path(place).expanduser()
+        path = expanded(place)
         if not path.exists():
             raise UsageError(f"nothing at {path}; name a file of weights, a folder, or hf:REPO")
         return path

@@ -19,6 +19,7 @@ SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx")
 TEXT, FUNCTION, LM_EVAL = "text", "function", "lm-eval"
 CALIBRATION, CHUNKS, CONTEXT = "calibration", "chunks", "context"
 EVALUATIONS = (TEXT, FUNCTION, LM_EVAL)
+TASK_FILES = (".yaml", ".yml")  # of lm-eval
 _KEYS = (*EVALUATIONS, CALIBRATION, CHUNKS, CONTEXT)
 _SETTING = re.compile(rf":(?=(?:{'|'.join(_KEYS)})=)")
 
@@ -41,12 +42,29 @@ class ExternalName:
         """Return which setting says how quality is measured; empty for none."""
         return next((key for key in EVALUATIONS if key in self.settings), "")
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the settings that name files of the user's."""
+        found = {key: self.settings[key] for key in (TEXT, CALIBRATION) if key in self.settings}
+        task = self.settings.get(LM_EVAL, "")
+        if task.endswith(TASK_FILES):
+            found[LM_EVAL] = task
+        return {key: expanded(said) for key, said in found.items()}
+
     def number(self, key: str, default: int) -> int:
         """Return a setting that is a number above 0. Raises BadSetting for another."""
         said = self.settings.get(key, str(default))
-        if not said.isdecimal() or not 1 <= int(said) <= 1 << 20:
+        if not said.isdecimal() or len(said) > 7 or not 1 <= int(said) <= 1 << 20:
             raise BadSetting(f"{self.place}: {key}={said!r} is no number from 1 to {1 << 20}")
         return int(said)
+
+
+def expanded(said: str) -> Path:
+    """Return a path whose `~` is followed. Raises UsageError for a user who is not known here."""
+    try:
+        return Path(said).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{said}: {error}") from error
 
 
 def is_external(text: str) -> bool:

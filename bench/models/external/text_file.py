@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from slashbench.arrays import Int64s
+from slashbench.bench.models.external.spelling import expanded
 from slashbench.contracts import Split
 from slashbench.errors import UsageError
 
@@ -30,7 +30,7 @@ class Rows:
 def read_text(path: str) -> str:
     """Return the beginning of a UTF-8 file. Raises UsageError where that is none."""
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             raw = file.read(MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}") from error
@@ -40,6 +40,18 @@ def read_text(path: str) -> str:
         if error.start >= len(raw) - 4 and len(raw) == MOST_BYTES:  # cut within a character
             return raw[: error.start].decode("utf-8")
         raise UsageError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def read_lines(path: str) -> list[str]:
+    """Return the lines that are not empty; of a long file those that are read whole.
+
+    Raises UsageError as `read_text`.
+    """
+    text = read_text(path).removeprefix("\ufeff")
+    lines = text.replace("\r\n", "\n").split("\n")  # a line may hold what `splitlines` ends one at
+    if len(text.encode()) > MOST_BYTES - 8 and lines[1:]:  # the last one may be cut
+        lines.pop()
+    return [line for line in lines if line.strip()]
 
 
 class TextFile:

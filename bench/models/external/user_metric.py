@@ -17,7 +17,13 @@ from slashbench import code_identity
 from slashbench.bench.models import scoring
 from slashbench.bench.models.external import loading
 from slashbench.bench.models.external.checkpoint import ExternalModel
-from slashbench.bench.models.external.spelling import CHUNKS, FUNCTION, LM_EVAL
+from slashbench.bench.models.external.spelling import (
+    CHUNKS,
+    FUNCTION,
+    LM_EVAL,
+    TASK_FILES,
+    expanded,
+)
 from slashbench.contracts import Metrics, Reference, Split
 from slashbench.errors import MissingDependency, UsageError
 
@@ -42,7 +48,8 @@ class FunctionModel(ExternalModel):
         """Return the mean of what the function returns: numbers, lower is better."""
         found = self.function(module.eval(), split)
         try:
-            items = found if isinstance(found, Iterable) else [found]
+            several = isinstance(found, Iterable) and getattr(found, "ndim", 1) > 0
+            items = found if several else [found]
             losses = np.array([float(loss) for loss in items])
         except (TypeError, ValueError) as error:
             raise UsageError(
@@ -91,20 +98,22 @@ class LmEvalModel(ExternalModel):
                 raise UsageError(
                     f"lm-eval can't run {task!r}: {type(error).__name__}: {error}"
                 ) from error
-        samples = found["samples"][task] if found and task in found.get("samples", {}) else []
+        samples = found.get("samples", {}).get(task) if found else None
+        if not samples:
+            raise UsageError(f"lm-eval has no items of {task!r}; of a group of tasks name one")
         return mean_loss(self.metric, np.array([1.0 - _right(task, each) for each in samples]))
 
 
 def _task(said: str) -> tuple[str, Any]:
     """Return the name of a task, and what the harness is given: a name, or a file's content."""
-    if not said.endswith((".yaml", ".yml")):
+    if not said.endswith(TASK_FILES):
         return said, said
     import yaml
 
     try:
-        found = yaml.safe_load(Path(said).expanduser().read_text(encoding="utf-8"))
+        found = yaml.safe_load(expanded(said).read_text(encoding="utf-8"))
         return str(found["task"]), found
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UsageError(f"--eval lm-eval:{said} is no task that can be read: {error}") from error
 
 
