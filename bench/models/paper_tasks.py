@@ -117,7 +117,10 @@ def _rows(task: PaperTask, part: str) -> Any:
         file = Path(base) / "data" / task.name / f"{part}.jsonl"
         if not file.is_file():
             raise MissingDependency(f"{file} is not there; without {VARIABLE} the hub has it")
-        return datasets.load_dataset("json", data_files=str(file), split="train")
+        try:
+            return datasets.load_dataset("json", data_files=str(file), split="train")
+        except Exception as error:  # of many kinds, for a file that is no JSON, or of odd rows
+            raise CorruptFile(f"{file} can't be read: {error}") from error
     offline = datasets.DownloadConfig(local_files_only=True)
     try:
         return datasets.load_dataset(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import nn
 
 from slashbench.bench.data import cache
@@ -56,6 +57,19 @@ def assembled(
     if unknown or left:
         raise CorruptFile(f"the weights are not of this model: missing {left}, unknown {unknown}")
     return module.eval()
+
+
+def kept(name: str, make: Callable[[], Weights]) -> Weights:
+    """Return weights that are made once and then kept in the cache.
+
+    name: with what they follow from, such as a hash and a revision. Raises CorruptFile, and
+    StoreUnusable.
+    """
+    path = cache.made(f"{name}.safetensors", lambda: save(make()))
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CorruptFile(f"{path} is damaged: {error}; remove it: it is made anew") from error
 
 
 def converted(name: str, sha256: str, convert: Callable[[], Weights]) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
-from slashbench.bench.data import cache
+from slashbench.bench.models.pretrained import kept
 from slashbench.contracts import Split, Weights
 
 #: Of the fit: raise it, and that of the models, when the same features give another probe.
@@ -34,16 +33,16 @@ def fitted(name: str, features: Features, classes: int) -> Weights:
     name: with what it follows from, such as a hash of encoder and data.
     """
 
-    def fit() -> bytes:
+    def fit() -> Weights:
         inputs, labels = features("train")
         held_out, wanted = features("validation")
         probes = [_fit(inputs, labels, classes, strength) for strength in STRENGTHS]
         with torch.no_grad():
             losses = [float(functional.cross_entropy(p(held_out), wanted)) for p in probes]
         best = probes[losses.index(min(losses))]
-        return save({n: w.detach().contiguous() for n, w in best.state_dict().items()})
+        return {n: w.detach().contiguous() for n, w in best.state_dict().items()}
 
-    return load_file(cache.made(f"probe-{name}-{REVISION}.safetensors", fit))
+    return kept(f"probe-{name}-{REVISION}", fit)
 
 
 def _fit(inputs: torch.Tensor, labels: torch.Tensor, classes: int, strength: float) -> nn.Linear:

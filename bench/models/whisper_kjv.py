@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import nn
 
-from slashbench.bench.data import cache
 from slashbench.bench.data.kjv import KingJames
 from slashbench.bench.models import scoring, whisper_base
-from slashbench.bench.models.pretrained import assembled
-from slashbench.contracts import Metrics, Model, Prediction, Reference, Split
+from slashbench.bench.models.pretrained import assembled, kept
+from slashbench.contracts import Metrics, Model, Prediction, Reference, Split, Weights
 from slashbench.errors import UsageError
 
 TOKENS = 160  # of a passage, at most
@@ -202,11 +200,10 @@ def _silence() -> torch.Tensor:
     """Return what the float encoder puts out for silence, kept in the cache."""
 
     @torch.no_grad()
-    def hear() -> bytes:
+    def hear() -> Weights:
         whole: Any = whisper_base.module()
         encoder = whole.float().model.encoder
         mel = torch.full((1, whisper_base.MELS, 2 * whisper_base.FRAMES), -1.5)
-        return save({"silence": encoder(mel).last_hidden_state})
+        return {"silence": encoder(mel).last_hidden_state}
 
-    path = cache.made(f"whisper-base-silence-{whisper_base.SHA256[:16]}.safetensors", hear)
-    return load_file(path)["silence"]
+    return kept(f"whisper-base-silence-{whisper_base.SHA256[:16]}", hear)["silence"]

@@ -105,7 +105,8 @@ class Registry(Generic[T]):
 
         target: "module:function" that returns a class or raises UnknownName.
         """
-        self._families[prefix] = Entry(prefix, target, tuple(needs.split()))
+        modules = tuple(needs.split())
+        self._families[prefix] = Entry(prefix, target, modules, "pip install " + " ".join(modules))
 
     def names(self) -> list[str]:
         """Return all registered names, available or not, in order of registration."""
@@ -123,6 +124,10 @@ class Registry(Generic[T]):
         entry = self._entries.get(name)
         for prefix, family in self._families.items():
             if entry is None and name.startswith(prefix):
+                if missing := family.missing():
+                    raise MissingDependency(
+                        f"{self.kind} {name!r} needs {', '.join(missing)}: {family.install}"
+                    )
                 module, _, function = family.target.partition(":")
                 found: type[T] = getattr(importlib.import_module(module), function)(
                     name.removeprefix(prefix)

@@ -16,7 +16,7 @@ from slashbench.bench.models.paper_tasks import VARIABLE
 from slashbench.bench.plan import matrix
 from slashbench.bench.plan.matrix import Request
 from slashbench.contracts import Execution, Reference
-from slashbench.errors import MissingDependency, UnknownName, UsageError
+from slashbench.errors import CorruptFile, MissingDependency, UnknownName, UsageError
 from slashbench.trainers.catalog import REGIMES
 from slashbench.trainers.training import setup
 
@@ -118,6 +118,17 @@ def test_no_text_is_in_two_splits(paper: Path) -> None:
     texts = [text for part in parts for text, _ in part]
     assert len(texts) == len(set(texts)) == 120
     assert len(parts[2]) == 40
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_rows_is_named(paper: Path) -> None:
+    pytest.importorskip("datasets", reason="pip install 'slashbench[paper]'")
+    from slashbench.bench.models import paper_tasks
+
+    save_rows("imdb", paper / "data" / "imdb")
+    (paper / "data" / "imdb" / "test.jsonl").write_text('{"text": 1}\n{"text')
+    with pytest.raises(CorruptFile, match=r"test\.jsonl can't be read"):
+        paper_tasks.examples(paper_tasks.TASKS["imdb"], "test")
 
 
 def test_what_is_not_here_is_left_out_with_the_line_that_brings_it(paper: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from slashbench.bench.data import cache
 from slashbench.bench.models import probe
 from slashbench.contracts import Split
+from slashbench.errors import CorruptFile
 
 
 def test_what_does_not_vary_in_training_gets_no_large_weight(
@@ -25,3 +27,12 @@ def test_what_does_not_vary_in_training_gets_no_large_weight(
 
     weight = probe.fitted("test", features, 2)["weight"].abs()
     assert weight[:, 0].max() < 0.1 * weight.max()
+
+
+def test_a_damaged_file_of_the_cache_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLASHBENCH_CACHE", str(tmp_path))
+    path = cache.made(f"probe-test-{probe.REVISION}.safetensors", lambda: b"{")
+    with pytest.raises(CorruptFile, match=f"{path.name} is damaged.*remove it"):
+        probe.fitted("test", lambda split: (torch.zeros(2, 2), torch.zeros(2).long()), 2)

@@ -91,6 +91,12 @@ def test_a_module_within_a_package_may_be_missing_too(
     assert registry.available() == ["near"]
 
 
+def test_a_family_says_what_it_needs_before_it_is_imported(registry: Registry[object]) -> None:
+    registry.family("far.", "far_away:made", needs="far_away")
+    with pytest.raises(MissingDependency, match=r"'far\.one' needs far_away: pip install far_away"):
+        registry.get("far.one")
+
+
 def install_plugin(folder: Path, name: str, body: str, *points: str) -> None:
     """A real distribution on sys.path: a module and its entry points."""
     (folder / f"{name}.py").write_text(body)

@@ -20,7 +20,11 @@ from slashbench.errors import UsageError
 from slashbench.link import Link
 
 _FLOPS = 2e10  # a second, of one core
-_METRICS = {"": WeightsOnly, FUNCTION: user_metric.FunctionModel, LM_EVAL: user_metric.LmEvalModel}
+_METRICS: dict[str, Any] = {
+    "": WeightsOnly,
+    FUNCTION: user_metric.FunctionModel,
+    LM_EVAL: user_metric.LmEvalModel,
+}
 _SETTINGS_OF_METRIC = (FUNCTION, LM_EVAL, spelling.CHUNKS, spelling.CONTEXT)
 
 
