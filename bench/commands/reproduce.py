@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slashbench.bench.commands import run_options
@@ -71,14 +70,14 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.dry_run or code == run_options.INTERRUPTED:
         return code
     found = report.findings(BACKSLASH, store)
-    written = report.write(found, Path(store.files.where))
+    written = report.write(found, store)
     for warning in store.warnings:
         out.print(warning, style="yellow")
     for claim in found.claims:
         out.print(
             f"{claim.verdict.value:>20}  {claim.source}: {claim.text} ({claim.because})",
         )
-    out.print(f"written: {', '.join(map(str, written))}")
+    out.print(f"written: {', '.join(written)}")
     return code
 
 

@@ -52,7 +52,7 @@ from slashbench.bench.conformance.subject import (
 )
 from slashbench.codecs.stream import frame
 from slashbench.codecs.stream.frame import CodedArray
-from slashbench.errors import CorruptStream, NotConformant, Unencodable, UsageError
+from slashbench.errors import CorruptStream, NotConformant, Unencodable
 
 #: Most that incompressible data may grow, unless the codec's own `max_expansion` says more.
 MAX_EXPANSION = 1.25
@@ -91,13 +91,12 @@ class CheckOutcome:
 
 
 def run(make: Factory, checks: Sequence[CodecCheck] | None = None) -> Iterator[CheckOutcome]:
-    """Run every check, whatever comes of those before."""
+    """Run every check, whatever comes of those before. Raises UsageError for what is no codec."""
+    Subject(make)
     for check in CHECKS if checks is None else checks:
         started = time.perf_counter()
         try:
             status, detail = "pass", check(make)
-        except UsageError:
-            raise
         except Inapplicable as reason:
             status, detail = "skip", str(reason)
         except NotConformant as failure:

@@ -187,6 +187,10 @@ class Evidence:
         points = {o.model: o.point for o in self.all if o.point.training}
         return sorted(points, key=lambda m: points[m].n_parameters)
 
+    def any_of(self, model: str) -> Observation:
+        """Return an observation of one of `models`, for what is the same for all of a model."""
+        return next(o for o in self.all if o.model == model)
+
     def first(self, model: str, method: Method = PLAIN) -> Observation | None:
         """Any observation of weights as they were trained, of the lowest seed."""
         return min(self.select(model, method), key=lambda o: o.seed, default=None)
@@ -194,7 +198,10 @@ class Evidence:
 
 def _parse(recipe: str) -> tuple[Method, float, float] | None:
     """(method, sparsity, step) of a recipe of the studies; None for any other."""
-    first, *middle, last = selector.parse_chain(recipe)
+    first, *rest = selector.parse_chain(recipe)
+    if not rest:
+        return None
+    *middle, last = rest
     if last.name != "quantize" or not dict(last.settings).keys() <= {"step"} or len(middle) > 1:
         return None
     if any(link.name != "prune" for link in middle):

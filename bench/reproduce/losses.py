@@ -38,11 +38,11 @@ def losses_after(
 
 def tolerance(evidence: Evidence, model: str) -> float:
     """The largest loss that counts as none."""
-    return evidence.select(model)[0].tolerance
+    return evidence.any_of(model).tolerance
 
 
 def _paired(evidence: Evidence, model: str, ours: Sample, theirs: Sample) -> Sample:
-    higher = evidence.select(model)[0].decoded.higher_is_better
+    higher = evidence.any_of(model).decoded.higher_is_better
     return {
         seed: loss_of(ours[seed], theirs[seed], higher)
         for seed in sorted(ours.keys() & theirs.keys())

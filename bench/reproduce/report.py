@@ -6,9 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from slashbench.bench.machine.atomic_files import write_atomically
 from slashbench.bench.report import tables
 from slashbench.bench.report.output import markdown
 from slashbench.bench.report.sections import Figure, Section
@@ -76,8 +74,11 @@ def pictures(parts: Sequence[Section]) -> dict[str, str]:
     }
 
 
-def write(found: Findings, folder: Path) -> list[Path]:
-    """Write report.md, report.html and the figures as SVG to `folder`. Return their paths."""
+def write(found: Findings, store: Store) -> list[str]:
+    """Write report.md, report.html and the figures as SVG beside the records.
+
+    Return where they are. Raises StoreUnusable.
+    """
     from slashbench.bench.report.output import html
 
     html.prepare()
@@ -85,8 +86,8 @@ def write(found: Findings, folder: Path) -> list[Path]:
     files = {"report.md": to_markdown(found.paper, parts), **pictures(parts)}
     files["report.html"] = html.page(found.paper.title, found.paper.about, parts)
     for name, text in files.items():
-        write_atomically(folder / name, text.encode())
-    return [folder / name for name in files]
+        store.files.write(name, text.encode())
+    return [f"{store.files.where}/{name}" for name in files]
 
 
 def _verdict_table(judged: Sequence[Claim]) -> Table:

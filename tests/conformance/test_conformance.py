@@ -15,7 +15,7 @@ from slashbench.bench.conformance.checks import CHECKS
 from slashbench.bench.conformance.specimens import Specimen
 from slashbench.codecs.base import Bound, OneChunkCodec
 from slashbench.codecs.catalog import CODECS
-from slashbench.errors import NotConformant, UsageError
+from slashbench.errors import BadSetting, NotConformant, UsageError
 from tests.helpers import broken_codecs
 from tests.helpers.broken_codecs import Foreign, NoChecksum, Sound
 from tests.helpers.command import Done, bench
@@ -120,8 +120,25 @@ def test_what_is_missing_for_a_foreign_codec_is_remarked():
 
 
 def test_a_bound_is_refused():
-    with pytest.raises(UsageError, match="a yardstick, not a codec"):
-        CHECKS[0](CODECS.get("entropy"))
+    for refused in (CHECKS[0], lambda make: list(checks.run(make))):
+        with pytest.raises(UsageError, match="a yardstick, not a codec"):
+            refused(CODECS.get("entropy"))
+
+
+def test_a_usage_error_of_the_codec_fails_one_check_and_the_others_run():
+    outcomes = {o.check: o for o in checks.run(functools.partial(RefusesItsOwnSetting, shift=5))}
+    assert len(outcomes) == len(CHECKS)
+    assert outcomes["configuration"].status == "fail"
+    assert "shift=5 is refused" in outcomes["configuration"].detail
+
+
+class RefusesItsOwnSetting(Sound):
+    def __init__(self, shift=0):
+        self.shift = shift
+
+    @classmethod
+    def from_config(cls, config):
+        raise BadSetting(f"shift={config['shift']} is refused")
 
 
 # The command

@@ -36,6 +36,7 @@ class Result:
     shapes: tuple[float, float] = (1.4, 0.3)  # at the first and the last step
     weights: Any = None  # an array, for the distribution
     zeros: float = 0.1
+    steps: int = 40  # of training
 
 
 class Lab:
@@ -62,13 +63,15 @@ class Lab:
         log = [
             {"step": step, "loss": 2.0 / step, "rate": 1.0 + 0.1 / step, "lam": lam,
              "shape": result.shapes[step > 20]}
-            for step in range(1, 41)
+            for step in range(1, result.steps + 1)
         ]  # fmt: skip
         arrays = [] if result.weights is None else [result.weights]
         self.put(
             CheckpointRecord,
             key=names["checkpoint"], recipe=chain, seed=seed, n_parameters=N, native_bytes=4 * N,
-            training=Training(steps=40, wall_s=1, cpu_s=1, log=log if lam else [{"step": 1.0}]),
+            training=Training(
+                steps=result.steps, wall_s=1, cpu_s=1, log=log if lam else [{"step": 1.0}]
+            ),
             distribution=describe(arrays),
         )  # fmt: skip
         floats = result.accuracy if result.float_accuracy is None else result.float_accuracy

@@ -12,7 +12,7 @@ from slashbench.bench.reproduce import report
 from slashbench.bench.reproduce.backslash.studies import BACKSLASH
 from slashbench.bench.reproduce.claims import Claim, Verdict
 from slashbench.bench.store.store import Store
-from tests.helpers.paper_lab import Lab, Result
+from tests.helpers.paper_lab import CODECS, Lab, Result
 
 LAMBDAS = (2, 20, 200)
 NOISE = (0.0, 0.01, -0.01)  # of the three seeds
@@ -95,6 +95,40 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
 def test_what_has_no_records_was_not_run(tmp_path: Path) -> None:
     for claim in report.findings(BACKSLASH, Store(tmp_path)).claims:
         assert claim.verdict is (Verdict.UNTESTABLE if claim.impossible else Verdict.NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    "recipes",
+    [
+        ["plain+prune:sparsity=0.5+quantize:step=2^-8"],
+        ["plain+quantize:step=2^-4"],
+        ["norm:p=1:lam=20:eps=1+quantize:step=2^-8"],
+        [f"{recipe(20)}+quantize:step=2^-8", "norm:p=1:lam=20:eps=1+quantize:step=2^-8"],
+        [f"{recipe(lam)}+prune:sparsity=0.5+quantize:step=2^-8" for lam in (0, 20)],
+    ],
+)
+def test_an_incomplete_run_has_a_report(tmp_path: Path, recipes: list[str]) -> None:
+    lab = Lab(tmp_path)
+    for each in recipes:
+        lab.run(each, 0, Result(bits(5.0), 93.0, shapes=(1.0, 1.0)))
+    found = report.findings(BACKSLASH, lab.store)
+    assert len(found.evidence.all) == len(recipes) * len(CODECS)
+    assert "| digits-mlp" in report.to_markdown(BACKSLASH, report.sections(found))
+
+
+def test_a_training_of_one_step_falls_nowhere(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    for lam in (0, *LAMBDAS):
+        lab.run(f"{recipe(lam)}+quantize:step=2^-8", 0, Result(bits(5.0), 93.0, steps=1))
+    sooner = judged(lab.store)["The larger λ, the more steeply the cost falls: sooner to its end."]
+    assert sooner.verdict is Verdict.NOT_RUN
+
+
+def test_a_report_goes_where_its_records_are() -> None:
+    store = Store("memory://reproduced")
+    written = report.write(report.findings(BACKSLASH, store), store)
+    assert "memory://reproduced/report.md" in written
+    assert store.files.read("report.html")
 
 
 @pytest.mark.parametrize("backslash_bears", [0.9, 0.5])

@@ -8,7 +8,7 @@ from itertools import pairwise
 from slashbench.bench.report.tables import NOTHING, Table
 from slashbench.bench.reproduce.backslash import paper
 from slashbench.bench.reproduce.claims import Check, Claim, Sample, difference
-from slashbench.bench.reproduce.evidence import PLAIN, Evidence, Method, Observation, bits, metric
+from slashbench.bench.reproduce.evidence import Evidence, Method, Observation, bits, metric
 from slashbench.bench.reproduce.losses import losses
 from slashbench.bench.reproduce.study import CODERS, Rows, Study, spelled
 
@@ -132,7 +132,7 @@ def _shape(observation: Observation) -> float | None:
 
 
 def _row(evidence: Evidence, model: str, name: str, method: Method) -> tuple[str, ...]:
-    points = evidence.select(model, PLAIN)[0].decoded.higher_is_better
+    points = evidence.any_of(model).decoded.higher_is_better
     return (
         model,
         name,

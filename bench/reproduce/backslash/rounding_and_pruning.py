@@ -262,13 +262,13 @@ def _step_in_sigma(step: float | None, sigma: float | None) -> tuple[str, str]:
 
 def _step_chart(evidence: Evidence) -> Iterator[Figure]:
     rows = [
-        _point(model, method, "log2 step", math.log2(step), evidence,
-               losses_after(evidence, model, method, step=step))
+        _point(model, method, "log2 step", math.log2(step), evidence, sample)
         for model in evidence.models
         for method in _both(evidence, model)
         for step in _steps(evidence, model, method)
         if len(_steps(evidence, model, method)) > 2
-    ]  # fmt: skip
+        and (sample := losses_after(evidence, model, method, step=step))
+    ]
     if rows:
         yield Figure(
             "fig-7",
@@ -286,12 +286,12 @@ def _step_chart(evidence: Evidence) -> Iterator[Figure]:
 
 def _rate_chart(evidence: Evidence) -> Iterator[Figure]:
     rows = [
-        _point(model, method, "rate", rate, evidence,
-               losses_after(evidence, model, method, step=paper.STEP, sparsity=rate))
+        _point(model, method, "rate", rate, evidence, sample)
         for model in evidence.trained()
         for method in _both(evidence, model)
         for rate in _rates(evidence, model, method)
-    ]  # fmt: skip
+        if (sample := losses_after(evidence, model, method, step=paper.STEP, sparsity=rate))
+    ]
     if rows:
         yield Figure(
             "fig-8",

@@ -166,9 +166,10 @@ def _fall(evidence: Evidence, model: str, method: Method) -> Sample:
 def _early(evidence: Evidence, model: str, method: Method) -> Sample:
     """Share of the fall that the first tenth of the steps brings."""
 
-    def of(observation: Observation) -> float:
+    def of(observation: Observation) -> float | None:
         costs = _costs(observation)
-        return (costs[0] - costs[len(costs) // 10]) / (costs[0] - costs[-1])
+        fall = costs[0] - costs[-1]
+        return (costs[0] - costs[len(costs) // 10]) / fall if fall else None
 
     return evidence.sample(of, model, method)
 
