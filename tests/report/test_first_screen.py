@@ -130,6 +130,13 @@ class TestSides:
         assert sides.rows[-1][:3] == ("3 models", "", "geometric mean")
         assert "a new model:" in sides.rows[-1][5]
 
+    def test_a_loss_that_a_new_model_would_share_is_said(self, lab: Lab) -> None:
+        for model, ours in (("m", 840), ("n", 841), ("o", 842)):
+            lab.cell("a", 640, recipe=THEIRS, model=model)
+            lab.cell("a", ours, recipe=OURS, model=model)
+        (sides, _) = tables(fitted(lab.results()))
+        assert sides.rows[-1][5] == "-33.5 %; a new model: -34 to -33"
+
     def test_two_models_predict_no_third(self, lab: Lab) -> None:
         for model in "mn":
             lab.cell("a", 640, recipe=THEIRS, model=model)

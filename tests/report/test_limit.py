@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from slashbench.bench.report.data.water_filling import at_loss, water_level
 from slashbench.record import PER_OCTAVE, LimitRecord, MatrixSpectrum
@@ -63,6 +64,24 @@ def test_a_loss_that_allows_all_to_go_leaves_what_is_kept() -> None:
     small = record(matrix({0 + MIDDLE: 10}), kept_bits=40.0)
     assert at_loss(small, 1e6).bits == pytest.approx(4.0)
     assert water_level(small.matrices, 1e6) == math.inf
+
+
+def test_nothing_but_what_is_kept_takes_what_is_kept() -> None:
+    kept = LimitRecord(
+        **structs.asdict(record(matrix({0 + MIDDLE: 10}))) | {"matrices": [], "kept_bits": 40.0}
+    )
+    assert at_loss(kept, 1.0).bits == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_a_model_that_may_lose_nothing_has_no_limit(tmp_path: Path, tolerance: float) -> None:
+    lab = Lab(tmp_path)
+    lab.cell("rans", 290, tolerance=tolerance)
+    limit = record(matrix({0 + MIDDLE: 1000}))
+    lab.store.put(LimitRecord(**structs.asdict(limit) | lab.common))
+    (row,) = lab.results().rows
+    assert (row.above_limit is not None) == (tolerance > 0)
+    assert ("1,000" in lab.shown(boards=["limit"])) == (tolerance > 0)
 
 
 def test_boards_say_how_far_above_the_limit_a_recipe_is(tmp_path: Path) -> None:

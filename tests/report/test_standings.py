@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,20 @@ def test_speeds_tie_within_the_noise_of_their_rounds(lab: Lab) -> None:
         ("b", Rank(1, 2)),
         ("c", Rank(3, 3)),
     ]
+
+
+def test_what_was_measured_again_without_a_time_keeps_the_rounds_that_it_has(lab: Lab) -> None:
+    lab.cell("a", 600, decode_ns=2_000_000)
+    lab.cell("b", 600, decode_ns=9_000_000)
+    slow = next(row for row in lab.rows() if row.codec == "b")
+    untimed = replace(slow, decode_ns=(), decode_mparams_s=None)
+    for again in (untimed, replace(untimed, status="failed")):
+        board = decoding([*lab.rows(), again])
+        assert board is not None
+        assert [(s.codec, s.place) for s in board.standings] == [
+            ("a", Rank(1, 1)),
+            ("b", Rank(2, 2)),
+        ]
 
 
 def test_the_parts_of_the_headline_sum_to_it(lab: Lab) -> None:

@@ -9,6 +9,7 @@ import pytest
 from slashbench.bench.report.analysis import updates
 from slashbench.bench.report.analysis.findings import findings
 from slashbench.bench.report.boards import catalog
+from slashbench.bench.report.boards.updates import short_table
 from slashbench.bench.report.data.seed_means import Line
 from tests.helpers.report_lab import Lab, N
 
@@ -62,6 +63,13 @@ def test_bytes_at_other_sizes_follow_from_bits_per_parameter(lab: Lab) -> None:
     share = 41 / (4 * N)  # of a native file of float32; in an update, every byte counts
     assert sizes["1 GB"] == pytest.approx(1e9 * share, rel=0.01)
     assert sizes["100 GB"] == pytest.approx(100 * sizes["1 GB"])
+
+
+def test_the_first_screen_names_every_model(lab: Lab) -> None:
+    for recipe in (AFTER, TRAINED):
+        lab.cell("rans", 100, recipe=recipe, model="n")
+    rows = short_table(lab.results(), 9).rows
+    assert [row[0] for row in rows] == ["m", "", "", "n", ""]
 
 
 def test_a_finding_says_which_way_is_smallest(lab: Lab) -> None:

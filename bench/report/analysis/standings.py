@@ -132,7 +132,8 @@ def _timings(rows: Iterable[Row], rounds: Rounds, score: Score) -> Board | None:
     if not scores:
         return None
     ranked, common = _common(scores)
-    raw = {(row.codec, _case(row)): rounds(row) for row in rows}
+    # of the cells that have a score: one that was measured again may have failed, or lack a time
+    raw = {(row.codec, _case(row)): rounds(row) for row in rows if _score(row, score)}
 
     def order(codecs: Sequence[str], _: Sequence[float]) -> list[Rank]:
         paired = []
@@ -149,10 +150,13 @@ def _scores(rows: Iterable[Row], score: Score) -> dict[str, dict[Case, float]]:
     """Return codec -> cell -> score, of the good cells that are files."""
     found: dict[str, dict[Case, float]] = {}
     for row in rows:
-        value = None if row.status != "ok" or row.bound else score(row)
-        if value:
+        if value := _score(row, score):
             found.setdefault(row.codec, {})[_case(row)] = value
     return found
+
+
+def _score(row: Row, score: Score) -> float | None:
+    return None if row.status != "ok" or row.bound else score(row)
 
 
 def _case(row: Row) -> Case:

@@ -112,7 +112,8 @@ def _sides(results: Results, most: int) -> Table:
         n, saving = overall
         new = ""
         if saving.low is not None and saving.high is not None:
-            likely = _ends(saving.low, saving.high) if saving.low > 0 else "may gain or lose"
+            sure = saving.low > 0 or saving.high < 0
+            likely = _ends(saving.low, saving.high) if sure else "may gain or lose"
             new = f"; a new model: {likely}"
         rows.append((f"{n} models", "", "geometric mean", "", "", _saved(saving.estimate) + new))
     doubt = " · ?: its 95 % interval is not" if any(row[4].endswith("?") for row in rows) else ""

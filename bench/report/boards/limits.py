@@ -26,7 +26,7 @@ def section(results: Results) -> Section:
         [
             _table(record, results.tolerances[record.model])
             for record in results.limits
-            if record.status == "ok" and record.model in results.tolerances
+            if record.status == "ok" and results.tolerances.get(record.model, 0.0) > 0
         ],
     )
 

@@ -37,8 +37,8 @@ def short_table(results: Results, most: int) -> Table:
     """Return the smallest update of each way on each model, for the first screen."""
     rows: list[tuple[str, ...]] = []
     for model in updates.models(results)[:most]:
-        for best in updates.best(results, model):
-            rows.append(("" if rows and rows[-1] else model, *_way(best)))
+        for i, best in enumerate(updates.best(results, model)):
+            rows.append(("" if i else model, *_way(best)))
     return Table(
         "Updates, given the base: smallest of each way at equal quality",
         "a track of its own · bits a parameter, whole file · loss to plain float",

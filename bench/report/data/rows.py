@@ -189,7 +189,7 @@ def _travelled(training: Training | None) -> dict[str, Any]:
 
 
 def _beyond(limit: LimitRecord | None, tolerance: float, found: Joined) -> dict[str, Any]:
-    if limit is None or limit.status == "failed":
+    if limit is None or limit.status == "failed" or tolerance <= 0:  # without loss no limit
         return {}
     least = at_loss(limit, tolerance).bits
     return {"limit_bits": least, "above_limit": found.bits_per_parameter - least}

@@ -52,8 +52,7 @@ def at_loss(record: LimitRecord, loss: float) -> Limit:
 def water_level(matrices: Iterable[MatrixSpectrum], wanted: float) -> float:
     """Return theta, at which the sum of min(theta, v) over all directions is `wanted`."""
     parts = [_directions(matrix) for matrix in matrices]
-    values = np.concatenate([v for v, _ in parts])
-    counts = np.concatenate([c for _, c in parts])
+    values, counts = np.concatenate([np.empty((2, 0)), *parts], axis=1)
     if not counts.sum() or (values * counts).sum() <= wanted:
         return float("inf")
     low, high = wanted / counts.sum() / 2, values.max()

@@ -211,7 +211,7 @@
         save("cells.json", "application/json", JSON.stringify(rows, null, 1));
       } else {
         const quote = (value) => value === null || value === undefined ? ""
-          : /[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
+          : /[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
         const lines = Array.from({ length: n }, (_, row) => columns.map((_, i) => quote(cell(row, i))).join(","));
         save("cells.csv", "text/csv", [columns.map((c) => c.name).join(","), ...lines].join("\n") + "\n");
       }
