@@ -1,4 +1,4 @@
-"""Memory that a process has freed: given back to the system, or kept."""
+"""Memory of this process: the most it held, and what it has freed, given back or kept."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ def keep() -> None:
         if option is not None:
             option(_TRIM_THRESHOLD, _MOST_KEPT)
             option(_MMAP_THRESHOLD, _MOST_MAPPED)
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the peak resident memory of this process, or None if the system can't tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

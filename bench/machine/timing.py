@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -62,13 +61,3 @@ def contended(samples: Samples) -> bool:
     """Return whether the median sample waited for a core: wall time over 1.1 x CPU time."""
     ratios = sorted(w / max(c, 1) for w, c in zip(samples.wall_ns, samples.cpu_ns, strict=True))
     return ratios[len(ratios) // 2] > CONTENDED
-
-
-def peak_rss_bytes() -> int | None:
-    """Return the peak resident memory of this process, or None if the system can't tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slashbench.bench.checkpoint import base_files, convert, describe, reader, update
 from slashbench.bench.machine import fresh_process
-from slashbench.bench.machine.timing import peak_rss_bytes
+from slashbench.bench.machine.heap import peak_rss_bytes
 from slashbench.errors import CorruptFile, SlashbenchError, StoreUnusable
 
 TIMEOUT_S = 600

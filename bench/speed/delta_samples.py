@@ -22,7 +22,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
 
 from slashbench.bench.speed import delta_training
@@ -68,8 +67,7 @@ def pair(name: str, cache: Path, progress: delta_training.Progress) -> list[tupl
     name = name.removeprefix(PREFIX)
 
     def of(run: str, step: int, *, adam: bool = False) -> Weights:
-        path = delta_training.checkpoint(run, step, cache, progress, adam=adam)
-        return safetensors.torch.load_file(path)
+        return delta_training.load(delta_training.checkpoint(run, step, cache, progress, adam=adam))
 
     dtype = _TYPES["fp32"]
     if name == "adam-fp32":

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
-from slashbench.bench.machine.atomic_files import write_atomically
+from slashbench.bench.machine.atomic_files import explained, write_atomically
 from slashbench.bench.models.catalog import MODELS
-from slashbench.contracts import Model, TrainingPlan
+from slashbench.contracts import Model, TrainingPlan, Weights
+from slashbench.errors import CorruptFile
 from slashbench.link import only
 from slashbench.trainers.regimes.plain import Plain
 from slashbench.trainers.training import loop, setup
@@ -71,17 +73,31 @@ def checkpoint(
 ) -> Path:
     """Return the file of one checkpoint of a run, trained now if it is not there.
 
-    adam: the moments of the optimiser in place of the weights.
+    adam: the moments of the optimiser in place of the weights. Raises StoreUnusable where it can't
+    be kept.
     """
     run = RUNS[name]
     wanted = kept_at(name, step, cache, adam=adam)
     folder = wanted.parent
     if not wanted.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock"):
+        lock = filelock.FileLock(folder / ".lock")
+        with explained(folder, elsewhere="run where results/local can be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
             if not wanted.exists():
                 _train(name, run, folder, cache, progress)
+        finally:
+            lock.release()
     return wanted
+
+
+def load(path: Path) -> Weights:
+    """Return the tensors of a checkpoint that was kept. Raises CorruptFile."""
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise CorruptFile(f"{path} is damaged: {error}; remove it: it is trained anew") from error
 
 
 def kept_at(name: str, step: int, cache: Path, *, adam: bool = False) -> Path:
@@ -116,7 +132,7 @@ def _train(name: str, run: CheckpointRun, folder: Path, cache: Path, progress: P
         ready = setup.set_up(model, Plain(), run.seed)
         if run.after is not None:
             first = checkpoint(*run.after, cache, progress)
-            ready.module.load_state_dict(safetensors.torch.load_file(first), strict=False)
+            ready.module.load_state_dict(load(first), strict=False)
         step = TrainingStep(ready.module, ready.loss_of, run.plan or ready.plan)
         batches: Iterator[Any] = model.batches(run.seed)
         ready.module.train()

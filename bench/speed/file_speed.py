@@ -22,10 +22,11 @@ import ml_dtypes
 import msgspec
 import numpy as np
 
+from slashbench import selector
 from slashbench.bench.checkpoint import plain_header
 from slashbench.bench.report.tables import Table, number
 from slashbench.bench.speed.file_tools import TOOLS
-from slashbench.errors import UsageError
+from slashbench.errors import SlashbenchError, UsageError
 from slashbench.record import Provenance
 
 #: NumPy's names of floats in a file.
@@ -67,7 +68,7 @@ class FileSpeeds(msgspec.Struct, frozen=True, kw_only=True):
 
 def contestants(text: str | None) -> tuple[list[str], dict[str, str]]:
     """(names of tools of a list, None for all; what is left out, and why). Raises UsageError."""
-    names = list(TOOLS) if text is None else text.split(",")
+    names = list(TOOLS) if text is None else list(dict.fromkeys(selector.split_list(text)))
     if unknown := [name for name in names if name not in TOOLS]:
         raise UsageError(f"no tool {unknown[0]!r} for files; there are {', '.join(TOOLS)}")
     left_out = {name: why for name in names if (why := TOOLS[name].missing())}
@@ -81,17 +82,25 @@ def run(
     progress: Callable[[str, float], None],
     failed: dict[str, str],
 ) -> Iterator[list[FileSpeed]]:
-    """Yield the measurements of each file; `failed` takes what did not work, and why."""
+    """Yield the measurements of each file; `failed` takes what did not work, and why.
+
+    A tool that fails on a file is left out of that file's. Raises UsageError for no such file, and
+    for fewer rounds than one.
+    """
+    if rounds < 1:
+        raise UsageError("repeats must be at least 1")
     for plain in files:
+        if not plain.is_file():
+            raise UsageError(f"nothing at {plain}; name a safetensors file")
+    for plain in files:
+        racing = list(names)
         steps: dict[str, list[tuple[float, float, int, float, float, int]]] = {}
         sizes: dict[str, int] = {}
         errors: dict[str, tuple[float, int]] = {}
         with tempfile.TemporaryDirectory() as made:
             for turn in range(rounds):
-                for at, name in enumerate(names):
-                    progress(f"{plain.name}: {name}", (turn + at / len(names)) / rounds)
-                    if name in failed:
-                        continue
+                for at, name in enumerate(tuple(racing)):
+                    progress(f"{plain.name}: {name}", (turn + at / len(racing)) / rounds)
                     packed, again = Path(made, name), Path(made, "again.safetensors")
                     packed.unlink(missing_ok=True)
                     again.unlink(missing_ok=True)
@@ -102,8 +111,10 @@ def run(
                             errors[name] = distance(plain, again)
                         if errors[name][0] and not TOOLS[name].lossy:
                             raise UsageError("the restored tensors differ")
-                    except (UsageError, OSError) as error:
-                        failed[name] = f"{plain.name}: {error}"
+                    except (SlashbenchError, OSError) as error:
+                        failed[f"{name} on {plain.name}"] = str(error)
+                        racing.remove(name)
+                        steps.pop(name, None)
                         continue
                     sizes[name] = packed.stat().st_size
                     steps.setdefault(name, []).append((*saved, *restored))

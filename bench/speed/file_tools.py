@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import json
 import lzma
-import os
 import shutil
 import struct
 import sys
@@ -19,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from slashbench import parallel
 
 Step = Callable[[Path, Path], None]  # from, to
 
@@ -90,7 +91,7 @@ def _zipnn_save(plain: Path, out: Path) -> None:
                 input_format="torch",
                 bytearray_dtype=tensor.dtype,
                 method=COMPRESSION_METHOD,
-                threads=_threads(),
+                threads=len(parallel.cores()),
             )
             packed = coder.compress(tensor.clone())  # it works in the tensor's own memory
             if len(packed) < tensor.nbytes:
@@ -116,7 +117,7 @@ def _zipnn_restore(packed: Path, out: Path) -> None:
             input_format="torch",
             bytearray_dtype=COMPRESSED_DTYPE,
             method=COMPRESSION_METHOD,
-            threads=_threads(),
+            threads=len(parallel.cores()),
         )
         for name in file.keys():  # noqa: SIM118
             tensor = file.get_tensor(name)
@@ -165,7 +166,7 @@ def _zstd_save(plain: Path, out: Path) -> None:
     import zstandard
 
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        19, enable_ldm=True, window_log=27, threads=_threads()
+        19, enable_ldm=True, window_log=27, threads=len(parallel.cores())
     )
     with plain.open("rb") as source, out.open("wb") as target:
         zstandard.ZstdCompressor(compression_params=parameters).copy_stream(source, target)
@@ -239,10 +240,6 @@ def _nncodec_restore(packed: Path, out: Path) -> None:
     for name, kind in json.loads(header["__metadata__"]["kinds"]).items():
         tensors[name] = torch.from_numpy(found[name]).to(getattr(torch, kind)).contiguous()
     save_file(tensors, out)
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 _PEERS = "pip install 'slashbench[peers]'"

@@ -9,11 +9,11 @@ started it. The memory is the most that the process ever held, its libraries inc
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
+from slashbench.bench.machine import heap
 from slashbench.bench.speed.file_tools import TOOLS
 
 
@@ -24,8 +24,8 @@ def main() -> None:
     begin = time.perf_counter()
     (tool.save if step == "save" else tool.restore)(Path(before), Path(after))
     seconds = time.perf_counter() - begin
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak_kib": most}))
+    most = heap.peak_rss_bytes() or 0  # 0 where the system can't tell
+    print(json.dumps({"seconds": seconds, "peak_kib": most // 1024}))
 
 
 if __name__ == "__main__":

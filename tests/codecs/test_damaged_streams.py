@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from slashbench.bench.machine.timing import peak_rss_bytes
+from slashbench.bench.machine.heap import peak_rss_bytes
 from slashbench.codecs.base import Bound
 from slashbench.codecs.catalog import CODECS
 from slashbench.codecs.families.constriction_adapter import refusals

@@ -82,6 +82,17 @@ def test_wrong_use(arguments: str, said: str, tmp_path: Path) -> None:
     assert said in done.stderr
 
 
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    for step in (400, 401):
+        path = delta_training.kept_at("kjv-gpt", step, tmp_path / delta_training.CACHE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"{")
+    done = bench("speed", "--data=delta:steps1-bf16", "--threads=1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "weights-401.safetensors is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_checkpoints_given_others(tmp_path: Path) -> None:
     """On checkpoints that lie where those of the training would."""
     torch.manual_seed(0)

@@ -42,7 +42,45 @@ def test_a_tool_that_fails_is_named_and_the_others_go_on(tmp_path):
     failed = {}
     (found,) = file_speed.run([broken], ["float-rans"], 1, lambda *_: None, failed)
     assert found == []
-    assert "broken.safetensors" in failed["float-rans"]
+    assert set(failed) == {"float-rans on broken.safetensors"}
+
+
+@pytest.mark.parametrize("codec", ["xz"])
+def test_what_fails_on_one_file_is_tried_on_the_next(codec, plain, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no checkpoint" * 100)
+    failed = {}
+    first, second = file_speed.run([broken, plain], [codec], 1, lambda *_: None, failed)
+    assert set(failed) == {f"{codec} on broken.safetensors"}
+    assert first == []
+    assert [speed.tool for speed in second] == [codec]
+    assert second[0].save_peak_kib > 1000
+
+
+def test_a_tool_that_fails_in_a_later_round_is_left_out(plain, monkeypatch):
+    steps = file_speed._step
+    seen = []
+
+    def failing(name, step, before, after):
+        seen.append(step)
+        if len(seen) > 2:
+            raise UsageError("full")
+        return steps(name, step, before, after)
+
+    monkeypatch.setattr(file_speed, "_step", failing)
+    failed = {}
+    (found,) = file_speed.run([plain], ["xz"], 3, lambda *_: None, failed)
+    assert found == []
+    assert set(failed) == {"xz on plain.safetensors"}
+    assert seen == ["save", "restore", "save"]
+
+
+@pytest.mark.parametrize(
+    ("file", "rounds", "said"), [("none", 1, "nothing at"), ("", 0, "at least 1")]
+)
+def test_wrong_use_runs_nothing(file, rounds, said, plain):
+    with pytest.raises(UsageError, match=said):
+        next(file_speed.run([plain.parent / file if file else plain], ["xz"], rounds, print, {}))
 
 
 def test_unknown_tools_are_named():
