@@ -192,7 +192,7 @@ def whole_files() -> str:
     files = decode_file_speeds((RESULTS / "speed" / "files.json").read_bytes()).files
     shares = []
     for file in dict.fromkeys(found.file for found in files):
-        tools = {f.tool: f.packed_bytes for f in files if f.file == file}
+        tools = {f.tool: f.packed_bytes for f in files if f.file == file and not f.error}
         best = min(size for tool, size in tools.items() if tool not in OUR_FLOATS)
         shares.append(1 - tools["float-classes"] / best)
     return (
