@@ -33,6 +33,7 @@ from tests.helpers.engine_lab import (
     start,
     wait_for,
 )
+from tests.helpers.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -108,12 +109,6 @@ def kill(process: subprocess.Popen[Any]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

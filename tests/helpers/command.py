@@ -64,6 +64,12 @@ def bench(
     return Done(code, raw.decode(encoding, "replace"), said.decode(encoding, "replace"), raw)
 
 
+def outcome(*arguments: object) -> tuple[int, str]:
+    """Run the command in this process and folder: its exit code, and all that it said."""
+    done = bench(*arguments, cwd=Path.cwd())
+    return done.returncode, done.stdout + done.stderr
+
+
 def bench_process(
     *arguments: object,
     cwd: Path,

@@ -18,19 +18,12 @@ from slashbench.bench.pipeline.fresh_decode import decode_in_fresh_process
 from slashbench.bench.pipeline.record_cache import StageFailed
 from slashbench.bench.pipeline.stages import Measured, Stages
 from slashbench.bench.plan import matrix
-from slashbench.bench.plan.matrix import Cell, Request
+from slashbench.bench.plan.matrix import Request
 from slashbench.bench.store.store import Store
 from slashbench.errors import CorruptFile, OtherBase, UsageError
 from tests.helpers.command import bench
 from tests.helpers.fine_tuned import USED, FineTuned
-
-
-class Quiet:
-    def stage(self, cell: Cell, name: str) -> None:
-        """Watch nothing."""
-
-    def progress(self, fraction: float, text: str) -> None:
-        """Watch nothing."""
+from tests.helpers.quiet import Quiet
 
 
 @pytest.fixture

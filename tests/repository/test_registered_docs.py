@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from slashbench import selector
-from slashbench.bench.data.catalog import DATASETS
-from slashbench.bench.models.catalog import MODELS
 from slashbench.codecs.catalog import CODECS
 from slashbench.trainers.catalog import QUANTISERS, REGIMES, TRANSFORMS
 
@@ -56,9 +54,3 @@ def test_every_setting_is_explained_under_parameters(registry: Any, name: str) -
     titles = re.findall(r"^(\w+(?:, \w+)*)(?: : .+)?$", body, re.MULTILINE)
     explained = [key.strip() for title in titles for key in title.split(",")]
     assert explained == [setting.name for setting in selector.settings_of(cls)]
-
-
-@pytest.mark.parametrize("registry", [MODELS, DATASETS], ids=lambda r: r.kind)
-def test_models_and_data_say_what_they_are(registry: Any) -> None:
-    for name in registry.available():
-        assert inspect.cleandoc(registry.get(name).__doc__).partition("\n")[0].endswith(".")

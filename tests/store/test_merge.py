@@ -54,7 +54,9 @@ def test_a_good_record_stands_against_a_failed_one(made: Path, tmp_path: Path) -
 def test_no_record_comes_without_its_artifact(made: Path, tmp_path: Path) -> None:
     target = Store(tmp_path)
     merge.merge(Store(made), target)
-    for point in target.all(CheckpointRecord):
+    points = list(target.all(CheckpointRecord))
+    assert points
+    for point in points:
         assert target.find_artifact(point.artifact_sha256) is not None
 
 

@@ -19,13 +19,8 @@ from slashbench.contracts import Calibration, Model
 from slashbench.digest import sha256_of
 from slashbench.errors import UsageError
 from slashbench.record import CheckpointRecord, CompressRecord, decode
+from tests.helpers.quiet import Quiet
 from tests.helpers.tiny_models import Tiny
-
-
-class Quiet:
-    def stage(self, cell: object, name: str) -> None: ...
-
-    def progress(self, fraction: float, text: str) -> None: ...
 
 
 def test_the_hash_is_of_dtype_shape_and_bits() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,8 @@ from slashbench.trainers.recipe import recipes
 from slashbench.trainers.regimes.plain import Plain
 from slashbench.trainers.training import loop, schedule
 from slashbench.trainers.training.setup import Trained, train_model
-
-
-class Quiet:
-    def stage(self, cell: object, name: str) -> None: ...
-
-    def progress(self, fraction: float, text: str) -> None: ...
+from tests.helpers.quiet import Quiet
+from tests.helpers.snapshot_memory import SnapshotMemory
 
 
 class Noisy(DigitsMLP):
@@ -120,24 +115,6 @@ def test_without_a_teacher_nothing_is_distilled() -> None:
         Course(distil=1.5)
 
 
-class Memory:
-    """Keeps the snapshot of the first `steps` steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-        self.data: bytes | None = None
-
-    def read(self) -> bytes | None:
-        return self.data
-
-    def write(self, save: Callable[[Path], None]) -> None:
-        self.left -= 1
-        if self.left >= 0:
-            with tempfile.TemporaryDirectory() as folder:
-                save(path := Path(folder) / "snapshot")
-                self.data = path.read_bytes()
-
-
 @pytest.mark.parametrize("stopped", [2, 20])
 @pytest.mark.parametrize(
     ("regime", "start"),
@@ -153,7 +130,7 @@ def test_a_killed_run_goes_on_with_the_same_teacher(
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     earlier = before(trained(start)[0]) if start else None
     whole, log = trained(regime, before=earlier)
-    memory = Memory(stopped)
+    memory = SnapshotMemory(stopped)
     trained(regime, before=earlier, snapshots=memory)
     again, later = trained(regime, before=earlier, snapshots=memory)
     assert torch.equal(again["weight"], whole["weight"])

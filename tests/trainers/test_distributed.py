@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from slashbench.trainers.catalog import REGIMES
-from tests.helpers.object_store import free_port
+from tests.helpers.ports import free_port
 
 pytestmark = pytest.mark.thorough  # two processes that import torch
 

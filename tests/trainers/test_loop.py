@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from slashbench.errors import StoreUnusable, TrainingDiverged, UsageError
 from slashbench.trainers.catalog import REGIMES
 from slashbench.trainers.training import loop, snapshot
 from slashbench.trainers.training.setup import seed_everything
+from tests.helpers.snapshot_memory import SnapshotMemory
 
 PLAN = TrainingPlan(steps=24, learning_rate=1e-2, warmup=2)
 
@@ -106,24 +106,6 @@ class Killed(Exception):
     pass
 
 
-class Memory:
-    """Keeps the snapshot of one step and remembers no later one."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-        self.data: bytes | None = None
-
-    def read(self) -> bytes | None:
-        return self.data
-
-    def write(self, save: Callable[[Path], None]) -> None:
-        self.left -= 1
-        if self.left >= 0:
-            with tempfile.TemporaryDirectory() as folder:
-                save(path := Path(folder) / "snapshot")
-                self.data = path.read_bytes()
-
-
 SETTINGS: dict[str, dict[str, Any]] = {
     "backslash": {"lam": 0.5, "update": "proximal", "warmup": 0.5},
     "backslash-q": {"lam": 0.1, "step": 2**-5},
@@ -167,7 +149,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
             raise Killed
 
     whole, rows = start()
-    memory = Memory(stopped)
+    memory = SnapshotMemory(stopped)
     with pytest.raises(Killed):
         start(snapshots=memory, progress=die)
     assert memory.data is not None
@@ -180,11 +162,11 @@ def test_a_killed_run_goes_on_bit_for_bit(
 
 def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
-    memory = Memory(5)
+    memory = SnapshotMemory(5)
     whole, _ = run(TrainingHook(), snapshots=memory)
     assert memory.data is not None
     for damaged in (b"", memory.data[:100], memory.data[:-7], b"\xff" * 64):
-        broken = Memory(0)
+        broken = SnapshotMemory(0)
         broken.data = damaged
         again, log = run(TrainingHook(), snapshots=broken)
         assert same(again, whole)
@@ -195,7 +177,7 @@ def test_a_damaged_snapshot_means_the_start(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_snapshot_goes_back_to_the_device_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """AdamW's count of steps too, which its fused kernel reads there; "meta" is no CPU either."""
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
-    memory = Memory(5)
+    memory = SnapshotMemory(5)
     run(TrainingHook(), snapshots=memory)
     module = network().to("meta")
     optimizer = torch.optim.AdamW(module.parameters())
