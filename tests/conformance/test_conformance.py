@@ -67,7 +67,7 @@ def cases():
             yield pytest.param(make, check, id=f"{name}-{check}", marks=marks)
 
 
-@pytest.mark.parametrize(("make", "check"), cases())
+@pytest.mark.parametrize(("make", "check"), list(cases()))
 def test_ours(make, check):
     if check.name == "expansion" and isinstance(make, functools.partial):
         pytest.skip("a user who chooses a setting chooses what it costs")

@@ -170,7 +170,7 @@ def test_tuned_scales_bring_answers_nearer_and_leave_integers(quantiser: GPTQLos
         given, wanted = (Calibration(model, 0).module(w) for w in (rebuilt, weights))
         divergences.append(
             sum(
-                float((a.exp() * (a - b)).sum(1).mean())
+                (a.exp() * (a - b)).sum(1).mean().item()
                 for x in batches
                 for a, b in [(wanted(x).log_softmax(-1), given(x).log_softmax(-1))]
             )

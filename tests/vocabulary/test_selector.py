@@ -137,7 +137,7 @@ class TestRecipes:
             ("plain+quantize+prune", "must be the recipe's last link"),
             ("prune+quantize", "no training regime 'prune'"),
             ("backslsh", "did you mean 'backslash'"),
-            ("plain+prune:sparsity=1", r"must be in \[0, 1\)"),
+            ("plain+prune:sparsity=1", r"must be a share in \[0, 1\)"),
             ("backslash:lam=-1", "finite number >= 0"),
             ("plain+quantize:step=0", "finite number > 0"),
             ("plain++quantize", "a name is missing"),
